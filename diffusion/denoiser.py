@@ -1,0 +1,119 @@
+"""A Denoiser is a network that knows what its prediction means. Training and sampling both go through it.
+
+The four prediction types are one idea. With x_i = alpha * x0 + sigma * eps, each predicts p = a * x0 + b * eps:
+
+    type    a        b        source
+    eps     0        1        Ho et al. 2020, https://arxiv.org/abs/2006.11239
+    x0      1        0
+    v       -sigma   alpha    Salimans & Ho 2022, https://arxiv.org/abs/2202.00512, appendix D
+    flow    -1       1        Lipman et al. 2022, https://arxiv.org/abs/2210.02747 (noise minus clean)
+
+Two equations, two unknowns: x0 = (b * x - sigma * p) / (alpha * b - sigma * a). That is every conversion there is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from diffusion import checks
+from diffusion.scheduler import SCHEDULES, Scheduler
+from diffusion.unet import UNet, UNetConfig
+
+Denoise = Callable[[Tensor, int], Tensor]
+"""What a sampler knows of a network: (noisy images (B, C, H, W), level index) -> clean images x0, the same shape."""
+
+PREDICTIONS = ("eps", "x0", "v", "flow")
+
+MICRO_BATCH = 100  # images that go through the network at once: bounds memory, costs no speed
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """All that rebuilds a Denoiser, its weights apart: this is the config that every checkpoint carries."""
+
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    schedule: str = "flow"
+    prediction: str = "flow"
+    # Pixels lie in [-1, 1] and most of MNIST lies exactly at -1. A bounded denoiser clamps its x0 to that range, and
+    # its loss forgives overshooting where the truth is at the bound: it learns to say "black" and mean it, where a
+    # plain one is always off by a little, which shows as grey haze.
+    bounded: bool = True
+
+    def __post_init__(self) -> None:
+        checks.choice("schedule", self.schedule, SCHEDULES)
+        checks.choice("prediction", self.prediction, PREDICTIONS)
+        if self.prediction == "eps" and self.schedule == "flow":
+            raise checks.BadInput(
+                "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "
+                "choose prediction flow, v or x0, or schedule linear or cosine."
+            )
+
+
+class Denoiser(nn.Module):
+    """UNet + scheduler + prediction type.
+
+    Call it with images (B, C, H, W), one level index for all, and labels (B,); it returns its guess of x0.
+    """
+
+    def __init__(self, config: DenoiserConfig):
+        super().__init__()
+        self.config = config
+        self.scheduler = Scheduler(config.schedule)
+        self.unet = UNet(config.unet)
+
+    def forward(self, x: Tensor, i: int, labels: Tensor) -> Tensor:
+        guesses = []
+        for part, part_labels in zip(x.split(MICRO_BATCH), labels.split(MICRO_BATCH), strict=True):
+            levels = torch.full_like(part_labels, i)
+            guesses.append(self.to_x0(part, self.unet(part, levels, part_labels), levels))
+        return torch.cat(guesses)
+
+    def to_x0(self, x: Tensor, prediction: Tensor, levels: Tensor) -> Tensor:
+        """The x0 that a raw prediction (B, C, H, W) means for noisy images x at levels (B,)."""
+        alpha, sigma = self.scheduler.coefficients(levels)
+        x0 = predicted_x0(self.config.prediction, x, prediction.float(), alpha, sigma)
+        return x0.clamp(-1, 1) if self.config.bounded else x0
+
+    def loss(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+        """The training loss: the mean squared error of the raw prediction, a scalar.
+
+        Args:
+            x0: clean images (B, C, H, W) in [-1, 1].
+            labels: (B,), some of them already replaced by the null label.
+            levels: (B,) in 0..T-1.
+            eps: standard normal noise, shaped like x0.
+        """
+        alpha, sigma = self.scheduler.coefficients(levels)
+        x = alpha * x0 + sigma * eps
+        prediction = self.unet(x, levels, labels).float()
+        error = prediction - target(self.config.prediction, x0, eps, alpha, sigma)
+        if self.config.bounded:
+            guess = predicted_x0(self.config.prediction, x, prediction.detach(), alpha, sigma)
+            overshot = ((x0 <= -1) & (guess < -1)) | ((x0 >= 1) & (guess > 1))
+            error = error.masked_fill(overshot, 0)
+        return error.square().mean()
+
+
+def target(prediction: str, x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """What the network should predict: a * x0 + b * eps, with this module's table."""
+    a, b = _combination(prediction, alpha, sigma)
+    return a * x0 + b * eps
+
+
+def predicted_x0(prediction: str, x: Tensor, p: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The x0 that prediction p means for the noisy image x."""
+    a, b = _combination(prediction, alpha, sigma)
+    return (b * x - sigma * p) / (alpha * b - sigma * a)
+
+
+def predicted_eps(prediction: str, x: Tensor, p: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The noise that prediction p means for the noisy image x."""
+    a, b = _combination(prediction, alpha, sigma)
+    return (alpha * p - a * x) / (alpha * b - sigma * a)
+
+
+def _combination(prediction: str, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    zero, one = torch.zeros_like(alpha), torch.ones_like(alpha)
+    return {"eps": (zero, one), "x0": (one, zero), "v": (-sigma, alpha), "flow": (-one, one)}[prediction]

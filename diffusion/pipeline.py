@@ -1,0 +1,186 @@
+"""The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion import checkpoint, checks, render
+from diffusion.data import to_uint8
+from diffusion.denoiser import Denoiser
+from diffusion.files import replacing
+from diffusion.guidance import guided
+from diffusion.noise import Noise
+from diffusion.samplers import SAMPLERS, Step, ddim
+from diffusion.scheduler import T
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to draw and how: enough to draw it again. Checked as it is made; these defaults are everybody's.
+
+    Raises BadInput for a value that no run can have.
+    """
+
+    digits: tuple[int, ...]
+    guidance: float = 2.0  # 1 is off, 0 ignores the digits
+    steps: int = 20
+    sampler: str = "ddim"
+    eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
+    seed: int = 0  # image k of the run has seed + k
+
+    def __post_init__(self) -> None:
+        checked = {
+            "digits": tuple(checks.labels("digits", self.digits, 10)),
+            "guidance": checks.number("guidance", self.guidance, 0, checks.MAX_GUIDANCE),
+            "steps": checks.whole("steps", self.steps, 1, T),
+            "sampler": checks.choice("sampler", self.sampler, SAMPLERS),
+            "eta": checks.number("eta", self.eta, 0, 1),
+            "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.eta and self.sampler != "ddim":
+            raise checks.BadInput(f"eta belongs to the sampler ddim: leave it at 0 with {self.sampler}.")
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of every image: drawn alone with it, the image is the same."""
+        return [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
+
+    def to_json(self) -> str:
+        """One line that `from_json` reads back."""
+        return json.dumps({"version": 1} | asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """A recipe from its JSON, or BadInput."""
+        try:
+            values: dict[str, Any] = json.loads(text)
+            if values.pop("version") != 1:
+                raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
+            return cls(**values)
+        except checks.BadInput:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise checks.BadInput("This is no recipe of this project.") from None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run drew.
+
+    Attributes:
+        images: uint8 (N, 28, 28), white on black.
+        frames: uint8 (F, N, 28, 28), the trajectory from noise to digits, evenly thinned to at most 40 frames.
+        recipe: what was asked.
+    """
+
+    images: np.ndarray
+    frames: np.ndarray
+    recipe: Recipe
+
+    @property
+    def labels(self) -> list[int]:
+        return list(self.recipe.digits)
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.recipe.seeds
+
+    def save(self, path: str | Path) -> None:
+        """Write .png (a grid), .gif (the trajectory) or .npz (images, labels, seeds); another ending is BadInput."""
+        ending = Path(path).suffix.lower()
+        columns = render.columns_for(self.labels)
+        if ending == ".png":
+            render.save_png(path, render.grid(self.images, columns), self.recipe.to_json())
+        elif ending == ".gif":
+            render.save_gif(path, [render.grid(frame, columns) for frame in self.frames], self.recipe.to_json())
+        elif ending == ".npz":
+            with replacing(path) as temporary:
+                np.savez_compressed(temporary, images=self.images, labels=self.labels, seeds=self.seeds)
+        else:
+            raise checks.BadInput(f"{path} must end in .png, .gif or .npz.")
+
+
+class Run(Iterator[Step]):
+    """One run under way: an iterator over its steps that keeps the trajectory for `result`."""
+
+    def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor):
+        self.recipe = recipe
+        self._steps = steps
+        count = min(render.FRAMES, recipe.steps + 1)
+        self._kept = {round(k * recipe.steps / (count - 1)) - 1 for k in range(count)}  # -1 is the start
+        self._frames = [_pixels(start)]
+
+    def __next__(self) -> Step:
+        step = next(self._steps)
+        if step.index in self._kept:
+            self._frames.append(_pixels(step.x))
+        return step
+
+    @property
+    def frame(self) -> np.ndarray:
+        """The newest frame of the trajectory: uint8 (N, 28, 28)."""
+        return self._frames[-1]
+
+    def result(self) -> Result:
+        """What was drawn; the steps that are left are run first."""
+        for _ in self:
+            pass
+        return Result(self._frames[-1], np.stack(self._frames), self.recipe)
+
+
+class Pipeline:
+    """Draws digits with a trained denoiser.
+
+    >>> pipe = Pipeline.from_pretrained()
+    >>> pipe([7, 7, 3], guidance=2.0, steps=20, sampler="ddim", seed=0).save("digits.png")
+    """
+
+    def __init__(self, denoiser: Denoiser):
+        self.denoiser = denoiser
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path | None = None, *, revision: str | None = None, device: str | torch.device | None = None
+    ) -> "Pipeline":
+        """Load weights: the bundled ones, or a file, a folder, or "user/repo" on the Hub.
+
+        The device is the GPU where there is one. Raises BadInput where there are no such weights.
+        """
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(checkpoint.load(checkpoint.find(source, revision)).to(device))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the weights to a folder that `from_pretrained` reads."""
+        checkpoint.save(self.denoiser, Path(folder) / checkpoint.WEIGHTS)
+
+    def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
+        """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, seed."""
+        return self.stream(digits, **settings).result()
+
+    def stream(self, digits: int | Iterable[int], **settings: Any) -> Run:
+        """The same run, step by step."""
+        return self.run(Recipe(digits, **settings))  # type: ignore[arg-type] - Recipe checks and converts
+
+    def run(self, recipe: Recipe) -> Run:
+        """The run of a recipe, step by step."""
+        unet = self.denoiser.config.unet
+        device = next(self.denoiser.parameters()).device
+        labels = torch.tensor(recipe.digits, device=device)
+        noise = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size), device)
+        sampler = partial(ddim, eta=recipe.eta) if recipe.sampler == "ddim" else SAMPLERS[recipe.sampler]
+        levels = self.denoiser.scheduler.levels(recipe.steps)
+        start = noise()
+        return Run(recipe, sampler(guided(self.denoiser, labels, recipe.guidance), start, levels, noise), start)
+
+
+def _pixels(x: Tensor) -> np.ndarray:
+    return to_uint8(x).cpu().numpy()

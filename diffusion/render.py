@@ -1,0 +1,113 @@
+"""Pictures: grids, animated GIFs of a trajectory, and the recipe written inside the file and read back."""
+
+from collections.abc import Sequence
+from math import ceil, sqrt
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+
+from diffusion.checks import BadInput
+from diffusion.files import replacing
+
+FRAMES = 40  # of an animation, at most
+FRAME_MS = 70
+FIRST_FRAME_MS = 400  # time to see that it is noise
+LAST_FRAME_MS = 1600  # time to see what it became
+GREYS = 16  # of every frame but the last
+PADDING = 2  # pixels between tiles, before scaling
+BORDER = 48  # their grey
+
+
+def columns_for(labels: Sequence[int]) -> int:
+    """How wide to lay images out: a column per digit where the digits repeat in order, else about a square."""
+    n = len(labels)
+    period = next(p for p in range(1, n + 1) if n % p == 0 and list(labels) == list(labels[:p]) * (n // p))
+    if 1 < period <= 10:
+        return period
+    return n if n <= 5 else ceil(sqrt(n))
+
+
+def grid(images: np.ndarray, columns: int, scale: int = 4) -> np.ndarray:
+    """Lay uint8 images (N, H, W), or (N, H, W, C) in colour, out in rows, enlarged by whole pixels: one uint8 picture."""
+    n, h, w = images.shape[:3]
+    rows = ceil(n / columns)
+    canvas = np.zeros((rows * columns, *images.shape[1:]), np.uint8)
+    canvas[:n] = images
+    border = ((0, 0), (0, PADDING), (0, PADDING)) + ((0, 0),) * (images.ndim - 3)
+    canvas = np.pad(canvas, border, constant_values=BORDER)
+    canvas = canvas.reshape(rows, columns, h + PADDING, w + PADDING, *images.shape[3:]).swapaxes(1, 2)
+    canvas = canvas.reshape(rows * (h + PADDING), columns * (w + PADDING), *images.shape[3:])
+    canvas = canvas[:-PADDING, :-PADDING]
+    return canvas.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def save_png(path: str | Path, picture: np.ndarray, recipe: str = "") -> None:
+    """Write a uint8 picture as PNG, with the recipe (JSON) as its text "recipe"."""
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("recipe", recipe)
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
+
+
+def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -> None:
+    """Write uint8 frames as a looping GIF, the first and the last held longer, with the recipe (JSON) as its comment.
+
+    All but the last frame keep 16 greys, which noise hides and which makes the file four times smaller.
+    """
+    step = 255 // (GREYS - 1)
+    frames = [((frame + step / 2) // step * step).astype(np.uint8) for frame in frames[:-1]] + [frames[-1]]
+    durations = [FRAME_MS] * len(frames)
+    durations[0] = FIRST_FRAME_MS
+    durations[-1] = LAST_FRAME_MS
+    with replacing(path) as temporary:
+        iio.imwrite(
+            temporary, frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
+        )
+
+
+def read_recipe(path: str | Path) -> str:
+    """The recipe (JSON) inside a PNG or GIF written here, or BadInput."""
+    try:
+        with Image.open(path, formats=["PNG", "GIF"]) as image:
+            text = image.info.get("recipe") or image.info.get("comment", b"")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise BadInput(f"{Path(path).name} is not a PNG or GIF that can be read.") from None
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    if not text.startswith("{"):
+        raise BadInput(f"{Path(path).name} carries no recipe: choose a PNG or GIF made by this project.")
+    return text
+
+
+def curves(series: dict[str, list[float]], x_label: str, size: tuple[int, int] = (720, 400)) -> np.ndarray:
+    """A plot of one line per series over 1, 2, 3, ..., with axes and a legend: uint8 (H, W, 3)."""
+    width, height = size
+    left, right, top, bottom = 70, 20, 20, 50
+    picture = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(14)
+    values = np.array([v for line in series.values() for v in line])
+    low, high = values.min(), values.max()
+    low, high = low - 0.05 * (high - low) - 1e-9, high + 0.05 * (high - low) + 1e-9
+    count = max(len(line) for line in series.values())
+
+    def place(index: int, value: float) -> tuple[float, float]:
+        x = left + (width - left - right) * (index / max(1, count - 1))
+        return x, top + (height - top - bottom) * (high - value) / (high - low)
+
+    for value in np.linspace(low, high, 5):
+        y = place(0, value)[1]
+        draw.line([(left, y), (width - right, y)], fill="#dddddd")
+        draw.text((left - 8, y), f"{value:.4f}", fill="#444444", font=font, anchor="rm")
+    for index in sorted({round(k * (count - 1) / 9) for k in range(10)}):
+        draw.text((place(index, low)[0], height - bottom + 8), str(index + 1), fill="#444444", font=font, anchor="mt")
+    draw.text(((left + width - right) / 2, height - 8), x_label, fill="#444444", font=font, anchor="mb")
+    for number, (name, line) in enumerate(series.items()):
+        color = ("#1f6feb", "#d1570a", "#1a7f37")[number % 3]
+        points = [place(index, value) for index, value in enumerate(line)]
+        draw.line(points, fill=color, width=2)
+        for x, y in points:
+            draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=color)
+        draw.text((width - right - 8, top + 6 + 20 * number), name, fill=color, font=font, anchor="rt")
+    return np.asarray(picture)

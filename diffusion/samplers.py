@@ -1,0 +1,78 @@
+"""Samplers: short generators, one shape for all.
+
+    for step in SAMPLERS["ddim"](denoise, x, levels, noise):
+        ...
+
+`denoise(x, i) -> x0` is all they know of a network, `levels` is the path to walk (scheduler.py), and `noise()` gives
+fresh standard normal noise shaped like x. Each steps from a level to the next one in its own list.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from math import sqrt
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from diffusion.denoiser import Denoise
+from diffusion.scheduler import Level
+
+
+class Step(NamedTuple):
+    """What a sampler yields after each update."""
+
+    index: int  # how many updates came before this one: 0..N-1
+    level: int  # the noise level that x is now at, -1 at the end
+    x: Tensor  # the image under way (B, C, H, W)
+    x0: Tensor  # the guess of the clean image that this update followed (B, C, H, W)
+
+
+class Sampler(Protocol):
+    """What every sampler looks like."""
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]
+    ) -> Iterator[Step]: ...
+
+
+@torch.inference_mode()
+def ddim(
+    denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor], *, eta: float = 0.0
+) -> Iterator[Step]:
+    """DDIM (Song et al. 2020, https://arxiv.org/abs/2010.02502, equations 12 and 16).
+
+    eta = 0 is deterministic, eta = 1 is DDPM on the same levels. On the flow schedule eta = 0 is Euler's method.
+    """
+    for index, (now, then) in enumerate(pairwise(levels)):
+        x0 = denoise(x, now.index)
+        eps = (x - now.alpha * x0) / now.sigma
+        # Equation 16. alpha and sigma enter as a ratio only, so it holds on every schedule; with alpha_bar = alpha**2
+        # it is DDIM's own. The ratio of the signal-to-noise ratios is at most 1: noise only ever goes down.
+        ratio = (now.alpha * then.sigma) / (then.alpha * now.sigma)
+        fresh = eta * then.sigma * sqrt(max(0.0, 1 - ratio**2))
+        x = then.alpha * x0 + sqrt(then.sigma**2 - fresh**2) * eps
+        if fresh > 0:
+            x = x + fresh * noise()
+        yield Step(index, then.index, x, x0)
+
+
+@torch.inference_mode()
+def ddpm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
+    """Ancestral sampling (Ho et al. 2020, https://arxiv.org/abs/2006.11239, equations 6 and 7), full or strided.
+
+    The posterior q(x_then | x_now, x0) of a jump over any number of levels is Gaussian: the step's own beta takes the
+    place of the table's.
+    """
+    for index, (now, then) in enumerate(pairwise(levels)):
+        x0 = denoise(x, now.index)
+        kept = now.alpha / then.alpha  # the share of x_then left in x_now: sqrt(1 - beta) of this jump
+        beta = now.sigma**2 - kept**2 * then.sigma**2  # the variance that this jump adds
+        x = (then.alpha * beta * x0 + kept * then.sigma**2 * x) / now.sigma**2
+        fresh = then.sigma / now.sigma * sqrt(max(0.0, beta))
+        if fresh > 0:  # not on the last step, which ends at sigma = 0
+            x = x + fresh * noise()
+        yield Step(index, then.index, x, x0)
+
+
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm}

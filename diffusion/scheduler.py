@@ -1,0 +1,102 @@
+"""Noise levels. Every schedule is a table of (alpha, sigma), and level i means x_i = alpha[i] * x0 + sigma[i] * eps.
+
+Level T - 1 is (almost) pure noise; below level 0 lies the clean image, alpha = 1 and sigma = 0, which has index -1.
+Samplers only see a list of levels, so one set of samplers serves DDPM and flow matching alike.
+"""
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusion import checks
+
+T = 1000  # number of noise levels, as in DDPM
+
+
+class Level(NamedTuple):
+    """One noise level: its index in 0..T-1 (-1 for the clean image) and its two coefficients."""
+
+    index: int
+    alpha: float
+    sigma: float
+
+
+CLEAN = Level(-1, 1.0, 0.0)
+
+
+class Scheduler:
+    """A named table of noise levels.
+
+    Args:
+        name: "linear" or "cosine" (both variance preserving: alpha**2 + sigma**2 = 1) or "flow" (alpha + sigma = 1).
+
+    Attributes:
+        alpha, sigma: float64 (T,), on the CPU.
+    """
+
+    def __init__(self, name: str):
+        self.name = checks.choice("schedule", name, SCHEDULES)
+        self.alpha, self.sigma = SCHEDULES[name]()
+
+    @cache  # noqa: B019 - a copy per device, for the scheduler's few and long lives
+    def _tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        return self.alpha.to(device, torch.float32), self.sigma.to(device, torch.float32)
+
+    def level(self, index: int) -> Level:
+        """The level at `index` in -1..T-1."""
+        if index == -1:
+            return CLEAN
+        return Level(index, float(self.alpha[index]), float(self.sigma[index]))
+
+    def levels(self, steps: int) -> list[Level]:
+        """The path of a run of `steps` updates, 1..T: that many noise levels, noisiest first, then the clean image.
+
+        Trailing spacing: the first level is always T - 1, where generation starts (Lin et al. 2023,
+        https://arxiv.org/abs/2305.08891, table 2).
+        """
+        steps = checks.whole("steps", steps, 1, T)
+        indices = [round(T - k * T / steps) - 1 for k in range(steps)]
+        return [self.level(i) for i in indices] + [CLEAN]
+
+    def coefficients(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma at int64 `indices` (B,), as float32 (B, 1, 1, 1), ready to multiply images."""
+        alpha, sigma = self._tables(indices.device)
+        return alpha[indices].view(-1, 1, 1, 1), sigma[indices].view(-1, 1, 1, 1)
+
+    def add_noise(self, x0: Tensor, eps: Tensor, indices: Tensor) -> Tensor:
+        """The forward process, x_i = alpha[i] * x0 + sigma[i] * eps, for images (B, C, H, W) and levels (B,)."""
+        alpha, sigma = self.coefficients(indices)
+        return alpha * x0 + sigma * eps
+
+
+def _linear() -> tuple[Tensor, Tensor]:
+    """DDPM's betas, 1e-4 to 0.02 in equal steps (Ho et al. 2020, https://arxiv.org/abs/2006.11239, section 4)."""
+    return _from_betas(torch.linspace(1e-4, 0.02, T, dtype=torch.float64))
+
+
+def _cosine() -> tuple[Tensor, Tensor]:
+    """The squared-cosine alpha_bar (Nichol & Dhariwal 2021, https://arxiv.org/abs/2102.09672, equation 17)."""
+    s = 0.008
+    t = torch.arange(T + 1, dtype=torch.float64) / T
+    alpha_bar = torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2
+    return _from_betas((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999))
+
+
+def _flow() -> tuple[Tensor, Tensor]:
+    """Straight lines from data to noise, alpha = 1 - t and sigma = t (Lipman et al. 2022, Liu et al. 2022).
+
+    https://arxiv.org/abs/2210.02747, https://arxiv.org/abs/2209.03003; level i stands for t = (i + 1) / T.
+    """
+    t = torch.arange(1, T + 1, dtype=torch.float64) / T
+    return 1 - t, t
+
+
+def _from_betas(betas: Tensor) -> tuple[Tensor, Tensor]:
+    alpha_bar = torch.cumprod(1 - betas, dim=0)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+
+
+SCHEDULES = {"linear": _linear, "cosine": _cosine, "flow": _flow}

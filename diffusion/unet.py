@@ -1,0 +1,216 @@
+"""The network: a U-Net that sees a noisy image, its noise level and a label, and makes one raw prediction.
+
+Its shape is one frozen config, which travels inside every checkpoint. What the prediction means (noise, velocity,
+the clean image) is not its business: see denoiser.py.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusion.checks import BadInput, whole
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The shape of a U-Net.
+
+    The default is made for two CPU cores: a 2x2 pixel-unshuffle stem, so that nothing is computed at 28x28, and
+    attention only at 7x7. The usual course-project shape is `UNetConfig(channels=(64, 128, 256), stem=1)`.
+    """
+
+    channels: tuple[int, ...] = (48, 96)  # per level, each level at half the size of the one before
+    blocks: int = 2  # residual blocks per level on the way down; one more on the way up
+    attention: tuple[int, ...] = (1,)  # the levels, counted from 0, whose blocks are followed by self-attention
+    embedding: int = 192  # width of the embedding of time and label
+    stem: int = 2  # the image enters as stem x stem patches; 1 is a plain convolution at full size
+    image_channels: int = 1
+    image_size: int = 28
+    classes: int = 10  # the null label is the next number, so 10 for digits
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))  # JSON has lists
+        object.__setattr__(self, "attention", tuple(self.attention))
+        if not 1 <= len(self.channels) <= 6 or any(c % GROUPS for c in self.channels):
+            raise BadInput(f"channels must be one to six multiples of {GROUPS}, not {self.channels}.")
+        for channels in self.channels:
+            whole("channels", channels, GROUPS, 4096)
+        for level in self.attention:
+            whole("attention", level, 0, len(self.channels) - 1)
+        for field in fields(self)[2:]:
+            if field.type is int:
+                whole(field.name, getattr(self, field.name), 1, 4096)
+        whole("blocks", self.blocks, 1, 16)
+        if self.embedding % 2:
+            raise BadInput(f"embedding must be even, not {self.embedding}.")
+        if self.image_size % self.stem:
+            raise BadInput(f"image_size {self.image_size} must be a multiple of stem {self.stem}.")
+
+    @property
+    def null_label(self) -> int:
+        """The label that means "no label": trained by label dropout, used by guidance."""
+        return self.classes
+
+
+GROUPS = 8  # of every GroupNorm
+
+
+class UNet(nn.Module):
+    """Residual blocks down and up with skip connections between (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
+
+    Call it with images (B, C, H, W), levels (B,) in 0..T-1 and int64 labels (B,) in 0..classes, where `classes` is the
+    null label. It returns a raw prediction (B, C, H, W). H and W need not be `image_size`, but multiples of `stem`.
+    """
+
+    def __init__(self, config: UNetConfig):
+        super().__init__()
+        self.config = config
+        width = config.embedding
+        self.time_embedding = TimeEmbedding(width)
+        self.label_embedding = nn.Embedding(config.classes + 1, width)
+
+        channels = config.channels[0]
+        self.stem = nn.Conv2d(config.image_channels * config.stem**2, channels, 3, padding=1)
+        skips = [channels]  # the channels of what the way down leaves for the way up
+        self.down = nn.ModuleList()
+        for level, out in enumerate(config.channels):
+            stage = nn.ModuleList()
+            if level > 0:
+                stage.append(Downsample(channels))
+                skips.append(channels)
+            for _ in range(config.blocks):
+                stage.append(Block(channels, out, width, attention=level in config.attention))
+                channels = out
+                skips.append(channels)
+            self.down.append(stage)
+
+        self.middle = nn.ModuleList(
+            [Block(channels, channels, width, attention=True), Block(channels, channels, width, attention=False)]
+        )
+
+        self.up = nn.ModuleList()
+        for level, out in reversed(list(enumerate(config.channels))):
+            stage = nn.ModuleList()
+            for _ in range(config.blocks + 1):
+                stage.append(Block(channels + skips.pop(), out, width, attention=level in config.attention))
+                channels = out
+            if level > 0:
+                stage.append(Upsample(channels))
+            self.up.append(stage)
+
+        self.head = nn.Sequential(
+            nn.GroupNorm(GROUPS, channels),
+            nn.SiLU(),
+            _zeroed(nn.Conv2d(channels, config.image_channels * config.stem**2, 3, padding=1)),
+        )
+
+    def forward(self, x: Tensor, i: Tensor, labels: Tensor) -> Tensor:
+        embedding = F.silu(self.time_embedding(i) + self.label_embedding(labels))  # (B, width)
+
+        x = self.stem(F.pixel_unshuffle(x, self.config.stem))  # (B, channels[0], H / stem, W / stem)
+        skips = [x]
+        for stage in self.down:
+            for layer in stage:
+                x = layer(x, embedding)
+                skips.append(x)
+
+        for layer in self.middle:
+            x = layer(x, embedding)
+
+        for stage in self.up:
+            for layer in stage:
+                if isinstance(layer, Upsample):
+                    x = layer(x, skips[-1].shape[-2:])
+                else:
+                    x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
+
+        return F.pixel_shuffle(self.head(x), self.config.stem)  # (B, C, H, W)
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of the level's index, then two linear layers.
+
+    The frequencies are made for 0..1000 (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5): on 0..1
+    they would be nearly constant.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2) / (width // 2))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, i: Tensor) -> Tensor:
+        angles = i[:, None].float() * self.frequencies  # (B, width / 2)
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class Block(nn.Module):
+    """A residual block whose second norm is scaled and shifted by the embedding, and self-attention where wanted."""
+
+    def __init__(self, channels: int, out: int, width: int, *, attention: bool):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(GROUPS, channels)
+        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
+        self.scale_shift = nn.Linear(width, 2 * out)
+        self.norm2 = nn.GroupNorm(GROUPS, out)
+        self.conv2 = _zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
+        self.attention = SelfAttention(out) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.scale_shift(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, out, 1, 1) each
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return self.attention(self.skip(x) + h)
+
+
+class SelfAttention(nn.Module):
+    """Every pixel looks at every other, with about 32 channels a head."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.heads = math.gcd(channels // GROUPS, max(1, channels // 32))
+        self.norm = nn.GroupNorm(GROUPS, channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        q, k, v = qkv.unbind(1)  # (B, heads, H * W, C / heads) each
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(b, c, h, w)
+        return x + self.out(attended)
+
+
+class Downsample(nn.Module):
+    """Half the size, by a strided convolution. It takes the embedding, unused, so that a stage is one plain loop."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """To the given size, by nearest neighbours and a convolution (an odd size comes back exactly)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        return self.conv(F.interpolate(x, size=size, mode="nearest"))
+
+
+def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
+    """The convolution that starts at zero, so that every residual branch, and the network, starts as doing nothing."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,344 @@
+"""Train a class-conditional diffusion model of MNIST.
+
+    python train.py                                   # downloads MNIST to data/, trains, writes runs/mnist/
+    python train.py --epochs 1 --out runs/try         # four minutes on two CPU cores, less on a GPU
+    python train.py --schedule cosine --prediction eps --bounded false --channels 64,128,256 --stem 1
+    python train.py --resume                          # continues the run in runs/mnist/
+    python train.py --push-to-hub user/repo           # uploads the weights when training ends
+
+The run's folder gets, after each epoch, model.safetensors (the averaged weights), digits-NNN.png (0-9 from one fixed
+noise), loss.png, metrics.jsonl and state.pt (for --resume). Look at what it learned:
+
+    python -m diffusion sample --weights runs/mnist --out digits.png
+"""
+
+import argparse
+import copy
+import json
+import math
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from diffusion import Pipeline, checkpoint, checks, data, render
+from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.files import replacing
+from diffusion.scheduler import T
+from diffusion.unet import UNetConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. Each field is a flag of the command line, with the comment behind it as its help."""
+
+    # where
+    data: str = "data"  # folder of MNIST, downloaded where it is missing
+    out: str = "runs/mnist"  # folder of the run
+    # what
+    channels: tuple[int, ...] = UNetConfig.channels  # per level of the U-Net, each at half the size of the last
+    blocks: int = UNetConfig.blocks  # residual blocks per level
+    attention: tuple[int, ...] = UNetConfig.attention  # levels with self-attention, counted from 0
+    embedding: int = UNetConfig.embedding  # width of the time and label embedding
+    stem: int = UNetConfig.stem  # patch size at the entrance: 1 computes at full size, 2 is four times quicker
+    schedule: str = DenoiserConfig.schedule  # linear, cosine or flow
+    prediction: str = DenoiserConfig.prediction  # eps, x0, v or flow
+    bounded: bool = DenoiserConfig.bounded  # clamp x0 to the range of pixels, in the loss too
+    # how
+    epochs: int = 10  # passes over the training digits
+    batch_size: int = 128  # digits a step
+    learning_rate: float = 1e-3  # of AdamW, at its highest
+    warmup: int = 500  # steps until it is reached; from there it decays to 0 along a cosine
+    weight_decay: float = 0.01  # of AdamW
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.999  # decay of the averaged weights, which are what is kept
+    label_dropout: float = 0.1  # share of labels hidden, so that guidance has an unconditional half
+    level_spread: float = 1.5  # training levels: logit-normal of this width, more in the middle; 0 is uniform
+    seed: int = 0  # of weights, order and noise
+
+    def __post_init__(self) -> None:
+        checks.whole("epochs", self.epochs, 1, 100_000)
+        checks.whole("batch-size", self.batch_size, 1, 60_000)
+        checks.number("learning-rate", self.learning_rate, 1e-9, 1)
+        checks.whole("warmup", self.warmup, 0, 1_000_000)
+        checks.number("weight-decay", self.weight_decay, 0, 10)
+        checks.number("clip", self.clip, 1e-6, 1e6)
+        checks.number("ema", self.ema, 0, 1)
+        checks.number("label-dropout", self.label_dropout, 0, 0.99)
+        checks.number("level-spread", self.level_spread, 0, 10)
+        checks.whole("seed", self.seed, 0, checks.MAX_SEED)
+        self.denoiser()
+
+    def denoiser(self) -> DenoiserConfig:
+        """The model's part of this config, which checks itself."""
+        unet = UNetConfig(self.channels, self.blocks, self.attention, self.embedding, self.stem)
+        return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded)
+
+
+class EMA:
+    """An exponential moving average of a model: parameters are averaged, buffers copied.
+
+    The decay warms up, min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        averaged, current = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.updates = state["updates"]
+
+
+class Trainer:
+    """One training run: the model and all that changes while it learns."""
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.out = Path(config.out)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.images, self.labels = (t.to(self.device) for t in data.mnist(config.data, train=True))
+        self.held_out = tuple(t[:2000].to(self.device) for t in data.mnist(config.data, train=False))
+        self.steps_per_epoch = max(1, len(self.images) // config.batch_size)
+
+        torch.manual_seed(config.seed)
+        self.denoiser = Denoiser(config.denoiser()).to(self.device)
+        self.ema = EMA(self.denoiser, config.ema)
+        self.optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+        total = config.epochs * self.steps_per_epoch
+        self.decay = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, config.warmup, total)
+        )
+        self.random = torch.Generator(self.device).manual_seed(config.seed)
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+        self.stopping = False
+
+    def run(self) -> None:
+        """Train until the last epoch, or until `stopping` is set: then to the end of the step."""
+        while self.epoch < self.config.epochs and not self.stopping:
+            started = time.perf_counter()
+            loss = self.train_epoch()
+            if self.stopping:
+                break
+            self.epoch += 1
+            seconds = time.perf_counter() - started
+            self.history.append(
+                {
+                    "epoch": self.epoch,
+                    "loss": loss,
+                    "held_out_loss": self.held_out_loss(),
+                    "learning_rate": self.decay.get_last_lr()[0],
+                    "images_per_second": self.steps_per_epoch * self.config.batch_size / seconds,
+                    "seconds": seconds,
+                }
+            )
+            self.report()
+            self.save()
+
+    def train_epoch(self) -> float:
+        """One pass over the data in a fresh order; returns the mean loss."""
+        batch = self.config.batch_size
+        order = torch.randperm(len(self.images), generator=self.random, device=self.device)
+        total = torch.zeros((), device=self.device)
+        bar = tqdm(range(self.steps_per_epoch), desc=f"epoch {self.epoch + 1}/{self.config.epochs}", unit="step")
+        self.denoiser.train()
+        for step in bar:
+            chosen = order[step * batch : (step + 1) * batch]
+            total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+            if (step + 1) % 20 == 0 or step + 1 == self.steps_per_epoch:  # reading the loss waits for the device
+                loss = total.item() / (step + 1)
+                if not math.isfinite(loss):
+                    bar.close()
+                    raise checks.BadInput(
+                        f"The loss is no longer finite in epoch {self.epoch + 1}: try a lower --learning-rate. "
+                        f"The last good checkpoint is in {self.out}."
+                    )
+                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            if self.stopping:
+                bar.close()
+                break
+        return total.item() / (step + 1)
+
+    def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
+        """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
+        hidden = torch.rand(len(labels), generator=self.random, device=self.device) < self.config.label_dropout
+        labels = labels.masked_fill(hidden, self.denoiser.config.unet.null_label)
+        levels, eps = self.draw(x0)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            loss = self.denoiser.loss(x0, labels, levels, eps)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.decay.step()
+        self.ema.update(self.denoiser)
+        return loss.detach()
+
+    def draw(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+        """A random level and noise for each image.
+
+        Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
+        """
+        if self.config.level_spread:
+            normal = torch.randn(len(x0), generator=self.random, device=self.device)
+            t = torch.sigmoid(self.config.level_spread * normal)
+        else:
+            t = torch.rand(len(x0), generator=self.random, device=self.device)
+        eps = torch.randn(x0.shape, generator=self.random, device=self.device)
+        return (t * T).long().clamp(max=T - 1), eps
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """The averaged weights' loss on digits that training never sees, with the same noise every time."""
+        images, labels = self.held_out
+        random = torch.Generator(self.device).manual_seed(0)
+        total = 0.0
+        for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
+            x0 = data.to_float(part)
+            levels = torch.randint(T, (len(x0),), generator=random, device=self.device)
+            eps = torch.randn(x0.shape, generator=random, device=self.device)
+            total += self.ema.model.loss(x0, part_labels, levels, eps).item() * len(x0)
+        return total / len(images)
+
+    def report(self) -> None:
+        """The epoch's grid of digits, the loss curve and the metrics line."""
+        drawn = Pipeline(self.ema.model)(list(range(10)) * 5, seed=0)
+        drawn.save(self.out / f"digits-{self.epoch:03}.png")
+        curves = {name: [entry[name] for entry in self.history] for name in ("loss", "held_out_loss")}
+        render.save_png(self.out / "loss.png", render.curves(curves, "epoch"))
+        with replacing(self.out / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
+
+    def save(self) -> None:
+        """The averaged weights, to draw with, and the whole state, to go on with."""
+        state = {
+            "config": asdict(self.config),
+            "denoiser": self.denoiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "decay": self.decay.state_dict(),
+            "random": self.random.get_state(),
+            "epoch": self.epoch,
+            "history": self.history,
+        }
+        checkpoint.save(self.ema.model, self.out / checkpoint.WEIGHTS)
+        with replacing(self.out / "state.pt") as temporary:
+            torch.save(state, temporary)
+
+    def resume(self) -> None:
+        """Go on from the state in the run's folder."""
+        path = self.out / "state.pt"
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            saved = state["config"]
+        except FileNotFoundError:
+            raise checks.BadInput(f"There is no run to resume in {self.out}: leave --resume out.") from None
+        except Exception:  # torch.load raises many kinds
+            raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
+        mine = json.loads(json.dumps(asdict(self.config)))
+        other = [n for n, v in json.loads(json.dumps(saved)).items() if n not in ("data", "out") and mine.get(n) != v]
+        if other:
+            raise checks.BadInput(
+                f"The run in {self.out} has another {' and '.join(other)}: resume it with the same flags."
+            )
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.decay.load_state_dict(state["decay"])
+        self.random.set_state(state["random"])
+        self.epoch = state["epoch"]
+        self.history = state["history"]
+
+
+def learning_rate_factor(step: int, warmup: int, total: int) -> float:
+    """Linear from 0 to 1 over the warm-up, then half a cosine down to 0 at `total` steps."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+
+def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
+    """The config and the other flags of a command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = Path(__file__).read_text()
+    for field in fields(TrainConfig):
+        line = next(line for line in source.splitlines() if line.startswith(f"    {field.name}: "))
+        default = field.default
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        kind = {bool: _boolean, tuple: _whole_numbers}.get(type(default), type(default))
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=kind,
+            default=default,
+            metavar=type(default).__name__.upper(),
+            help=f"{line.partition('  # ')[2]} (default: {shown})",
+        )
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--push-to-hub", metavar="USER/REPO", help="upload the weights and a model card at the end")
+    flags = parser.parse_args(arguments)
+    return TrainConfig(**{field.name: getattr(flags, field.name) for field in fields(TrainConfig)}), flags
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse(text)
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part.strip())
+
+
+def _refuse(text: str) -> bool:
+    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    try:
+        config, flags = parse(arguments)
+        trainer = Trainer(config)
+        if flags.resume:
+            trainer.resume()
+
+        def stop(*_: Any) -> None:
+            trainer.stopping = True
+
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, stop)
+        parameters = sum(p.numel() for p in trainer.denoiser.parameters())
+        print(f"{parameters:,} parameters on {trainer.device}, {len(trainer.images):,} digits -> {trainer.out}")
+        trainer.run()
+        if trainer.stopping:
+            sys.exit(f"Stopped. Epoch {trainer.epoch} is saved: go on with --resume.")
+        if flags.push_to_hub:
+            print(checkpoint.push(trainer.out, flags.push_to_hub))
+    except checks.BadInput as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
