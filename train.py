@@ -87,7 +87,7 @@ class EMA:
     The decay warms up, min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
+    def __init__(self, model: Denoiser, decay: float):
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
@@ -96,7 +96,8 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        averaged, current = list(self.model.parameters()), [p.detach() for p in model.parameters()]
+        averaged: list[Tensor] = list(self.model.parameters())
+        current = [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(averaged, current, 1 - decay)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
@@ -153,7 +154,7 @@ class Trainer:
                     "epoch": self.epoch,
                     "loss": loss,
                     "held_out_loss": self.held_out_loss(),
-                    "learning_rate": self.decay.get_last_lr()[0],
+                    "learning_rate": float(self.decay.get_last_lr()[0]),
                     "images_per_second": self.steps_per_epoch * self.config.batch_size / seconds,
                     "seconds": seconds,
                 }

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 MAX_SEED = 2**32 - 1
@@ -19,8 +18,8 @@ def number(name: str, value: Any, low: float, high: float) -> float:
     """`value` as a float in [low, high], or BadInput. Text and None are refused, numpy and torch scalars are not."""
     wanted = f"{name} must be a number from {low:,g} to {high:,g}"
     value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise BadInput(f"{wanted}, not {_shown(value)}.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{wanted}, not {shown(value)}.")
     value = float(value) if abs(value) < 1e300 else math.inf
     if not low <= value <= high:  # false for NaN as well
         raise BadInput(f"{wanted}, not {value:,g}.")
@@ -31,10 +30,10 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     """`value` as an int in [low, high], or BadInput. 20.0 passes (a slider sends floats), 20.5 does not."""
     wanted = f"{name} must be a whole number from {low:,} to {high:,}"
     value = _plain(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise BadInput(f"{wanted}, not {_shown(value)}.")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{wanted}, not {shown(value)}.")
     if not low <= value <= high or value != int(value):
-        raise BadInput(f"{wanted}, not {_shown(value)}.")
+        raise BadInput(f"{wanted}, not {shown(value)}.")
     return int(value)
 
 
@@ -42,7 +41,7 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """`value` if it is one of `choices`, or BadInput."""
     choices = list(choices)
     if not isinstance(value, str) or value not in choices:
-        raise BadInput(f"{name} must be one of {', '.join(choices)}, not {_shown(value)}.")
+        raise BadInput(f"{name} must be one of {', '.join(choices)}, not {shown(value)}.")
     return value
 
 
@@ -50,15 +49,15 @@ def labels(name: str, value: Any, classes: int) -> list[int]:
     """`value`, one digit or several, as a non-empty list of ints in [0, classes), or BadInput."""
     wanted = f"{name} must be one or more whole numbers from 0 to {classes - 1}"
     value = value.tolist() if hasattr(value, "tolist") else value
-    items = [value] if isinstance(value, Real) else value
+    items = [value] if isinstance(value, int | float) else value
     if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
-        raise BadInput(f"{wanted}, not {_shown(value)}.")
+        raise BadInput(f"{wanted}, not {shown(value)}.")
     checked = []
     for item in items:
         try:
             checked.append(whole(name, item, 0, classes - 1))
         except BadInput:
-            raise BadInput(f"{wanted}, not {_shown(item)}.") from None
+            raise BadInput(f"{wanted}, not {shown(item)}.") from None
         if len(checked) > MAX_IMAGES:
             raise BadInput(f"Ask for at most {MAX_IMAGES:,} images at once.")
     if not checked:
@@ -71,7 +70,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """`value` for a message: short whatever it is."""
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

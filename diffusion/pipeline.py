@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,17 @@ class Recipe:
         """The seed of every image: drawn alone with it, the image is the same."""
         return [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
 
+    @property
+    def name(self) -> str:
+        """A telling name for files, like "digits-7-seed42"."""
+        return f"digits-{''.join(map(str, dict.fromkeys(self.digits)))}-seed{self.seed}"
+
+    def split(self, size: int) -> Iterator["Recipe"]:
+        """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
+        for start in range(0, len(self.digits), size):
+            seed = (self.seed + start) % (checks.MAX_SEED + 1)
+            yield replace(self, digits=self.digits[start : start + size], seed=seed)
+
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
         return json.dumps({"version": 1} | asdict(self))
@@ -99,9 +110,9 @@ class Result:
         ending = Path(path).suffix.lower()
         columns = render.columns_for(self.labels)
         if ending == ".png":
-            render.save_png(path, render.grid(self.images, columns), self.recipe.to_json())
+            render.save_png(path, render.picture(self.images, columns), self.recipe.to_json())
         elif ending == ".gif":
-            render.save_gif(path, [render.grid(frame, columns) for frame in self.frames], self.recipe.to_json())
+            render.save_gif(path, render.animation(self.frames, columns), self.recipe.to_json())
         elif ending == ".npz":
             with replacing(path) as temporary:
                 np.savez_compressed(temporary, images=self.images, labels=self.labels, seeds=self.seeds)
@@ -117,18 +128,20 @@ class Run(Iterator[Step]):
         self._steps = steps
         count = min(render.FRAMES, recipe.steps + 1)
         self._kept = {round(k * recipe.steps / (count - 1)) - 1 for k in range(count)}  # -1 is the start
-        self._frames = [_pixels(start)]
+        self._x = start
+        self._frames = [self.frame]
 
     def __next__(self) -> Step:
         step = next(self._steps)
+        self._x = step.x
         if step.index in self._kept:
-            self._frames.append(_pixels(step.x))
+            self._frames.append(self.frame)
         return step
 
     @property
     def frame(self) -> np.ndarray:
-        """The newest frame of the trajectory: uint8 (N, 28, 28)."""
-        return self._frames[-1]
+        """The images as they are now: uint8 (N, 28, 28)."""
+        return to_uint8(self._x).cpu().numpy()
 
     def result(self) -> Result:
         """What was drawn; the steps that are left are run first."""
@@ -168,7 +181,7 @@ class Pipeline:
 
     def stream(self, digits: int | Iterable[int], **settings: Any) -> Run:
         """The same run, step by step."""
-        return self.run(Recipe(digits, **settings))  # type: ignore[arg-type] - Recipe checks and converts
+        return self.run(Recipe(tuple(checks.labels("digits", digits, 10)), **settings))
 
     def run(self, recipe: Recipe) -> Run:
         """The run of a recipe, step by step."""
@@ -180,7 +193,3 @@ class Pipeline:
         levels = self.denoiser.scheduler.levels(recipe.steps)
         start = noise()
         return Run(recipe, sampler(guided(self.denoiser, labels, recipe.guidance), start, levels, noise), start)
-
-
-def _pixels(x: Tensor) -> np.ndarray:
-    return to_uint8(x).cpu().numpy()

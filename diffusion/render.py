@@ -1,7 +1,7 @@
 """Pictures: grids, animated GIFs of a trajectory, and the recipe written inside the file and read back."""
 
 from collections.abc import Sequence
-from math import ceil, sqrt
+from math import ceil, isqrt, sqrt
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -12,25 +12,40 @@ from diffusion.checks import BadInput
 from diffusion.files import replacing
 
 FRAMES = 40  # of an animation, at most
-FRAME_MS = 70
+MOTION_MS = 2800  # from noise to digits, however many frames there are
 FIRST_FRAME_MS = 400  # time to see that it is noise
 LAST_FRAME_MS = 1600  # time to see what it became
 GREYS = 16  # of every frame but the last
 PADDING = 2  # pixels between tiles, before scaling
-BORDER = 48  # their grey
+BORDER = 51  # their grey, one of the 16 below
+MAX_TILES = 1000  # of one picture or animation
 
 
 def columns_for(labels: Sequence[int]) -> int:
     """How wide to lay images out: a column per digit where the digits repeat in order, else about a square."""
     n = len(labels)
     period = next(p for p in range(1, n + 1) if n % p == 0 and list(labels) == list(labels[:p]) * (n // p))
-    if 1 < period <= 10:
+    if 1 < period < n and period <= 10:
         return period
-    return n if n <= 5 else ceil(sqrt(n))
+    square = ceil(sqrt(n))
+    return n if n <= 5 else next((c for c in range(square, 2 * square) if n % c == 0), square)
 
 
-def grid(images: np.ndarray, columns: int, scale: int = 4) -> np.ndarray:
-    """Lay uint8 images (N, H, W), or (N, H, W, C) in colour, out in rows, enlarged by whole pixels: one uint8 picture."""
+def picture(images: np.ndarray, columns: int) -> np.ndarray:
+    """A grid of uint8 images (N, H, W[, C]), enlarged to about 1,200 pixels on its longer side."""
+    height, width = grid(images, columns, scale=1).shape[:2]
+    return grid(images, columns, scale=min(16, max(2, 1200 // max(height, width))))
+
+
+def animation(frames: np.ndarray, columns: int) -> list[np.ndarray]:
+    """A grid for each of the uint8 frames (F, N, H, W[, C]), enlarged to about 240,000 pixels, a moderate download."""
+    height, width = grid(frames[0], columns, scale=1).shape[:2]
+    scale = min(12, max(2, isqrt(240_000 // (height * width))))
+    return [grid(frame, columns, scale) for frame in frames]
+
+
+def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
+    """Lay uint8 images (N, H, W), or (N, H, W, C) in colour, out in rows, enlarged by whole pixels: one picture."""
     n, h, w = images.shape[:3]
     rows = ceil(n / columns)
     canvas = np.zeros((rows * columns, *images.shape[1:]), np.uint8)
@@ -58,7 +73,7 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -
     """
     step = 255 // (GREYS - 1)
     frames = [((frame + step / 2) // step * step).astype(np.uint8) for frame in frames[:-1]] + [frames[-1]]
-    durations = [FRAME_MS] * len(frames)
+    durations = [min(200, max(40, MOTION_MS // len(frames)))] * len(frames)
     durations[0] = FIRST_FRAME_MS
     durations[-1] = LAST_FRAME_MS
     with replacing(path) as temporary:

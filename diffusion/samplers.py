@@ -8,9 +8,10 @@ fresh standard normal noise shaped like x. Each steps from a level to the next o
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from diffusion.denoiser import Denoise
 from diffusion.scheduler import Level
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """What a sampler yields after each update."""
 
     index: int  # how many updates came before this one: 0..N-1

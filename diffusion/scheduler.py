@@ -5,8 +5,8 @@ Samplers only see a list of levels, so one set of samplers serves DDPM and flow 
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from diffusion import checks
 T = 1000  # number of noise levels, as in DDPM
 
 
-class Level(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Level:
     """One noise level: its index in 0..T-1 (-1 for the clean image) and its two coefficients."""
 
     index: int

@@ -77,15 +77,13 @@ class UNet(nn.Module):
         skips = [channels]  # the channels of what the way down leaves for the way up
         self.down = nn.ModuleList()
         for level, out in enumerate(config.channels):
-            stage = nn.ModuleList()
             if level > 0:
-                stage.append(Downsample(channels))
+                self.down.append(Downsample(channels))
                 skips.append(channels)
             for _ in range(config.blocks):
-                stage.append(Block(channels, out, width, attention=level in config.attention))
+                self.down.append(Block(channels, out, width, attention=level in config.attention))
                 channels = out
                 skips.append(channels)
-            self.down.append(stage)
 
         self.middle = nn.ModuleList(
             [Block(channels, channels, width, attention=True), Block(channels, channels, width, attention=False)]
@@ -93,13 +91,11 @@ class UNet(nn.Module):
 
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(config.channels))):
-            stage = nn.ModuleList()
             for _ in range(config.blocks + 1):
-                stage.append(Block(channels + skips.pop(), out, width, attention=level in config.attention))
+                self.up.append(Block(channels + skips.pop(), out, width, attention=level in config.attention))
                 channels = out
             if level > 0:
-                stage.append(Upsample(channels))
-            self.up.append(stage)
+                self.up.append(Upsample(channels))
 
         self.head = nn.Sequential(
             nn.GroupNorm(GROUPS, channels),
@@ -112,20 +108,18 @@ class UNet(nn.Module):
 
         x = self.stem(F.pixel_unshuffle(x, self.config.stem))  # (B, channels[0], H / stem, W / stem)
         skips = [x]
-        for stage in self.down:
-            for layer in stage:
-                x = layer(x, embedding)
-                skips.append(x)
+        for layer in self.down:
+            x = layer(x, embedding)
+            skips.append(x)
 
         for layer in self.middle:
             x = layer(x, embedding)
 
-        for stage in self.up:
-            for layer in stage:
-                if isinstance(layer, Upsample):
-                    x = layer(x, skips[-1].shape[-2:])
-                else:
-                    x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
+        for layer in self.up:
+            if isinstance(layer, Upsample):
+                x = layer(x, skips[-1].shape[-2:])
+            else:
+                x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
 
         return F.pixel_shuffle(self.head(x), self.config.stem)  # (B, C, H, W)
 
@@ -136,6 +130,8 @@ class TimeEmbedding(nn.Module):
     The frequencies are made for 0..1000 (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5): on 0..1
     they would be nearly constant.
     """
+
+    frequencies: Tensor
 
     def __init__(self, width: int):
         super().__init__()
@@ -187,7 +183,7 @@ class SelfAttention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size, by a strided convolution. It takes the embedding, unused, so that a stage is one plain loop."""
+    """Half the size, by a strided convolution. The embedding is unused: it makes the way down one plain loop."""
 
     def __init__(self, channels: int):
         super().__init__()

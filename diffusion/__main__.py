@@ -1,0 +1,166 @@
+"""The command line: python -m diffusion sample | evaluate | train-reader.
+
+python -m diffusion sample --digits 0-9 --out digits.png            # a grid
+python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
+python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
+python -m diffusion evaluate --count 100                            # prints one JSON object
+"""
+
+import argparse
+import json
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from diffusion import checks, data, evaluate, prompts
+from diffusion.files import replacing
+from diffusion.pipeline import Pipeline, Recipe
+from diffusion.render import MAX_TILES
+from diffusion.samplers import SAMPLERS
+
+ENDINGS = (".npz", ".png", ".gif")
+BATCH = 250  # images drawn at once for an .npz: memory stays the same however many are asked for
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; bad input ends it with one sentence and exit status 2."""
+    flags = parser().parse_args(arguments)
+    try:
+        flags.command(flags)
+    except checks.BadInput as error:
+        print(f"diffusion: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nStopped: nothing was written.", file=sys.stderr)
+        sys.exit(130)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag's default is the library's own."""
+    top = argparse.ArgumentParser("python -m diffusion", description=__doc__, formatter_class=_Formatter)
+    commands = top.add_subparsers(required=True, metavar="command")
+
+    run = argparse.ArgumentParser(add_help=False)
+    run.add_argument("--weights", help="a file, a folder, or user/repo on the Hub (default: the bundled weights)")
+    run.add_argument("--digits", default="0-9", help='what to draw, like "0-9", "7,7,3" or "2026" (default: 0-9)')
+    run.add_argument("--guidance", type=_number, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
+    run.add_argument("--steps", type=_number, default=Recipe.steps, help=f"1 to 1000 {_default(Recipe.steps)}")
+    run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
+    run.add_argument(
+        "--eta", type=_number, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
+    )
+    run.add_argument("--seed", type=_number, default=Recipe.seed, help=f"image k gets seed + k {_default(Recipe.seed)}")
+
+    command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
+    command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
+    command.add_argument("--out", required=True, help=".npz: images, labels, seeds; .png: a grid; .gif: the trajectory")
+    command.set_defaults(command=sample)
+
+    command = commands.add_parser("evaluate", parents=[run], help="measure the quality, beside real digits")
+    command.add_argument("--count", type=_number, default=100, help="how many of each digit (default: 100)")
+    command.add_argument("--data", default="data", help="folder of MNIST, downloaded where missing (default: data)")
+    command.set_defaults(command=evaluate_)
+
+    command = commands.add_parser("train-reader", help="train the classifier that evaluate reads digits with")
+    command.add_argument("--epochs", type=_number, default=8, help="passes over the training digits (default: 8)")
+    command.add_argument("--data", default="data", help="folder of MNIST, downloaded where missing (default: data)")
+    command.add_argument("--out", default=str(evaluate.READER), help="default: checkpoints/reader.safetensors")
+    command.set_defaults(command=train_reader)
+    return top
+
+
+def sample(flags: argparse.Namespace) -> None:
+    """Draw `count` of each digit into one file."""
+    out = Path(flags.out)
+    if out.suffix.lower() not in ENDINGS:
+        raise checks.BadInput(f"--out {out} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    recipe = _recipe(flags)
+    pictured = out.suffix.lower() != ".npz"
+    if pictured and len(recipe.digits) > MAX_TILES:
+        raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
+    with replacing(out) as temporary:
+        pipe = Pipeline.from_pretrained(flags.weights)
+        if pictured:
+            run = pipe.run(recipe)
+            for _ in tqdm(run, total=recipe.steps, unit="step"):
+                pass
+            run.result().save(temporary)
+        else:
+            _write_npz(temporary, pipe, recipe)
+    print(f"{len(recipe.digits):,} images in {out}")
+
+
+def evaluate_(flags: argparse.Namespace) -> None:
+    """Print one JSON object of quality figures."""
+    recipe = _recipe(flags)
+    real = (*data.mnist(flags.data, train=True), *data.mnist(flags.data, train=False))
+    pipe = Pipeline.from_pretrained(flags.weights)
+    print(json.dumps(evaluate.evaluate(pipe, recipe, real=real), indent=2))
+
+
+def train_reader(flags: argparse.Namespace) -> None:
+    """Train the reader, say how well it reads the test digits, and write it."""
+    epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
+    reader = evaluate.train_reader(*data.mnist(flags.data, train=True), epochs=epochs)
+    images, labels = data.mnist(flags.data, train=False)
+    print(f"{(reader.read(images)[0] == labels.numpy()).mean():.2%} of {len(images):,} test digits are read right.")
+    evaluate.save_reader(reader, flags.out)
+
+
+def _recipe(flags: argparse.Namespace) -> Recipe:
+    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
+    digits = prompts.digits(flags.digits)
+    if len(digits) * count > checks.MAX_IMAGES:
+        raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
+    return Recipe(tuple(digits) * count, flags.guidance, flags.steps, flags.sampler, flags.eta, flags.seed)
+
+
+def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
+    """What np.savez writes, but an image at a time: images uint8 (N, 28, 28), labels and seeds int64 (N,)."""
+    count = len(recipe.digits)
+    size = pipe.denoiser.config.unet.image_size
+
+    def batches() -> Iterator[np.ndarray]:
+        parts = list(recipe.split(BATCH))
+        with tqdm(total=len(parts) * recipe.steps, unit="step") as bar:
+            for part in parts:
+                run = pipe.run(part)
+                for _ in run:
+                    bar.update()
+                yield run.result().images
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for images in batches():
+                file.write(images.tobytes())
+        for name, values in {"labels": recipe.digits, "seeds": recipe.seeds}.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, np.asarray(values, np.int64))
+
+
+def _number(text: str) -> float | str:
+    """A flag's number; what is none passes as text, for the library's checks to refuse in their own words."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _default(value: object) -> str:
+    return f"(default: {value})"
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30, width=110)
+
+
+if __name__ == "__main__":
+    main()

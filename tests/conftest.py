@@ -1,0 +1,105 @@
+"""What the tests share: 300 real digits, a random network, and a denoiser that is right by construction."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diffusion import BadInput
+from diffusion.denoiser import Denoise, Denoiser, DenoiserConfig
+from diffusion.scheduler import Scheduler
+from diffusion.unet import UNetConfig
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Tensor, Tensor]:
+    """300 test digits of MNIST, 30 of each: uint8 (300, 28, 28) and int64 labels (300,)."""
+    with np.load(FIXTURES / "digits.npz") as file:
+        return torch.from_numpy(file["images"]), torch.from_numpy(file["labels"])
+
+
+@pytest.fixture
+def mnist_folder(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> Path:
+    """A folder as torchvision keeps MNIST, with those digits as the training and as the test set."""
+    folder = tmp_path / "data"
+    raw = folder / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    images, labels = (tensor.numpy().astype(np.uint8) for tensor in digits)
+    for part in ("train", "t10k"):
+        _write_idx(raw / f"{part}-images-idx3-ubyte", images)
+        _write_idx(raw / f"{part}-labels-idx1-ubyte", labels)
+    return folder
+
+
+def _write_idx(path: Path, array: np.ndarray) -> None:
+    magic = 0x0800 + array.ndim  # 8 says uint8
+    path.write_bytes(np.array([magic, *array.shape], ">i4").tobytes() + array.tobytes())
+
+
+@pytest.fixture(scope="session")
+def make_denoiser() -> Callable[..., Denoiser]:
+    """Makes a very small random Denoiser: make_denoiser(schedule=..., prediction=..., bounded=...)."""
+
+    def make(unet: UNetConfig | None = None, **settings: object) -> Denoiser:
+        unet = unet or UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return randomised(Denoiser(DenoiserConfig(unet, **settings))).eval().requires_grad_(False)
+
+    return make
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """The network with its zero-initialised layers made random, so that its output depends on its inputs."""
+    for parameter in network.parameters():
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+@pytest.fixture
+def tiny_denoiser(make_denoiser: Callable[..., Denoiser]) -> Denoiser:
+    return make_denoiser()
+
+
+@pytest.fixture(scope="session")
+def closed_form() -> Callable[[Tensor, Scheduler], Denoise]:
+    """Makes the optimal denoise function of a finite data set: the mean of x0 given x, by Bayes' rule, in float64."""
+
+    def make(points: Tensor, scheduler: Scheduler) -> Denoise:
+        points = points.double()  # (P, C, H, W)
+
+        def denoise(x: Tensor, i: int) -> Tensor:
+            level = scheduler.level(i)
+            distance = (x[:, None] - level.alpha * points).square().flatten(2).sum(2)  # (B, P)
+            weights = torch.softmax(-distance / (2 * level.sigma**2), dim=1)
+            return torch.einsum("bp,pchw->bchw", weights, points)
+
+        return denoise
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
+    """`with refuses("steps"):` expects BadInput, or another exception, in one sentence that holds that text."""
+
+    @contextmanager
+    def expecting(text: str = "", exception: type[BaseException] = BadInput) -> Iterator[pytest.ExceptionInfo]:
+        with pytest.raises(exception) as caught:
+            yield caught
+        message = str(caught.value)
+        assert is_one_sentence(message), message
+        assert text in message
+
+    return expecting
+
+
+def is_one_sentence(message: str) -> bool:
+    return message.endswith(".") and "\n" not in message and len(message) < 250

@@ -1,0 +1,125 @@
+"""python -m diffusion: files as promised, one sentence for bad input, memory that does not grow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion import Pipeline, checkpoint
+from diffusion.__main__ import main
+
+
+@pytest.fixture
+def weights(tiny_denoiser, tmp_path: Path) -> str:
+    Pipeline(tiny_denoiser).save_pretrained(tmp_path / "weights")
+    return str(tmp_path / "weights")
+
+
+def sample(weights: str, out: Path, *flags: str) -> None:
+    main(["sample", "--weights", weights, "--steps", "2", "--out", str(out), *flags])
+
+
+def test_npz_holds_images_labels_and_seeds(weights: str, tmp_path: Path) -> None:
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "3", "--seed", "5")
+    with np.load(tmp_path / "out.npz") as file:
+        assert sorted(file) == ["images", "labels", "seeds"]
+        images, labels, seeds = file["images"], file["labels"], file["seeds"]
+    assert (images.shape, images.dtype) == ((30, 28, 28), np.uint8)
+    assert labels.tolist() == list(range(10)) * 3
+    assert seeds.tolist() == list(range(5, 35))
+
+
+def test_batches_draw_what_one_run_draws(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffusion.__main__.BATCH", 7)
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "2", "--seed", "3", "--sampler", "ddpm")
+    with np.load(tmp_path / "out.npz") as file:
+        images = file["images"]
+    whole = Pipeline.from_pretrained(weights)(list(range(10)) * 2, steps=2, seed=3, sampler="ddpm")
+    np.testing.assert_allclose(images.astype(int), whole.images.astype(int), atol=1)
+
+
+def test_the_largest_batch_does_not_depend_on_the_count(weights: str, tmp_path: Path, monkeypatch) -> None:
+    sizes = []
+    run = Pipeline.run
+    monkeypatch.setattr(Pipeline, "run", lambda self, recipe: sizes.append(len(recipe.digits)) or run(self, recipe))
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "60", "--steps", "1")
+    assert sum(sizes) == 600
+    assert max(sizes) <= 250
+
+
+@pytest.mark.parametrize(("ending", "format"), [(".png", "PNG"), (".gif", "GIF")])
+def test_pictures_open(weights: str, tmp_path: Path, ending: str, format: str) -> None:
+    sample(weights, tmp_path / f"out{ending}", "--digits", "2026")
+    with Image.open(tmp_path / f"out{ending}") as image:
+        assert image.format == format
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--digits", "ten"], "Cannot read 'ten' as digits"),
+        (["--digits", ""], "No digits asked for"),
+        (["--digits", "0-12"], "Cannot read '0-12' as digits"),
+        (["--count", "0"], "--count must be a whole number from 1"),
+        (["--count", "1e9"], "--count must be a whole number from 1"),
+        (["--count", "x"], "--count must be a whole number from 1"),
+        (["--steps", "0"], "steps must be a whole number from 1 to 1,000, not 0"),
+        (["--steps", "2.5"], "steps must be a whole number from 1 to 1,000, not 2.5"),
+        (["--steps", "nan"], "steps must be a whole number from 1 to 1,000"),
+        (["--guidance", "inf"], "guidance must be a number from 0 to 20"),
+        (["--guidance", "two"], "guidance must be a number from 0 to 20, not 'two'"),
+        (["--sampler", "euler"], "sampler must be one of ddim, ddpm"),
+        (["--seed", "4294967296"], "seed must be a whole number from 0 to 4,294,967,295"),
+        (["--eta", "0.5", "--sampler", "ddpm"], "eta belongs to the sampler ddim"),
+        (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys, flags, sentence) -> None:
+    out = tmp_path / "out" / "digits.npz"
+    with pytest.raises(SystemExit) as exit:
+        sample(weights, out, *flags)
+    assert exit.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"diffusion: {sentence}")
+    assert said.endswith(".\n")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("out", ["digits.jpg", "digits", ".npz"])
+def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / out)
+    assert "must end in .npz, .png or .gif." in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / "file" / "digits.png")
+    assert "Cannot write" in capsys.readouterr().err
+
+
+def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / "digits.png", "--count", "101")
+    assert "at most 1,000 images: write more to an .npz file." in capsys.readouterr().err
+
+
+def test_the_module_runs_on_the_weights_that_ship(tmp_path: Path) -> None:
+    out = tmp_path / "seven.png"
+    command = [sys.executable, "-m", "diffusion", "sample", "--digits", "7", "--steps", "2", "--out", str(out)]
+    subprocess.run(command, check=True, cwd=checkpoint.BUNDLED.parent, capture_output=True)
+    with Image.open(out) as image:
+        assert image.size == (448, 448)
+
+
+def test_help_names_every_command(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("sample", "evaluate", "train-reader"))

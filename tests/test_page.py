@@ -1,0 +1,263 @@
+"""The page in a real browser, and its endpoint through gradio_client."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+from browser import launch
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image, ImageSequence
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import app
+from diffusion import Pipeline, Recipe, render
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Pipeline:
+    return Pipeline.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def url(pipe: Pipeline) -> Iterator[str]:
+    page = app.build(pipe)
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    yield address
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+def visit(browser: Browser, url: str, viewport: dict = DESKTOP, scheme: str = "light") -> Page:
+    page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+    page.goto(url)
+    page.wait_for_selector("#generate")
+    page.wait_for_timeout(1000)  # until the page answers to clicks
+    return page
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    page = visit(browser, url)
+    yield page
+    page.context.close()
+
+
+def choose(page: Page, digits: set[int]) -> None:
+    for digit in range(10):
+        page.locator("#digits .wrap").get_by_label(str(digit), exact=True).set_checked(digit in digits)
+
+
+def set_number(page: Page, label: str, value: str) -> None:
+    field = page.get_by_label(f"number input for {label}")
+    field.fill(value)
+    field.press("Tab")
+
+
+def set_seed(page: Page, value: str) -> None:
+    page.get_by_label("New seed each time").set_checked(False)
+    page.locator("#seed input").fill(value)
+    page.locator("#seed input").press("Tab")
+
+
+def generate(page: Page) -> None:
+    page.locator("#status p").evaluate("p => p.textContent = 'an older run'")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text(re.compile(r"in \d+\.\d s"), timeout=60_000)
+
+
+def download(page: Page, selector: str, folder: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.click(selector)
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+def test_digits_form_before_ones_eyes_and_both_files_can_be_kept(page: Page, pipe: Pipeline, tmp_path: Path) -> None:
+    choose(page, {3, 7})
+    set_number(page, "How many of each", "2")
+    set_number(page, "Steps", "60")
+    set_seed(page, "42")
+    page.click("#generate")
+    frames = set()
+    while " in " not in page.inner_text("#status"):
+        frames.add(page.get_attribute("#picture img", "src"))
+        page.wait_for_timeout(50)
+    assert len(frames) >= 3, "frames arrive while it draws"
+
+    png, gif = (download(page, f"#keep-{ending}", tmp_path) for ending in ("png", "gif"))
+    assert (png.name, gif.name) == ("digits-37-seed42.png", "digits-37-seed42.gif")
+    recipe = Recipe.from_json(render.read_recipe(gif))
+    assert recipe == Recipe((3, 7, 3, 7), steps=60, seed=42)
+    expected = render.picture(pipe.run(recipe).result().images, 2)
+    np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
+    with Image.open(gif) as animation:
+        assert animation.info["loop"] == 0
+        assert 10 < len(list(ImageSequence.Iterator(animation))) <= render.FRAMES
+
+
+def test_the_seed_shown_is_the_seed_used(page: Page) -> None:
+    set_number(page, "Steps", "2")
+    generate(page)
+    seed = page.input_value("#seed input")
+    assert f"seed {seed}." in page.inner_text("#status")
+    generate(page)
+    assert page.input_value("#seed input") != seed, "a new seed each time"
+    page.get_by_label("New seed each time").set_checked(False)
+    kept = page.input_value("#seed input")
+    generate(page)
+    assert page.input_value("#seed input") == kept
+
+
+def test_stop_frees_the_machine(page: Page) -> None:
+    set_number(page, "Steps", "1000")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text("left", timeout=30_000)
+    page.click("#stop")
+    expect(page.locator("#status")).to_contain_text("Stopped")
+    expect(page.locator("#stop")).to_be_disabled()
+    set_number(page, "Steps", "1")
+    started = time.monotonic()
+    generate(page)  # it would wait for the thousand steps if they still ran
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda page: choose(page, set()), "choose at least one"),
+        (lambda page: set_seed(page, ""), "seed must be a whole number from 0 to 4,294,967,295, not nothing."),
+        (lambda page: set_seed(page, "1.5"), "seed must be a whole number from 0 to 4,294,967,295, not 1.5."),
+        (lambda page: set_seed(page, "-1"), "seed must be a whole number from 0 to 4,294,967,295, not -1."),
+        (lambda page: set_seed(page, "1e30"), "seed must be a whole number from 0 to 4,294,967,295"),
+    ],
+    ids=["no digit", "no seed", "half a seed", "negative seed", "huge seed"],
+)
+def test_bad_input_gets_a_sentence_and_loses_nothing(page: Page, break_it, sentence: str) -> None:
+    set_number(page, "Steps", "1")
+    generate(page)
+    before = page.get_attribute("#picture img", "src")
+    break_it(page)
+    page.click("#generate")
+    expect(page.locator("#status [role=alert]")).to_contain_text(sentence)
+    assert page.get_attribute("#picture img", "src") == before
+    expect(page.locator("#keep-png")).to_be_enabled()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url: str, viewport, scheme) -> None:
+    page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+    hosts, complaints = set(), []
+    page.on("request", lambda request: hosts.add(urlparse(request.url).hostname))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    page.wait_for_selector("#generate")
+    page.wait_for_timeout(1000)
+    height = page.locator("#status").bounding_box()["height"]
+    set_number(page, "Steps", "3")
+    generate(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.locator("#status").bounding_box()["height"] == height, "nothing jumps"
+    assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
+    assert hosts - {None} == {urlparse(url).hostname}
+    assert complaints == []
+    page.context.close()
+
+
+def test_pictures_and_controls_have_names(page: Page) -> None:
+    for image in page.locator("#page img:visible").all():
+        assert image.get_attribute("alt")
+    for name in ("Generate", "Stop"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
+    for label in ("How many of each", "Guidance", "Steps"):
+        expect(page.get_by_label(f"range slider for {label}")).to_be_visible()
+    for label in ("Seed", "New seed each time", "ddim", "ddpm"):
+        expect(page.get_by_label(label, exact=True).first).to_be_visible()
+
+
+def test_the_pictures_are_enlarged_crisply(page: Page) -> None:
+    assert page.locator("#picture img").evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
+
+
+@pytest.fixture(scope="module")
+def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+def test_the_endpoint_returns_both_files_and_the_seed(client: Client, pipe: Pipeline) -> None:
+    png, gif, seed = client.predict(digits=[7], count=4, steps=2, seed=42, api_name="/generate")
+    assert (Path(png).name, Path(gif).name, seed) == ("digits-7-seed42.png", "digits-7-seed42.gif", 42)
+    expected = render.picture(pipe([7] * 4, steps=2, seed=42).images, 4)
+    np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
+
+
+def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(endpoints) == ["/generate"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"digits": []},
+        {"digits": [10]},
+        {"digits": ["<b>7</b>"]},
+        {"digits": None},
+        {"digits": [1] * 11},
+        {"count": 0},
+        {"count": 11},
+        {"count": None},
+        {"guidance": -1},
+        {"guidance": 1e308},
+        {"guidance": None},
+        {"guidance": "two"},
+        {"steps": 0},
+        {"steps": 1001},
+        {"steps": 2.5},
+        {"steps": None},
+        {"sampler": "euler"},
+        {"sampler": None},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": "<script>"},
+    ],
+    ids=json.dumps,
+)
+def test_the_endpoint_refuses_bad_input_in_one_sentence(client: Client, bad: dict) -> None:
+    with pytest.raises(AppError) as refusal:
+        client.predict(**{"steps": 1} | bad, api_name="/generate")
+    sentence = str(refusal.value)
+    assert sentence.endswith((".", "once"))
+    assert "Traceback" not in sentence
+    assert "<" not in sentence
+    assert len(sentence) < 200
+
+
+def test_a_full_queue_is_told(url: str, client: Client) -> None:
+    jobs = [client.submit(digits=[1], steps=1000, count=10, api_name="/generate") for _ in range(30)]
+    refusals = []
+    deadline = time.monotonic() + 60
+    while not refusals and time.monotonic() < deadline:
+        refusals = [str(job.exception()) for job in jobs if job.done()]
+        time.sleep(0.1)
+    for job in jobs:
+        job.cancel()
+    assert refusals
+    assert all("Queue is full" in refusal for refusal in refusals)

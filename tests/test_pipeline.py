@@ -1,0 +1,324 @@
+"""The pipeline: the same seed draws the same digits however they are asked for, and nonsense is refused in words."""
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffusion import Pipeline, Recipe, Step
+from diffusion.data import to_uint8
+from diffusion.pipeline import Run
+from diffusion.render import FRAMES, read_recipe
+from diffusion.unet import UNetConfig
+
+STOCHASTIC = [{"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "ddpm"}]
+
+each_sampler = pytest.mark.parametrize("sampling", STOCHASTIC, ids=["ddim", "ddim full eta", "ddpm"])
+
+
+@pytest.fixture
+def pipe(tiny_denoiser) -> Pipeline:
+    return Pipeline(tiny_denoiser)
+
+
+def final(run: Run) -> torch.Tensor:
+    *_, step = run
+    return step.x
+
+
+class TestSeeds:
+    @each_sampler
+    def test_the_same_seed_draws_the_same_images(self, pipe, sampling):
+        first, second = (pipe([7, 3], steps=4, seed=5, **sampling).images for _ in range(2))
+        assert np.array_equal(first, second)
+
+    def test_other_seeds_digits_guidance_and_steps_draw_others(self, pipe):
+        base = {"digits": [7, 3], "guidance": 2.0, "steps": 4, "seed": 5, "eta": 0.0}
+        images = pipe(**base).images
+        for change in ({"seed": 7}, {"digits": [1, 2]}, {"guidance": 4.0}, {"steps": 5}, {"eta": 1.0}):
+            others = pipe(**base | change).images
+            for mine, other in zip(images, others, strict=True):
+                assert not np.array_equal(mine, other), change
+
+    @each_sampler
+    def test_an_image_does_not_depend_on_the_batch_around_it(self, pipe, sampling):
+        digits = [k % 10 for k in range(130)]
+        whole = final(pipe.stream(digits, steps=3, seed=5, **sampling))
+        for size in (1, 3):
+            part = final(pipe.stream(digits[:size], steps=3, seed=5, **sampling))
+            torch.testing.assert_close(part, whole[:size], rtol=0, atol=1e-4)
+
+    @each_sampler
+    def test_an_image_drawn_alone_with_its_own_seed_is_the_same(self, pipe, sampling):
+        digits = [7, 3, 3, 0]
+        run = pipe.stream(digits, steps=4, seed=2**32 - 2, **sampling)
+        whole = final(run)
+        assert run.recipe.seeds == [2**32 - 2, 2**32 - 1, 0, 1]
+        for k, seed in enumerate(run.recipe.seeds):
+            alone = final(pipe.stream(digits[k], steps=4, seed=seed, **sampling))
+            torch.testing.assert_close(alone[0], whole[k], rtol=0, atol=1e-4)
+
+    @pytest.mark.parametrize("size", [1, 3, 10])
+    def test_a_recipe_split_into_parts_draws_the_same(self, pipe, size):
+        recipe = Recipe((7, 3, 0, 1, 2), steps=3, sampler="ddpm", seed=2**32 - 2)
+        parts = list(recipe.split(size))
+        assert [len(part.digits) for part in parts] == [len(recipe.digits[k : k + size]) for k in range(0, 5, size)]
+        assert [seed for part in parts for seed in part.seeds] == recipe.seeds
+        drawn = torch.cat([final(pipe.run(part)) for part in parts])
+        torch.testing.assert_close(drawn, final(pipe.run(recipe)), rtol=0, atol=1e-4)
+
+    def test_sampling_leaves_the_global_random_state_alone(self, pipe):
+        state = torch.get_rng_state()
+        pipe([7], steps=2, sampler="ddpm")
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+class TestStream:
+    @each_sampler
+    @pytest.mark.parametrize("steps", [1, 2, 7])
+    def test_it_yields_every_step_and_its_result_is_the_call_s(self, pipe, sampling, steps):
+        run = pipe.stream([7, 3], steps=steps, seed=1, **sampling)
+        found = list(run)
+        assert [step.index for step in found] == list(range(steps))
+        assert found[-1].level == -1
+        result, called = run.result(), pipe([7, 3], steps=steps, seed=1, **sampling)
+        assert np.array_equal(result.images, called.images)
+        assert np.array_equal(result.frames, called.frames)
+        assert result.recipe == called.recipe
+        assert np.array_equal(result.images, to_uint8(found[-1].x).numpy())
+
+    @pytest.mark.parametrize("seen", [0, 1, 4])
+    def test_a_result_runs_the_steps_that_are_left(self, pipe, seen):
+        run = pipe.stream([7], steps=5)
+        for _ in range(seen):
+            next(run)
+        assert np.array_equal(run.result().frames, pipe([7], steps=5).frames)
+        assert np.array_equal(run.result().images, pipe([7], steps=5).images)
+
+    def test_the_frame_is_that_of_the_newest_step(self, pipe):
+        run = pipe.stream([7, 3], steps=50)
+        start = run.frame
+        for step in run:
+            assert np.array_equal(run.frame, to_uint8(step.x).numpy())
+        assert np.array_equal(run.result().frames[0], start)
+
+    def test_the_network_runs_once_a_step(self, pipe, monkeypatch):
+        calls = []
+        forward = pipe.denoiser.unet.forward
+        monkeypatch.setattr(pipe.denoiser.unet, "forward", lambda *inputs: calls.append(1) or forward(*inputs))
+        pipe([7, 3], steps=6)
+        assert len(calls) == 6
+
+
+class TestResult:
+    @pytest.mark.parametrize(("digits", "labels"), [(7, [7]), ([7, 7, 3], [7, 7, 3]), (np.arange(3), [0, 1, 2])])
+    def test_its_fields(self, pipe, digits, labels):
+        result = pipe(digits, steps=2, seed=40)
+        assert result.images.dtype == np.uint8
+        assert result.images.shape == (len(labels), 28, 28)
+        assert result.frames.shape == (3, len(labels), 28, 28)
+        assert result.labels == labels
+        assert result.seeds == [40 + k for k in range(len(labels))]
+        assert result.recipe == Recipe(tuple(labels), steps=2, seed=40)
+
+    def test_colour_models_draw_colour_images(self, make_denoiser, tmp_path):
+        unet = UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, image_channels=3, image_size=32)
+        result = Pipeline(make_denoiser(unet))([7, 3], steps=2)
+        assert result.images.shape == (2, 32, 32, 3)
+        for ending in ("png", "gif", "npz"):
+            result.save(tmp_path / f"a.{ending}")
+
+    @pytest.mark.parametrize("name", ["a.png", "a.PNG"])
+    def test_a_png_is_a_grid_with_its_recipe(self, pipe, tmp_path, name):
+        result = pipe([7, 7, 3], steps=2, seed=9)
+        result.save(tmp_path / name)
+        with Image.open(tmp_path / name) as file:
+            pixels = np.asarray(file)
+        scale = pixels.shape[0] // 28
+        assert np.array_equal(pixels[: 28 * scale : scale, : 28 * scale : scale], result.images[0])
+        assert Recipe.from_json(read_recipe(tmp_path / name)) == result.recipe
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.GIF"])
+    def test_a_gif_ends_with_the_images_and_has_its_recipe(self, pipe, tmp_path, name):
+        result = pipe([7], steps=6, seed=9)
+        result.save(tmp_path / name)
+        with Image.open(tmp_path / name) as file:
+            assert file.n_frames == len(result.frames) == 7
+            file.seek(6)
+            pixels = np.asarray(file.convert("L"))
+        scale = pixels.shape[0] // 28
+        assert np.array_equal(pixels[::scale, ::scale], result.images[0])
+        assert Recipe.from_json(read_recipe(tmp_path / name)) == result.recipe
+
+    @pytest.mark.parametrize("name", ["a.npz", "a.NPZ"])
+    def test_an_npz_holds_images_labels_and_seeds(self, pipe, tmp_path, name):
+        result = pipe([7, 7, 3], steps=2, seed=9)
+        result.save(str(tmp_path / name))
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        with np.load(tmp_path / name) as file:
+            assert sorted(file) == ["images", "labels", "seeds"]
+            assert file["images"].dtype == np.uint8
+            assert np.array_equal(file["images"], result.images)
+            assert file["labels"].tolist() == [7, 7, 3]
+            assert file["seeds"].tolist() == [9, 10, 11]
+
+    def test_files_of_the_same_run_are_the_same(self, pipe, tmp_path):
+        for name in ("a.png", "a.gif"):
+            pipe([7], steps=2).save(tmp_path / name)
+            first = (tmp_path / name).read_bytes()
+            pipe([7], steps=2).save(tmp_path / name)
+            assert (tmp_path / name).read_bytes() == first
+
+    @pytest.mark.parametrize("name", ["a.jpg", "a", "a.png.txt", ".png", ""])
+    def test_other_endings_are_refused(self, pipe, tmp_path, name, refuses, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with refuses("must end in .png, .gif or .npz"):
+            pipe([7], steps=1).save(name)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("ending", ["png", "gif", "npz"])
+    def test_paths_that_cannot_be_written_are_refused(self, pipe, tmp_path, ending, refuses):
+        (tmp_path / "file").write_text("in the way")
+        (tmp_path / f"folder.{ending}").mkdir()
+        result = pipe([7], steps=1)
+        for path in (tmp_path / "file" / f"a.{ending}", tmp_path / f"folder.{ending}"):
+            with refuses("Cannot write"):
+                result.save(path)
+
+
+class TestFrames:
+    @staticmethod
+    def counting_run(steps: int) -> Run:
+        """A run whose images say, in binary, after how many updates they are."""
+
+        def image(count: int) -> torch.Tensor:
+            bits = [count >> bit & 1 for bit in range(16)]
+            return torch.tensor(bits).view(1, 1, 4, 4) * 2.0 - 1
+
+        def stepping() -> Iterator[Step]:
+            for index in range(steps):
+                yield Step(index, 0, image(index + 1), image(index + 1))
+
+        return Run(Recipe((7,), steps=steps), stepping(), image(0))
+
+    @pytest.mark.parametrize("steps", [1, 2, 5, 38, 39, 40, 41, 100, 999, 1000])
+    def test_they_go_evenly_from_noise_to_the_images(self, steps):
+        result = self.counting_run(steps).result()
+        bits = result.frames.reshape(-1, 16) // 255
+        counts = (bits.astype(int) << np.arange(16)).sum(1)
+        assert len(counts) == min(FRAMES, steps + 1)
+        assert (counts[0], counts[-1]) == (0, steps)
+        gaps = np.diff(counts)
+        assert gaps.min() >= 1
+        assert np.ptp(gaps) <= 1
+        assert np.array_equal(result.frames[-1], result.images)
+
+
+class TestPretrained:
+    def test_a_saved_pipeline_draws_the_same(self, pipe, tmp_path):
+        pipe.save_pretrained(tmp_path / "model")
+        drawn = pipe([7, 3], steps=3).images.astype(int)
+        for source in (tmp_path / "model", str(tmp_path / "model"), tmp_path / "model" / "model.safetensors"):
+            loaded = Pipeline.from_pretrained(source, device="cpu")
+            difference = np.abs(loaded([7, 3], steps=3).images - drawn)
+            assert difference.mean() < 0.5  # the weights are kept in half precision
+            assert difference.max() < 20
+
+    def test_a_loaded_pipeline_saves_the_same_weights(self, pipe, tmp_path):
+        pipe.save_pretrained(tmp_path / "a")
+        Pipeline.from_pretrained(tmp_path / "a", device="cpu").save_pretrained(tmp_path / "b")
+        first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
+        assert first == second
+
+    def test_missing_weights_are_refused(self, tmp_path, refuses):
+        with refuses("There is no checkpoint"):
+            Pipeline.from_pretrained(tmp_path)
+
+
+class TestRecipe:
+    @pytest.mark.parametrize(
+        "recipe",
+        [
+            Recipe((7,)),
+            Recipe(tuple(range(10)) * 30, guidance=0, steps=1000, seed=2**32 - 1),
+            Recipe((0, 9), guidance=1 / 3, steps=1, sampler="ddim", eta=0.1 + 0.2),
+            Recipe((1,), guidance=20, sampler="ddpm"),
+        ],
+    )
+    def test_it_comes_back_from_its_json(self, recipe):
+        text = recipe.to_json()
+        assert "\n" not in text
+        assert Recipe.from_json(text) == recipe
+        assert json.loads(text)["version"] == 1
+
+    def test_it_holds_plain_values_whatever_it_was_given(self):
+        recipe = Recipe(np.array([7, 3]), np.float32(2), torch.tensor(20.0), "ddim", np.int64(0), np.uint32(5))
+        assert recipe == Recipe((7, 3), 2.0, 20, "ddim", 0.0, 5)
+        assert Recipe.from_json(recipe.to_json()) == recipe
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "digits",
+            "null",
+            "7",
+            "[]",
+            '"text"',
+            "{}",
+            "{",
+            '{"digits": [7]}',
+            '{"version": 1}',
+            '{"version": 2, "digits": [7]}',
+            '{"version": null, "digits": [7]}',
+            '{"version": 1, "digits": [7], "colour": "red"}',
+            '{"version": 1, "digits": "7"}',
+            '{"version": 1, "digits": [7], "steps": NaN}',
+            '{"version": 1, "digits": [7], "guidance": Infinity}',
+            '{"version": 1, "digits": [10]}',
+            '{"version": 1, "digits": {"7": 1}}',
+            '{"version": 1, "digits": [7], "sampler": ["ddim"]}',
+            "[" * 100_000,
+            '{"version": 1, "digits": [' + "9" * 10_000 + "]}",
+        ],
+        ids=lambda text: text[:40],
+    )
+    def test_other_json_is_refused(self, text, refuses):
+        with refuses():
+            Recipe.from_json(text)
+
+
+BAD_SETTINGS = [
+    *({"digits": value} for value in (-1, 10, [], None, "7", 1.5, math.nan, 2**70, [7, 10], [[7]], b"7", {})),
+    *({"guidance": value} for value in (None, "x", "2", math.nan, math.inf, -math.inf, -1, 1e9, [2.0], True)),
+    *({"steps": value} for value in (0, -1, 1001, 2.5, None, "20", math.nan, math.inf, 2**70)),
+    *({"seed": value} for value in (-1, 2**32, 1.5, None, "0", math.nan, 10**400)),
+    *({"sampler": value} for value in ("euler", "DDIM", "", None, 0, ["ddim"])),
+    *({"eta": value} for value in (-1, -0.01, 1.01, 2, None, "0", math.nan)),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_SETTINGS, ids=str)
+def test_settings_that_no_run_can_have_are_refused_before_it_starts(bad, pipe, refuses):
+    [name] = bad
+    with refuses(name):
+        pipe.stream(**{"digits": [7]} | bad)
+    with refuses(name):
+        pipe(**{"digits": [7]} | bad)
+    with refuses(name):
+        Recipe(**{"digits": (7,)} | bad)
+
+
+def test_eta_is_refused_where_it_has_no_effect(pipe, refuses):
+    with refuses("eta belongs to the sampler ddim"):
+        pipe.stream([7], sampler="ddpm", eta=0.5)
+    assert pipe.stream([7], sampler="ddpm", eta=0).recipe.eta == 0
+
+
+@pytest.mark.parametrize("limit", [{"guidance": 0}, {"guidance": 20}, {"steps": 1}, {"seed": 2**32 - 1}, {"eta": 1}])
+def test_settings_at_their_limits_run(limit, pipe):
+    assert pipe([0, 9], **{"steps": 2} | limit).images.shape == (2, 28, 28)

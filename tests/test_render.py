@@ -1,0 +1,255 @@
+"""Pictures: every tile in its place, every pixel of the last frame, and the recipe inside the file."""
+
+import json
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence, PngImagePlugin
+
+from diffusion import BadInput
+from diffusion.data import to_float, to_uint8
+from diffusion.render import (
+    FRAMES,
+    LAST_FRAME_MS,
+    PADDING,
+    animation,
+    columns_for,
+    curves,
+    grid,
+    picture,
+    read_recipe,
+    save_gif,
+    save_png,
+)
+
+RECIPE = json.dumps({"version": 1, "digits": [7, 3], "note": 'ünïcode, "quotes" and \\ too'}, ensure_ascii=False)
+LONG_RECIPE = json.dumps({"version": 1, "digits": list(range(10)) * 500})
+
+
+def tiles(n: int, shape: tuple[int, ...] = (28, 28)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, *shape), np.uint8)
+
+
+@pytest.fixture
+def trajectory(digits) -> np.ndarray:
+    """40 frames on a straight line from noise to 16 digits: uint8 (40, 16, 28, 28)."""
+    x0 = to_float(digits[0][::19][:16])
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    return np.stack([to_uint8((1 - t) * x0 + t * eps).numpy() for t in torch.linspace(1, 0, FRAMES)])
+
+
+def decoded(path) -> list[tuple[np.ndarray, int]]:
+    """The frames of a GIF as they are shown, each with its duration in milliseconds."""
+    with Image.open(path) as image:
+        return [(np.asarray(f.convert("L")), f.info.get("duration", 0)) for f in ImageSequence.Iterator(image)]
+
+
+class TestGrid:
+    @pytest.mark.parametrize(("n", "columns", "scale"), [(1, 1, 1), (6, 3, 1), (7, 3, 4), (5, 5, 2), (4, 1, 3)])
+    @pytest.mark.parametrize("shape", [(28, 28), (5, 4), (6, 6, 3)], ids=str)
+    def test_every_tile_is_in_its_place_and_the_rest_is_padding(self, n, columns, scale, shape):
+        images = tiles(n, shape)
+        h, w = shape[:2]
+        rows = -(-n // columns)
+        found = grid(images, columns, scale)
+        assert found.dtype == np.uint8
+        assert found.shape[:2] == (
+            scale * (rows * (h + PADDING) - PADDING),
+            scale * (columns * (w + PADDING) - PADDING),
+        )
+        assert found.shape[2:] == shape[2:]
+
+        small = found[::scale, ::scale]
+        assert np.array_equal(found, small.repeat(scale, axis=0).repeat(scale, axis=1))
+        covered = np.zeros(small.shape[:2], bool)
+        for k in range(rows * columns):
+            place = np.s_[k // columns * (h + PADDING) :, k % columns * (w + PADDING) :]
+            assert np.array_equal(small[place][:h, :w], images[k] if k < n else np.zeros(shape, np.uint8))
+            covered[place][:h, :w] = True
+        assert len(np.unique(small[~covered])) <= 1  # one grey between the tiles
+
+    def test_the_images_are_left_alone(self):
+        images = tiles(3)
+        before = images.copy()
+        grid(images, 2, 1)[:] = 0
+        assert np.array_equal(images, before)
+
+    @pytest.mark.parametrize("n", [1, 2, 10, 16, 100, 1000])
+    def test_pictures_are_enlarged_by_whole_pixels_to_a_moderate_size(self, n):
+        images = tiles(n)
+        columns = columns_for([7] * n)
+        for found in (picture(images, columns), animation(images[None], columns)[0]):
+            scale = found.shape[0] // grid(images, columns, 1).shape[0]
+            assert scale >= 2
+            assert np.array_equal(found, grid(images, columns, scale))
+            assert scale == 2 or max(found.shape) <= 1400
+
+    @pytest.mark.parametrize(
+        ("labels", "columns"),
+        [
+            ([7], 1),
+            ([7, 7, 3], 3),
+            ([7] * 16, 4),
+            ([7] * 100, 10),
+            (list(range(10)) * 5, 10),
+            ([1, 2, 3] * 4, 3),
+            ([0, 1] * 2, 2),
+        ],
+        ids=str,
+    )
+    def test_columns_show_the_pattern(self, labels, columns):
+        assert columns_for(labels) == columns
+
+    @pytest.mark.parametrize("n", range(1, 60))
+    def test_a_grid_of_one_digit_is_wide_rather_than_tall_and_has_no_empty_row(self, n):
+        columns = columns_for([7] * n)
+        rows = -(-n // columns)
+        assert rows <= columns <= n
+        assert (rows - 1) * columns < n
+
+
+class TestPng:
+    @pytest.mark.parametrize("shape", [(30, 40), (30, 40, 3)], ids=str)
+    @pytest.mark.parametrize("recipe", [RECIPE, LONG_RECIPE], ids=["short", "long"])
+    def test_it_is_lossless_and_carries_its_recipe(self, tmp_path, shape, recipe):
+        image = tiles(1, shape)[0]
+        save_png(tmp_path / "a.png", image, recipe)
+        with Image.open(tmp_path / "a.png") as file:
+            assert file.format == "PNG"
+            assert np.array_equal(np.asarray(file), image)
+        assert read_recipe(tmp_path / "a.png") == recipe
+
+
+class TestGif:
+    def test_frames_come_back_in_order_to_within_half_a_grey_step(self, tmp_path, trajectory):
+        frames = animation(trajectory, 4)
+        save_gif(tmp_path / "a.gif", frames)
+        found = decoded(tmp_path / "a.gif")
+        assert len(found) == len(frames)
+        for (shown, _), frame in zip(found, frames, strict=True):
+            assert np.abs(shown.astype(int) - frame).max() <= 9
+
+    def test_the_last_frame_is_exact(self, tmp_path, trajectory):
+        frames = animation(trajectory, 4)
+        save_gif(tmp_path / "a.gif", frames)
+        assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], frames[-1])
+
+    def test_the_last_frame_is_exact_after_a_frame_that_is_almost_the_same(self, tmp_path):
+        frames = [tiles(1)[0], tiles(1)[0] // 17 * 17, tiles(1)[0]]
+        save_gif(tmp_path / "a.gif", frames)
+        assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], frames[-1])
+
+    @pytest.mark.parametrize("count", [2, 6, 21, 40])
+    def test_every_frame_has_its_time_even_where_neighbours_are_the_same(self, tmp_path, trajectory, count):
+        moving = [frame[0] for frame in trajectory[:count]]
+        pausing = [moving[0]] * (count // 2) + moving[count // 2 :]
+        totals = []
+        for frames in (moving, pausing):
+            save_gif(tmp_path / "a.gif", frames)
+            totals.append(sum(duration for _, duration in decoded(tmp_path / "a.gif")))
+        assert abs(totals[0] - totals[1]) <= 10 * count  # a GIF counts in hundredths of a second
+        assert totals[0] > LAST_FRAME_MS
+
+    def test_frames_all_the_same_still_make_a_picture(self, tmp_path):
+        save_gif(tmp_path / "a.gif", [tiles(1)[0]] * 5, RECIPE)
+        assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], tiles(1)[0])
+        assert read_recipe(tmp_path / "a.gif") == RECIPE
+
+    def test_it_loops_and_holds_its_last_frame(self, tmp_path, trajectory):
+        save_gif(tmp_path / "a.gif", [frame[0] for frame in trajectory])
+        with Image.open(tmp_path / "a.gif") as file:
+            assert file.info["loop"] == 0
+        durations = [duration for _, duration in decoded(tmp_path / "a.gif")]
+        assert durations[-1] == LAST_FRAME_MS > 1000
+        assert durations[-1] > durations[0] > durations[1]
+        assert len(set(durations[1:-1])) == 1
+        assert durations[1] >= 20  # browsers slow down what is quicker
+
+    @pytest.mark.parametrize("recipe", [RECIPE, LONG_RECIPE], ids=["short", "long"])
+    def test_it_carries_its_recipe(self, tmp_path, recipe):
+        save_gif(tmp_path / "a.gif", list(tiles(3)), recipe)
+        assert read_recipe(tmp_path / "a.gif") == recipe
+
+    def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
+        save_gif(tmp_path / "a.gif", animation(trajectory, 4), RECIPE)
+        assert (tmp_path / "a.gif").stat().st_size < 1_500_000
+
+
+class TestReadRecipe:
+    @pytest.mark.parametrize("name", ["a.png", "a.gif"])
+    def test_a_file_cut_anywhere_gives_the_whole_recipe_or_none(self, tmp_path, name, refuses):
+        if name == "a.png":
+            save_png(tmp_path / name, tiles(1)[0], RECIPE)
+        else:
+            save_gif(tmp_path / name, list(tiles(2)), RECIPE)
+        content = (tmp_path / name).read_bytes()
+        found = set()
+        for length in range(0, min(len(content), 900), 2):
+            (tmp_path / name).write_bytes(content[:length])
+            with suppress(BadInput):
+                found.add(read_recipe(tmp_path / name))
+        assert found <= {RECIPE}
+
+        (tmp_path / name).write_bytes(content[:60])
+        with refuses(name):
+            read_recipe(tmp_path / name)
+
+    def test_files_that_are_no_picture_are_refused(self, tmp_path, refuses):
+        for content in (b"", b"just text", b"{}", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", bytes(1000)):
+            (tmp_path / "a.png").write_bytes(content)
+            with refuses("a.png"):
+                read_recipe(tmp_path / "a.png")
+
+    def test_missing_files_and_folders_are_refused(self, tmp_path, refuses):
+        for path in (tmp_path / "missing.png", tmp_path):
+            with refuses(path.name):
+                read_recipe(path)
+
+    @pytest.mark.parametrize(("name", "info"), [("a.png", {}), ("a.gif", {}), ("a.gif", {"comment": b"hello"})])
+    def test_pictures_of_others_are_refused(self, tmp_path, name, info, refuses):
+        Image.fromarray(tiles(1)[0]).save(tmp_path / name, **info)
+        with refuses("carries no recipe"):
+            read_recipe(tmp_path / name)
+
+    @pytest.mark.parametrize(
+        "recipe", ["", "hello", "[7]", "{" + " " * 2_000_000], ids=["none", "text", "list", "bomb"]
+    )
+    def test_other_texts_are_refused(self, tmp_path, recipe, refuses):
+        info = PngImagePlugin.PngInfo()
+        info.add_text("recipe", recipe, zip=True)
+        Image.fromarray(tiles(1)[0]).save(tmp_path / "a.png", pnginfo=info)
+        with refuses("a.png"):
+            read_recipe(tmp_path / "a.png")
+
+
+class TestCurves:
+    @pytest.mark.parametrize("size", [(720, 400), (300, 200)], ids=str)
+    def test_a_picture_of_the_asked_size(self, size):
+        found = curves({"loss": [3.0, 2.0, 1.0], "held_out_loss": [3.5, 2.5, 2.0]}, "epoch", size)
+        assert found.dtype == np.uint8
+        assert found.shape == (size[1], size[0], 3)
+
+    @pytest.mark.parametrize(
+        "values",
+        [[0.5], [0.0], [1e9], [0.5] * 4, [0.0] * 4, [1e9] * 4, [1e-12, 2e-12], [-1.0, 1.0], [1.0] * 1000],
+        ids=lambda values: f"{values[:2]}x{len(values)}",
+    )
+    def test_no_values_are_too_few_or_too_flat(self, values):
+        assert np.ptp(curves({"loss": values}, "epoch")) > 0
+
+    def test_lines_may_differ_in_length(self):
+        curves({"a": [1.0, 2.0, 3.0], "b": [2.0]}, "epoch")
+
+    def test_a_line_goes_down_where_its_values_do(self):
+        found = curves({"": [3.0, 2.0, 1.0]}, "epoch").astype(int)
+        coloured = np.argwhere(np.ptp(found, axis=2) > 50)  # axes and labels are grey
+        left, right = (coloured[coloured[:, 1].argsort()][part, 0].mean() for part in (np.s_[:20], np.s_[-20:]))
+        assert left < right - 200  # rows count from the top
+
+    def test_each_line_has_its_colour(self):
+        series = {"a": [1.0, 2.0], "b": [2.0, 1.0], "c": [1.5, 1.5]}
+        found = curves(series, "epoch").reshape(-1, 3).astype(int)
+        colours, counts = np.unique(found, axis=0, return_counts=True)
+        assert sum(np.ptp(c) > 50 for c in colours[counts > 500]) == len(series)

@@ -1,0 +1,292 @@
+"""Samplers against three judges: diffusers on the same levels, equations with a known solution, and the data itself."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise, product
+from math import sqrt
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers import scheduling_ddpm
+from torch import Tensor
+
+from diffusion.data import to_float
+from diffusion.denoiser import Denoise
+from diffusion.samplers import SAMPLERS, Step, ddim, ddpm
+from diffusion.scheduler import SCHEDULES, Level, Scheduler
+
+COUNTS = [1, 2, 7, 50, 1000]
+VARIANTS = {
+    "ddim": ddim,
+    "ddim half eta": partial(ddim, eta=0.5),
+    "ddim full eta": partial(ddim, eta=1.0),
+    "ddpm": ddpm,
+}
+
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
+every_variant = pytest.mark.parametrize("sampler", VARIANTS.values(), ids=VARIANTS.keys())
+
+
+def normal(seed: int = 0, shape: tuple[int, ...] = (2, 1, 28, 28)) -> Callable[[], Tensor]:
+    """A float64 noise stream that starts anew wherever it is made."""
+    random = torch.Generator().manual_seed(seed)
+    return lambda: torch.randn(shape, generator=random, dtype=torch.float64)
+
+
+def last(steps: Iterator[Step]) -> Step:
+    *_, step = steps
+    return step
+
+
+def assert_same(found: Tensor, wanted: Tensor, tolerance: float = 1e-5) -> None:
+    assert found.dtype == wanted.dtype == torch.float64
+    torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance)
+
+
+@pytest.fixture
+def points(digits) -> Tensor:
+    """A data set of three digits: float64 (3, 1, 28, 28)."""
+    images, _ = digits
+    return to_float(images[[0, 100, 200]]).double()
+
+
+class TestAgainstDiffusers:
+    """Its schedulers get our noise levels in float64, our denoiser's x0 and our noise."""
+
+    SETTINGS = {  # noqa: RUF012
+        "clip_sample": False,
+        "timestep_spacing": "trailing",
+        "prediction_type": "sample",
+    }
+
+    @pytest.mark.parametrize(
+        ("schedule", "steps", "eta"), list(product(["linear", "cosine"], COUNTS, [0.0, 0.5, 1.0])), ids=str
+    )
+    def test_ddim(self, schedule, steps, eta, closed_form, points):
+        scheduler = Scheduler(schedule)
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
+        theirs = DDIMScheduler(**self.SETTINGS, set_alpha_to_one=True)
+        theirs.alphas_cumprod = scheduler.alpha**2
+        theirs.set_timesteps(steps)
+        noise = normal(1)
+        x = start
+        for now, then in pairwise(levels):
+            # It goes down by T // N levels wherever it is: right only where N divides T. This makes it our jump.
+            theirs.register_to_config(num_train_timesteps=(now.index - then.index) * steps)
+            fresh = noise() if eta and then.index >= 0 else torch.zeros_like(x)
+            x = theirs.step(denoise(x, now.index), now.index, x, eta=eta, variance_noise=fresh if eta else None)[0]
+        assert_same(last(ddim(denoise, start, levels, normal(1), eta=eta)).x, x)
+
+    @pytest.mark.parametrize(("schedule", "steps"), list(product(["linear", "cosine"], COUNTS)), ids=str)
+    def test_ddpm(self, schedule, steps, closed_form, points, monkeypatch):
+        scheduler = Scheduler(schedule)
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
+        theirs = DDPMScheduler(**self.SETTINGS, variance_type="fixed_small")
+        theirs.alphas_cumprod = scheduler.alpha**2
+        theirs.set_timesteps(steps)
+        assert theirs.timesteps.tolist() == [level.index for level in levels[:-1]]
+        noise = normal(1)
+        monkeypatch.setattr(scheduling_ddpm, "randn_tensor", lambda *_, **__: noise())
+        x = start
+        for t in theirs.timesteps:
+            x = theirs.step(denoise(x, int(t)), t, x)[0]
+        assert_same(last(ddpm(denoise, start, levels, normal(1))).x, x)
+
+    @pytest.mark.parametrize("steps", COUNTS)
+    def test_flow(self, steps, closed_form, points):
+        scheduler = Scheduler("flow")
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
+        theirs = FlowMatchEulerDiscreteScheduler()
+        theirs.set_timesteps(sigmas=[level.sigma for level in levels[:-1]])
+        x = start
+        for t, now in zip(theirs.timesteps, levels, strict=False):
+            velocity = (x - denoise(x, now.index)) / now.sigma
+            x = theirs.step(velocity, t, x)[0]
+        assert_same(last(ddim(denoise, start, levels, normal(1))).x, x)
+
+
+@pytest.mark.parametrize("steps", COUNTS)
+def test_ddim_on_flow_is_euler_s_method(steps, closed_form, points):
+    scheduler = Scheduler("flow")
+    denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal()()
+    x = start
+    for now, then in pairwise(levels):
+        velocity = (x - denoise(x, now.index)) / now.sigma  # dx / dt, as x = (1 - t) * x0 + t * eps
+        x = x + (then.sigma - now.sigma) * velocity
+    assert_same(last(ddim(denoise, start, levels, normal())).x, x, 1e-10)
+
+
+@every_schedule
+@pytest.mark.parametrize("steps", COUNTS)
+def test_ddim_with_full_eta_is_ddpm(schedule, steps, closed_form, points):
+    scheduler = Scheduler(schedule)
+    denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
+    ours = ddim(denoise, start, levels, normal(1), eta=1.0)
+    for mine, other in zip(ours, ddpm(denoise, start, levels, normal(1)), strict=True):
+        assert_same(mine.x, other.x, 1e-8)
+
+
+class Gaussian:
+    """Data that is normal with standard deviation s: the optimal denoiser is linear and all solutions are known."""
+
+    s = 0.5
+
+    def __init__(self, scheduler: Scheduler):
+        self.scheduler = scheduler
+
+    def denoise(self, x: Tensor, i: int) -> Tensor:
+        level = self.scheduler.level(i)
+        return level.alpha * self.s**2 / self.variance(level) * x
+
+    def variance(self, level: Level) -> float:
+        return (level.alpha * self.s) ** 2 + level.sigma**2
+
+    def solution(self, x: Tensor, level: Level) -> Tensor:
+        """Where the probability flow leads x from the last level: each level's x is the last one's, scaled."""
+        return x * sqrt(self.variance(level) / self.variance(self.scheduler.level(999)))
+
+
+@every_schedule
+def test_ddim_converges_to_the_exact_solution(schedule):
+    scheduler = Scheduler(schedule)
+    data, start = Gaussian(scheduler), normal(0, (50,))()
+    errors = []
+    for steps in (10, 20, 40, 80, 160):
+        step = last(ddim(data.denoise, start, scheduler.levels(steps), normal()))
+        errors.append(float((step.x - data.solution(start, scheduler.level(-1))).abs().max()))
+    assert all(fine < 0.7 * coarse for coarse, fine in pairwise(errors)), errors
+    assert errors[-1] < 0.1 * errors[0], errors
+
+
+@every_schedule
+def test_ddim_follows_the_exact_solution_on_its_way(schedule):
+    scheduler = Scheduler(schedule)
+    data, start = Gaussian(scheduler), normal(0, (50,))()
+    for step in ddim(data.denoise, start, scheduler.levels(1000), normal()):
+        assert (step.x - data.solution(start, scheduler.level(step.level))).abs().max() < 0.05
+
+
+@every_schedule
+@every_variant
+def test_samples_spread_like_the_data(schedule, sampler):
+    scheduler = Scheduler(schedule)
+    data, shape = Gaussian(scheduler), (20_000,)
+    step = last(sampler(data.denoise, normal(0, shape)(), scheduler.levels(250), normal(1, shape)))
+    assert float(step.x.mean()) == pytest.approx(0, abs=0.02)
+    assert float(step.x.std()) == pytest.approx(data.s, rel=0.03)
+
+
+@every_schedule
+@every_variant
+@pytest.mark.parametrize("steps", [50, 200])
+def test_samples_are_the_digits_that_the_data_holds(schedule, sampler, steps, closed_form, points):
+    scheduler = Scheduler(schedule)
+    shape = (8, 1, 28, 28)
+    step = last(sampler(closed_form(points, scheduler), normal(0, shape)(), scheduler.levels(steps), normal(1, shape)))
+    distances = torch.cdist(step.x.flatten(1), points.flatten(1))
+    assert distances.min(dim=1).values.max() < 1e-3
+    assert distances.argmin(dim=1).unique().numel() > 1
+
+
+@every_schedule
+@every_variant
+@pytest.mark.parametrize("steps", COUNTS)
+def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, points):
+    scheduler = Scheduler(schedule)
+    denoise = closed_form(points[:1], scheduler)
+    step = last(sampler(denoise, normal(0)(), scheduler.levels(steps), normal(1)))
+    assert_same(step.x, points[:1].expand(2, -1, -1, -1), 1e-12)
+
+
+@every_schedule
+@every_variant
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 33, 250, 333, 667, 999, 1000])
+def test_each_step_reports_where_it_is(schedule, sampler, steps):
+    levels = Scheduler(schedule).levels(steps)
+    shape = (2, 1, 1, 1)
+    asked: list[int] = []
+
+    def denoise(x: Tensor, i: int) -> Tensor:
+        asked.append(i)
+        return 0.3 * x
+
+    found = list(sampler(denoise, normal(0, shape)(), levels, normal(1, shape)))
+    assert [step.index for step in found] == list(range(steps))
+    assert [step.level for step in found] == [level.index for level in levels[1:]]
+    assert asked == [level.index for level in levels[:-1]]
+    assert found[-1].level == -1
+    assert all(step.x.shape == step.x0.shape == shape and step.x.isfinite().all() for step in found)
+
+
+@every_schedule
+@every_variant
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_the_last_step_lands_on_its_guess_without_noise(schedule, sampler, steps, closed_form, points):
+    scheduler = Scheduler(schedule)
+    step = last(sampler(closed_form(points, scheduler), normal(0)(), scheduler.levels(steps), normal(1)))
+    assert_same(step.x, step.x0, 1e-12)
+
+
+@every_schedule
+@pytest.mark.parametrize(("name", "draws"), [("ddim", 0), ("ddim half eta", 19), ("ddim full eta", 19), ("ddpm", 19)])
+def test_noise_is_drawn_once_a_step_but_not_on_the_last(schedule, name, draws):
+    calls = []
+
+    def noise() -> Tensor:
+        calls.append(1)
+        return torch.zeros(1)
+
+    last(VARIANTS[name](lambda x, i: 0.3 * x, torch.ones(1), Scheduler(schedule).levels(20), noise))
+    assert len(calls) == draws
+
+
+@every_schedule
+@every_variant
+def test_a_call_leaves_nothing_behind(schedule, sampler, closed_form, points):
+    scheduler = Scheduler(schedule)
+    start = normal(0)()
+    kept = start.clone()
+
+    def draw(steps: int) -> Sequence[Step]:
+        return list(sampler(closed_form(points, scheduler), start, scheduler.levels(steps), normal(1)))
+
+    first = draw(7)
+    draw(3)
+    for mine, other in zip(first, draw(7), strict=True):
+        assert torch.equal(mine.x, other.x)
+    assert torch.equal(start, kept)
+
+
+@every_variant
+def test_two_runs_may_be_stepped_in_turns(sampler, closed_form, points):
+    scheduler = Scheduler("linear")
+
+    def run(seed: int) -> Iterator[Step]:
+        return sampler(closed_form(points, scheduler), normal(seed)(), scheduler.levels(9), normal(seed + 10))
+
+    alone = [last(run(0)), last(run(1))]
+    *_, (first, second) = zip(run(0), run(1), strict=True)
+    assert torch.equal(first.x, alone[0].x)
+    assert torch.equal(second.x, alone[1].x)
+
+
+@every_variant
+def test_sampling_records_no_gradient(sampler):
+    weight = torch.ones(1, requires_grad=True)
+    seen: list[Tensor] = []
+
+    def denoise(x: Tensor, i: int) -> Tensor:
+        seen.append(weight * x)
+        return seen[-1]
+
+    last(sampler(denoise, torch.ones(1), Scheduler("linear").levels(3), lambda: torch.zeros(1)))
+    assert not any(x0.requires_grad for x0 in seen)
+
+
+def test_every_sampler_has_its_name_and_one_signature(closed_form, points):
+    assert set(SAMPLERS) >= {"ddim", "ddpm"}
+    scheduler = Scheduler("cosine")
+    denoise: Denoise = closed_form(points, scheduler)
+    for sampler in SAMPLERS.values():
+        assert last(sampler(denoise, normal(0)(), scheduler.levels(4), normal(1))).level == -1

@@ -1,0 +1,545 @@
+"""Training: averages and schedules by hand, whole runs on 300 digits, and all that may go wrong on the way."""
+
+import itertools
+import json
+import math
+import os
+import pickle
+import re
+import signal
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from diffusion import Pipeline, checkpoint
+from diffusion.scheduler import T
+from train import EMA, TrainConfig, Trainer, learning_rate_factor, main, parse
+
+STEPS = 6  # an epoch: 300 digits, 50 at a time
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    kept = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name, handler in kept.items():
+        signal.signal(name, handler)
+
+
+@pytest.fixture
+def config(mnist_folder: Path) -> TrainConfig:
+    """A run of one short epoch with a tiny network, in the current folder."""
+    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16}
+    return TrainConfig(data="data", out="run", epochs=1, batch_size=50, learning_rate=0.01, warmup=2, **shape)
+
+
+@pytest.fixture
+def quiet(monkeypatch) -> None:
+    """Runs without the pictures after each epoch, which take most of a tiny run's time."""
+    monkeypatch.setattr(Trainer, "report", lambda self: None)
+
+
+def flags(config: TrainConfig, **changes: object) -> list[str]:
+    """The command line of a config."""
+    arguments = []
+    for name, value in (asdict(config) | changes).items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        arguments.append(f"--{name.replace('_', '-')}={text}")
+    return arguments
+
+
+def weights(module: nn.Module) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in module.state_dict().values()])
+
+
+class TestEMA:
+    @pytest.mark.parametrize("decay", [0.0, 0.2, 0.5, 0.999])
+    def test_parameters_are_averaged_with_a_decay_that_warms_up(self, decay):
+        model = nn.Linear(3, 2)
+        ema = EMA(model, decay)
+        wanted = model.weight.detach().clone()
+        for n in range(30):
+            nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(n))
+            ema.update(model)
+            d = min(decay, (1 + n) / (10 + n))
+            wanted = d * wanted + (1 - d) * model.weight.detach()
+            torch.testing.assert_close(ema.model.weight, wanted)
+
+    def test_buffers_are_copied(self):
+        model = nn.BatchNorm1d(4)
+        ema = EMA(model, 0.999)
+        for n in range(3):
+            model(torch.randn(8, 4, generator=torch.Generator().manual_seed(n)))
+            ema.update(model)
+            for mine, other in zip(ema.model.buffers(), model.buffers(), strict=True):
+                assert torch.equal(mine, other)
+        assert ema.model.num_batches_tracked == 3
+
+    def test_it_is_a_copy_that_neither_trains_nor_follows_by_itself(self):
+        model = nn.Linear(3, 2)
+        ema = EMA(model, 0.999)
+        before = ema.model.weight.clone()
+        nn.init.zeros_(model.weight)
+        assert torch.equal(ema.model.weight, before)
+        assert not ema.model.training
+        assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+    def test_its_state_goes_on_where_it_was(self):
+        model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+        first, second = EMA(model, 0.999), EMA(other, 0.999)
+        for _ in range(5):
+            first.update(other)
+        second.load_state_dict(first.state_dict())
+        for ema in (first, second):
+            ema.update(model)
+        assert torch.equal(first.model.weight, second.model.weight)
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine():
+    factors = [learning_rate_factor(step, warmup=10, total=110) for step in range(111)]
+    assert factors[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert factors[10:] == pytest.approx([0.5 * (1 + math.cos(math.pi * k / 100)) for k in range(101)])
+    assert (max(factors), factors[110]) == (1, pytest.approx(0))
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0, 1), (0, 100), (100, 10), (10, 10)])
+def test_the_learning_rate_stays_between_0_and_1(warmup, total):
+    factors = [learning_rate_factor(step, warmup, total) for step in range(200)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[0] > 0
+
+
+class TestCommandLine:
+    def test_its_defaults_are_those_of_the_config(self):
+        assert parse([])[0] == TrainConfig()
+
+    def test_every_field_is_a_flag(self, config):
+        other = replace(
+            config, channels=(8, 16), attention=(0, 1), stem=1, schedule="cosine", prediction="v", bounded=False, seed=7
+        )
+        assert parse(flags(other))[0] == other
+
+    def test_every_field_has_a_help_text(self, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            parse(["--help"])
+        assert stopped.value.code == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        for field in fields(TrainConfig):
+            flag = "--" + field.name.replace("_", "-")
+            assert re.search(rf"{flag} [A-Z]+ \w[^()]{{5,}}.*? \(default: ", shown), flag
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--channels", "wide"],
+            ["--channels", "8;16"],
+            ["--epochs", "many"],
+            ["--epochs", "1.5"],
+            ["--learning-rate", "fast"],
+            ["--bounded", "maybe"],
+            ["--colour", "red"],
+            ["--epochs"],
+            ["mnist"],
+        ],
+        ids=" ".join,
+    )
+    def test_a_line_that_cannot_be_parsed_exits_with_2(self, arguments, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        shown = capsys.readouterr().err
+        assert "error: " in shown
+        assert "Traceback" not in shown
+        assert "_whole_numbers" not in shown  # names of functions help nobody
+
+    @pytest.mark.parametrize(
+        ("flag", "value"),
+        [
+            ("epochs", "0"),
+            ("batch-size", "0"),
+            ("learning-rate", "-1"),
+            ("learning-rate", "nan"),
+            ("learning-rate", "inf"),
+            ("warmup", "-1"),
+            ("weight-decay", "-0.1"),
+            ("clip", "0"),
+            ("ema", "1.5"),
+            ("label-dropout", "1"),
+            ("level-spread", "-1"),
+            ("seed", "-1"),
+            ("seed", str(2**32)),
+            ("channels", "7"),
+            ("channels", ""),
+            ("channels", "-8"),
+            ("blocks", "0"),
+            ("attention", "2"),
+            ("embedding", "15"),
+            ("stem", "3"),
+            ("schedule", "sigmoid"),
+            ("prediction", "score"),
+            ("prediction", "eps"),  # on the default schedule, flow
+        ],
+    )
+    def test_values_out_of_range_are_refused_in_a_sentence(self, flag, value, refuses):
+        with refuses(flag, SystemExit):
+            main([f"--{flag}={value}"])
+
+    def test_a_run_ends_with_its_upload_where_it_is_asked_for(self, config, monkeypatch, capsys):
+        monkeypatch.setattr(Trainer, "run", lambda self: None)
+        monkeypatch.setattr(checkpoint, "push", lambda folder, repo: f"https://example.org/{repo} from {folder}")
+        main([*flags(config), "--push-to-hub", "user/repo"])
+        assert "https://example.org/user/repo from run" in capsys.readouterr().out
+
+    def test_missing_data_is_told(self, config, monkeypatch, refuses):
+        def download(self) -> None:
+            raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried https://example.org")
+
+        monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+        with refuses("MNIST is not in elsewhere", SystemExit):
+            main(flags(config, data="elsewhere"))
+
+
+class TestRun:
+    def test_an_epoch_leaves_weights_state_pictures_and_metrics(self, config, capsys):
+        main(flags(config))
+        assert {path.name for path in Path("run").iterdir()} == {
+            "model.safetensors",
+            "state.pt",
+            "digits-001.png",
+            "loss.png",
+            "metrics.jsonl",
+        }
+        [line] = Path("run/metrics.jsonl").read_text().splitlines()
+        entry = json.loads(line)
+        assert entry["epoch"] == 1
+        assert all(math.isfinite(value) and value >= 0 for value in entry.values())
+        for name in ("digits-001.png", "loss.png"):
+            with Image.open(f"run/{name}") as picture:
+                assert np.ptp(np.asarray(picture)) > 0
+        assert "300 digits" in capsys.readouterr().out
+
+    def test_its_weights_are_the_averaged_ones_and_draw(self, config, quiet):
+        trainer = Trainer(config)
+        trainer.run()
+        loaded = checkpoint.load("run/model.safetensors")
+        assert loaded.config == config.denoiser()
+        torch.testing.assert_close(weights(loaded), weights(trainer.ema.model), rtol=1e-3, atol=1e-6)
+        assert (weights(loaded) - weights(trainer.denoiser)).abs().max() > 1e-3
+        assert Pipeline.from_pretrained("run", device="cpu")([7], steps=2).images.shape == (1, 28, 28)
+
+    def test_the_loss_falls(self, config, quiet):
+        trainer = Trainer(replace(config, epochs=5))
+        trainer.run()
+        for name in ("loss", "held_out_loss"):
+            losses = [entry[name] for entry in trainer.history]
+            assert len(losses) == 5
+            assert losses[-1] < 0.7 * losses[0], name
+        assert [entry["epoch"] for entry in trainer.history] == [1, 2, 3, 4, 5]
+
+    def test_the_same_seed_trains_the_same_weights(self, config, quiet):
+        found = []
+        for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+            trainer = Trainer(replace(config, out=name, seed=seed))
+            trainer.run()
+            found.append(weights(trainer.denoiser))
+        assert torch.equal(found[0], found[1])
+        assert not torch.equal(found[0], found[2])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"schedule": "linear", "prediction": "eps", "bounded": False},
+            {"schedule": "cosine", "prediction": "v", "level_spread": 0.0},
+            {"prediction": "x0", "attention": (1,), "label_dropout": 0.0},
+            {"batch_size": 400},  # more than there are digits
+        ],
+        ids=str,
+    )
+    def test_every_kind_of_model_trains(self, config, quiet, change):
+        trainer = Trainer(replace(config, **change))
+        before = weights(trainer.denoiser)
+        trainer.run()
+        assert math.isfinite(trainer.history[0]["loss"])
+        assert not torch.equal(weights(trainer.denoiser), before)
+
+    @pytest.mark.parametrize("clip", [1e-3, 1e6])
+    def test_the_gradient_is_clipped_to_its_norm(self, config, clip):
+        trainer = Trainer(replace(config, clip=clip))
+        gradients = []
+
+        def keep(optimizer: torch.optim.Optimizer, *_: object) -> None:
+            parameters = (p for group in optimizer.param_groups for p in group["params"])
+            gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
+
+        trainer.optimizer.register_step_pre_hook(keep)
+        trainer.train_step(torch.zeros(10, 1, 28, 28), torch.arange(10))
+        norm = gradients[0].norm().item()
+        assert norm == pytest.approx(1e-3, rel=1e-2) if clip == 1e-3 else norm > 0.01
+
+    def test_an_epoch_shows_every_digit_once(self, config, monkeypatch):
+        trainer = Trainer(config)
+        seen = []
+        monkeypatch.setattr(trainer, "train_step", lambda x0, labels: seen.append(x0.flatten(1)) or torch.zeros(()))
+        trainer.train_epoch()
+        first = torch.cat(seen)
+        trainer.train_epoch()
+        second = torch.cat(seen[STEPS:])
+        assert not torch.equal(first, second)
+        for order in (first, second):
+            assert torch.equal(order.sum(1).sort().values, (trainer.images.flatten(1) / 127.5 - 1).sum(1).sort().values)
+
+    def test_out_that_cannot_be_written_is_told(self, config, refuses):
+        Path("file").write_text("in the way")
+        with refuses("Cannot write", SystemExit):
+            main(flags(config, out="file/run"))
+
+    def test_a_full_disk_is_told_and_leaves_the_last_state(self, config, quiet, monkeypatch, refuses):
+        trainer = Trainer(replace(config, epochs=2))
+        trainer.run()
+        before = Path("run/state.pt").read_bytes()
+
+        def fail(state: object, path: Path) -> None:
+            Path(path).write_bytes(b"half")
+            raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 907776 vs 907664")
+
+        monkeypatch.setattr(torch, "save", fail)
+        with refuses("Cannot write"):
+            trainer.save()
+        assert Path("run/state.pt").read_bytes() == before
+        assert not list(Path("run").glob(".*"))
+
+
+class TestDraws:
+    def test_a_tenth_of_the_labels_is_hidden_each_on_its_own(self, config, monkeypatch):
+        trainer = Trainer(config)
+        seen = []
+
+        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+            seen.append(labels)
+            return 0 * next(trainer.denoiser.parameters()).sum()
+
+        monkeypatch.setattr(trainer.denoiser, "loss", loss)
+        labels = torch.arange(4000) % 10
+        for _ in range(5):
+            trainer.train_step(torch.zeros(4000, 1, 1, 1), labels)
+        hidden = torch.stack(seen) == 10
+        assert hidden.float().mean(dim=1).tolist() == pytest.approx([0.1] * 5, abs=0.02)
+        assert torch.equal(torch.stack(seen)[~hidden], labels.expand(5, -1)[~hidden])
+        together = (hidden[:, 1:] & hidden[:, :-1]).float().mean()
+        assert together.item() == pytest.approx(0.01, abs=0.005)  # neighbours do not know of each other
+        assert not torch.equal(hidden[0], hidden[1])
+
+    @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5, 10.0])
+    def test_levels_follow_their_distribution(self, config, spread):
+        levels, eps = Trainer(replace(config, level_spread=spread)).draw(torch.zeros(40_000, 1, 1, 1))
+        assert levels.dtype == torch.int64
+        assert 0 <= levels.min() <= levels.max() <= T - 1
+        t = torch.arange(1, T) / T  # the share of levels below level t * T is known
+        wanted = torch.special.ndtr(torch.logit(t) / spread) if spread else t
+        found = torch.bincount(levels, minlength=T).cumsum(0)[:-1] / len(levels)
+        assert (found - wanted).abs().max() < 0.012
+        assert eps.mean().item() == pytest.approx(0, abs=0.02)
+        assert eps.std().item() == pytest.approx(1, abs=0.02)
+
+    def test_uniform_levels_reach_both_ends(self, config):
+        levels, _ = Trainer(replace(config, level_spread=0.0)).draw(torch.zeros(40_000, 1, 1, 1))
+        assert (levels.min(), levels.max()) == (0, T - 1)
+
+    def test_the_held_out_loss_is_the_same_each_time(self, config):
+        trainer = Trainer(config)
+        assert trainer.held_out_loss() == trainer.held_out_loss()
+
+
+class TestStopAndResume:
+    @staticmethod
+    def signal_at(monkeypatch, step: int) -> None:
+        """The process gets a SIGTERM in the run's step of that number."""
+        train_step, steps = Trainer.train_step, itertools.count(1)
+
+        def signalled(self, *batch: Tensor) -> Tensor:
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return train_step(self, *batch)
+
+        monkeypatch.setattr(Trainer, "train_step", signalled)
+
+    @staticmethod
+    def stop_after(trainer: Trainer, monkeypatch, steps: int) -> None:
+        train_step, taken = trainer.train_step, itertools.count(1)
+
+        def counted(*batch: Tensor) -> Tensor:
+            trainer.stopping = next(taken) >= steps
+            return train_step(*batch)
+
+        monkeypatch.setattr(trainer, "train_step", counted)
+
+    @pytest.mark.parametrize("stopped_at", [1, 3])
+    def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(self, config, quiet, monkeypatch, stopped_at):
+        config = replace(config, epochs=2)
+        whole = Trainer(replace(config, out="whole"))
+        whole.run()
+
+        interrupted = Trainer(config)
+        self.stop_after(interrupted, monkeypatch, STEPS + stopped_at)
+        interrupted.run()
+        assert interrupted.epoch == 1
+
+        resumed = Trainer(config)
+        resumed.resume()
+        assert resumed.epoch == 1
+        resumed.run()
+        assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
+        assert torch.equal(weights(resumed.ema.model), weights(whole.ema.model))
+        assert [entry["loss"] for entry in resumed.history] == [entry["loss"] for entry in whole.history]
+        assert [entry["learning_rate"] for entry in resumed.history] == [e["learning_rate"] for e in whole.history]
+        first, second = (Path(out, "model.safetensors").read_bytes() for out in ("run", "whole"))
+        assert first == second
+
+    def test_a_signal_stops_the_run_with_a_word_on_how_to_go_on(self, config, quiet, monkeypatch, refuses):
+        self.signal_at(monkeypatch, step=STEPS + 1)
+        with refuses("Epoch 1 is saved: go on with --resume", SystemExit):
+            main(flags(config, epochs=2))
+        assert checkpoint.load("run/model.safetensors").config == config.denoiser()
+
+    def test_a_signal_in_the_first_epoch_promises_nothing_to_go_on_with(self, config, quiet, monkeypatch, refuses):
+        self.signal_at(monkeypatch, step=1)
+        with refuses("Stopped", SystemExit) as told:
+            main(flags(config))
+        assert "--resume" not in str(told.value)
+
+    def test_a_finished_run_resumes_to_its_end(self, config, quiet):
+        main(flags(config))
+        before = Path("run/model.safetensors").read_bytes()
+        main([*flags(config), "--resume"])
+        assert Path("run/model.safetensors").read_bytes() == before
+
+    def test_a_run_may_resume_from_another_place(self, config, quiet):
+        main(flags(config))
+        Path("run").rename("moved")
+        Path("data").rename("digits")
+        main([*flags(config, out="moved", data="digits"), "--resume"])
+
+    def test_without_a_run_there_is_nothing_to_resume(self, config, refuses):
+        with refuses("There is no run to resume in run", SystemExit):
+            main([*flags(config), "--resume"])
+
+    def test_other_flags_are_refused_by_name(self, config, refuses):
+        Trainer(config).save()
+        with refuses("batch_size and learning_rate", SystemExit):
+            main([*flags(config, learning_rate=0.02, batch_size=60), "--resume"])
+        with refuses("channels", SystemExit):
+            main([*flags(config, channels=(8, 16)), "--resume"])
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda state: b"",
+            lambda state: b"just text",
+            lambda state: state[: len(state) // 2],
+            lambda state: state[:-10],
+            lambda state: pickle.dumps({"config": {}}),
+            lambda state: pickle.dumps(Path("of a class that no state has")),
+        ],
+        ids=["empty", "text", "half", "almost whole", "pickle", "foreign pickle"],
+    )
+    def test_a_damaged_state_is_told(self, config, refuses, damage):
+        Trainer(config).save()
+        state = Path("run/state.pt")
+        state.write_bytes(damage(state.read_bytes()))
+        with refuses("state.pt is damaged", SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize(
+        "missing", ["config", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "history"]
+    )
+    def test_a_state_with_a_part_missing_is_told(self, config, refuses, missing):
+        Trainer(config).save()
+        state = torch.load("run/state.pt")
+        del state[missing]
+        torch.save(state, "run/state.pt")
+        with refuses("state.pt is damaged", SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize("state", [[], {}, {"config": None}, {"config": {}}, torch.zeros(3)], ids=repr)
+    def test_a_state_of_something_else_is_told(self, config, refuses, state):
+        Path("run").mkdir()
+        torch.save(state, "run/state.pt")
+        with refuses("", SystemExit):
+            main([*flags(config), "--resume"])
+
+
+class TestDivergence:
+    @staticmethod
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in Path("run").iterdir()}
+
+    @pytest.fixture
+    def trained(self, config) -> Trainer:
+        """A run of three epochs after its first."""
+        trainer = Trainer(replace(config, epochs=3))
+        trainer.config = replace(config, epochs=1)
+        trainer.run()
+        trainer.config = replace(config, epochs=3)
+        return trainer
+
+    @pytest.mark.parametrize("after", [0, STEPS - 1, STEPS])
+    def test_weights_gone_wrong_stop_the_run_and_leave_the_last_good_checkpoint(
+        self, trained, after, monkeypatch, refuses
+    ):
+        before = self.files()
+        train_step, taken = trained.train_step, itertools.count(1)
+
+        def poison() -> None:
+            next(trained.denoiser.parameters()).detach().fill_(torch.nan)
+            trained.ema.update(trained.denoiser)
+
+        def poisoned(*batch: Tensor) -> Tensor:
+            loss = train_step(*batch)
+            if next(taken) == after:
+                poison()
+            return loss
+
+        if after == 0:
+            poison()
+        monkeypatch.setattr(trained, "train_step", poisoned)
+        with refuses("no longer finite in epoch 2"):
+            trained.run()
+        assert self.files() == before
+        assert checkpoint.load("run/model.safetensors").config == trained.config.denoiser()
+
+    def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
+        before = self.files()
+        trained.decay.base_lrs = [1e30]
+        with refuses("--learning-rate"):
+            trained.run()
+        assert self.files() == before
+
+    def test_a_run_that_diverges_at_once_promises_no_checkpoint(self, config, refuses, monkeypatch):
+        trainer = Trainer(config)
+        monkeypatch.setattr(trainer, "train_step", lambda *_: torch.tensor(torch.nan))
+        with refuses("no longer finite in epoch 1") as told:
+            trainer.run()
+        assert "last good checkpoint" not in str(told.value)
+        assert not Path("run/model.safetensors").exists()
+
+
+def test_training_is_reproducible_in_its_own_random_streams(config, quiet):
+    state = torch.get_rng_state()
+    trainer = Trainer(config)
+    torch.manual_seed(123)  # someone else draws in between
+    trainer.run()
+    torch.set_rng_state(state)
+    again = Trainer(replace(config, out="again"))
+    again.run()
+    assert torch.equal(weights(again.denoiser), weights(trainer.denoiser))
