@@ -145,15 +145,18 @@ class Trainer:
         while self.epoch < self.config.epochs and not self.stopping:
             started = time.perf_counter()
             loss = self.train_epoch()
-            if self.stopping:
+            if loss is None:
                 break
-            self.epoch += 1
             seconds = time.perf_counter() - started
+            held_out_loss = self.held_out_loss()
+            if not math.isfinite(held_out_loss):  # the last update of the epoch went wrong
+                raise self.diverged(self.epoch + 1)
+            self.epoch += 1
             self.history.append(
                 {
                     "epoch": self.epoch,
                     "loss": loss,
-                    "held_out_loss": self.held_out_loss(),
+                    "held_out_loss": held_out_loss,
                     "learning_rate": float(self.decay.get_last_lr()[0]),
                     "images_per_second": self.steps_per_epoch * self.config.batch_size / seconds,
                     "seconds": seconds,
@@ -162,8 +165,12 @@ class Trainer:
             self.report()
             self.save()
 
-    def train_epoch(self) -> float:
-        """One pass over the data in a fresh order; returns the mean loss."""
+    def diverged(self, epoch: int) -> checks.BadInput:
+        kept = f" The checkpoint of epoch {self.epoch} is in {self.out}." if self.epoch else ""
+        return checks.BadInput(f"The loss is no longer finite in epoch {epoch}: try a lower --learning-rate.{kept}")
+
+    def train_epoch(self) -> float | None:
+        """One pass over the data in a fresh order; returns the mean loss, or None where it was stopped on the way."""
         batch = self.config.batch_size
         order = torch.randperm(len(self.images), generator=self.random, device=self.device)
         total = torch.zeros((), device=self.device)
@@ -176,15 +183,12 @@ class Trainer:
                 loss = total.item() / (step + 1)
                 if not math.isfinite(loss):
                     bar.close()
-                    raise checks.BadInput(
-                        f"The loss is no longer finite in epoch {self.epoch + 1}: try a lower --learning-rate. "
-                        f"The last good checkpoint is in {self.out}."
-                    )
+                    raise self.diverged(self.epoch + 1)
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            if self.stopping:
+            if self.stopping and step + 1 < self.steps_per_epoch:
                 bar.close()
-                break
-        return total.item() / (step + 1)
+                return None
+        return loss
 
     def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
@@ -250,31 +254,35 @@ class Trainer:
         }
         checkpoint.save(self.ema.model, self.out / checkpoint.WEIGHTS)
         with replacing(self.out / "state.pt") as temporary:
-            torch.save(state, temporary)
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # a full disk
+                raise OSError(str(error).splitlines()[0]) from None
 
     def resume(self) -> None:
         """Go on from the state in the run's folder."""
         path = self.out / "state.pt"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved = state["config"]
+            saved = json.loads(json.dumps(state["config"]))
+            mine = json.loads(json.dumps(asdict(self.config)))
+            other = [name for name, value in saved.items() if name not in ("data", "out") and mine.get(name) != value]
+            if other:
+                raise checks.BadInput(
+                    f"The run in {self.out} has another {' and '.join(other)}: resume it with the same flags."
+                )
+            self.denoiser.load_state_dict(state["denoiser"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.decay.load_state_dict(state["decay"])
+            self.random.set_state(state["random"])
+            self.epoch, self.history = state["epoch"], state["history"]
         except FileNotFoundError:
             raise checks.BadInput(f"There is no run to resume in {self.out}: leave --resume out.") from None
-        except Exception:  # torch.load raises many kinds
+        except checks.BadInput:
+            raise
+        except Exception:  # a damaged file fails in many ways
             raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
-        mine = json.loads(json.dumps(asdict(self.config)))
-        other = [n for n, v in json.loads(json.dumps(saved)).items() if n not in ("data", "out") and mine.get(n) != v]
-        if other:
-            raise checks.BadInput(
-                f"The run in {self.out} has another {' and '.join(other)}: resume it with the same flags."
-            )
-        self.denoiser.load_state_dict(state["denoiser"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.decay.load_state_dict(state["decay"])
-        self.random.set_state(state["random"])
-        self.epoch = state["epoch"]
-        self.history = state["history"]
 
 
 def learning_rate_factor(step: int, warmup: int, total: int) -> float:
@@ -311,7 +319,10 @@ def _boolean(text: str) -> bool:
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(",") if part.strip())
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no list of whole numbers like 48,96") from None
 
 
 def _refuse(text: str) -> bool:
@@ -334,7 +345,11 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{parameters:,} parameters on {trainer.device}, {len(trainer.images):,} digits -> {trainer.out}")
         trainer.run()
         if trainer.stopping:
-            sys.exit(f"Stopped. Epoch {trainer.epoch} is saved: go on with --resume.")
+            sys.exit(
+                f"Stopped. Epoch {trainer.epoch} is saved: go on with --resume."
+                if trainer.epoch
+                else "Stopped before the first epoch was saved."
+            )
         if flags.push_to_hub:
             print(checkpoint.push(trainer.out, flags.push_to_hub))
     except checks.BadInput as error:

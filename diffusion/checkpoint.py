@@ -23,7 +23,10 @@ def save(denoiser: Denoiser, path: str | Path) -> None:
     """Write the weights, in half precision, with the config as JSON in the header."""
     weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in denoiser.state_dict().items()}
     with replacing(path) as temporary:
-        save_file(weights, temporary, metadata={"config": json.dumps(asdict(denoiser.config))})
+        try:
+            save_file(weights, temporary, metadata={"config": json.dumps(asdict(denoiser.config))})
+        except SafetensorError as error:  # a full disk
+            raise OSError(str(error)) from None
 
 
 def load(path: str | Path) -> Denoiser:
@@ -46,7 +49,7 @@ def load(path: str | Path) -> Denoiser:
         expected = {name: tensor.shape for name, tensor in Denoiser(config).state_dict().items()}
     if expected != {name: tensor.shape for name, tensor in weights.items()}:
         raise BadInput(f"{path} holds the weights of another network than its config says: train it again.")
-    if not all(tensor.is_floating_point() and tensor.isfinite().all() for tensor in weights.values()):
+    if not all(tensor.is_floating_point() and tensor.float().isfinite().all() for tensor in weights.values()):
         raise BadInput(f"{path} holds weights that are not finite numbers: download or train it again.")
     denoiser = Denoiser(config)
     denoiser.load_state_dict(weights)
@@ -57,7 +60,7 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
     try:
         values: dict[str, Any] = json.loads(text or "")
         return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"])})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
 
@@ -77,14 +80,17 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
 def pull(repo: str, revision: str | None = None) -> Path:
     """Download the weights of "user/repo" from the Hub (or find them in its cache), or BadInput."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
-    except LocalEntryNotFoundError:
-        raise BadInput(f"The Hub cannot be reached for {repo}: check the connection, or name a folder.") from None
     except (HfHubHTTPError, HFValidationError):
         raise BadInput(f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub.") from None
+    except (httpx.HTTPError, OSError):
+        raise BadInput(
+            f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
+        ) from None
 
 
 def push(folder: str | Path, repo: str) -> str:
@@ -117,7 +123,7 @@ def push(folder: str | Path, repo: str) -> str:
             f"The Hub refused the upload to {repo} ({status}): log in with `hf auth login`, using a token that may "
             f"write there, and try again. The run in {folder} is complete."
         ) from None
-    except (httpx.HTTPError, OSError):
+    except (httpx.HTTPError, OSError, RuntimeError, ValueError):  # the last two: an upload that broke off
         raise BadInput(f"The Hub cannot be reached: the run in {folder} is complete, push it again later.") from None
 
 

@@ -20,7 +20,7 @@ def number(name: str, value: Any, low: float, high: float) -> float:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadInput(f"{wanted}, not {shown(value)}.")
-    value = float(value) if abs(value) < 1e300 else math.inf
+    value = math.inf if abs(value) > 1e300 else float(value)  # a huge int is no float
     if not low <= value <= high:  # false for NaN as well
         raise BadInput(f"{wanted}, not {value:,g}.")
     return value
@@ -72,5 +72,5 @@ def _plain(value: Any) -> Any:
 
 def shown(value: Any) -> str:
     """`value` for a message: short whatever it is."""
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else " ".join(repr(value).split())
     return text if len(text) <= 40 else text[:37] + "..."

@@ -27,19 +27,19 @@ def mnist(folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]:
     """
     from torchvision.datasets import MNIST  # slow to import, and only training and evaluation need it
 
+    damaged = BadInput(f"The MNIST files in {folder} are damaged. Delete {Path(folder) / 'MNIST'} and try again.")
     try:
         dataset = MNIST(str(folder), train=train, download=True)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, RuntimeError, EOFError, ValueError, AssertionError, LookupError, TypeError) as error:
+        names = [Path(name).stem for name, _ in MNIST.resources]
+        if all((Path(folder) / "MNIST" / "raw" / name).is_file() for name in names):
+            raise damaged from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(
             f"MNIST is not in {folder} and could not be downloaded ({reason}). "
             "Connect to the internet, or give the folder that holds MNIST/raw with --data."
         ) from None
-    except (ValueError, AssertionError, IndexError, KeyError, TypeError):
-        raise BadInput(
-            f"The MNIST files in {folder} are damaged. Delete {Path(folder) / 'MNIST'} and try again."
-        ) from None
     images, labels = dataset.data, dataset.targets
-    if images.ndim != 3 or len(images) != len(labels) or len(images) == 0 or not 0 <= labels.min() <= labels.max() <= 9:
-        raise BadInput(f"The MNIST files in {folder} are damaged. Delete {Path(folder) / 'MNIST'} and try again.")
+    if images.shape != (len(labels), 28, 28) or len(labels) == 0 or not 0 <= labels.min() <= labels.max() <= 9:
+        raise damaged
     return images, labels

@@ -44,6 +44,8 @@ class DenoiserConfig:
     def __post_init__(self) -> None:
         checks.choice("schedule", self.schedule, SCHEDULES)
         checks.choice("prediction", self.prediction, PREDICTIONS)
+        if not isinstance(self.bounded, bool):
+            raise checks.BadInput(f"bounded must be true or false, not {checks.shown(self.bounded)}.")
         if self.prediction == "eps" and self.schedule == "flow":
             raise checks.BadInput(
                 "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "

@@ -22,8 +22,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise IsADirectoryError("it is a folder")
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise BadInput(f"Cannot write {path}: {error.strerror or error}. Choose a path that you may write.") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"Cannot write {path}: {reason}. Choose a path that you may write.") from None
     temporary = Path(name)
     try:
         yield temporary

@@ -11,8 +11,8 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float) -> Denoise:
 
     This is the scale w of Imagen and Stable Diffusion: 1 is no guidance and 0 is unconditional, each of which runs the
     network once a step; anything else runs it on a doubled batch. (Ho & Salimans 2022,
-    https://arxiv.org/abs/2207.12598, write it 1 + w.) Guiding x0 is the same as guiding eps or v: each is an affine
-    function of the others. The guided x0 is clipped to [-1, 1].
+    https://arxiv.org/abs/2207.12598, write it 1 + w.) Guiding x0 is the same as guiding eps or v, of which it is an
+    affine function (a bounded denoiser clamps both halves first). The guided x0 is clipped to [-1, 1].
     """
     null = torch.full_like(labels, denoiser.config.unet.null_label)
 

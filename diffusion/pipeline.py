@@ -79,7 +79,7 @@ class Recipe:
             return cls(**values)
         except checks.BadInput:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise checks.BadInput("This is no recipe of this project.") from None
 
 
@@ -114,8 +114,8 @@ class Result:
         elif ending == ".gif":
             render.save_gif(path, render.animation(self.frames, columns), self.recipe.to_json())
         elif ending == ".npz":
-            with replacing(path) as temporary:
-                np.savez_compressed(temporary, images=self.images, labels=self.labels, seeds=self.seeds)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, images=self.images, labels=self.labels, seeds=self.seeds)
         else:
             raise checks.BadInput(f"{path} must end in .png, .gif or .npz.")
 
@@ -186,6 +186,7 @@ class Pipeline:
     def run(self, recipe: Recipe) -> Run:
         """The run of a recipe, step by step."""
         unet = self.denoiser.config.unet
+        checks.labels("digits", recipe.digits, unet.classes)
         device = next(self.denoiser.parameters()).device
         labels = torch.tensor(recipe.digits, device=device)
         noise = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size), device)

@@ -104,7 +104,8 @@ def curves(series: dict[str, list[float]], x_label: str, size: tuple[int, int] =
     font = ImageFont.load_default(14)
     values = np.array([v for line in series.values() for v in line])
     low, high = values.min(), values.max()
-    low, high = low - 0.05 * (high - low) - 1e-9, high + 0.05 * (high - low) + 1e-9
+    margin = 0.05 * (high - low) or max(1e-9, 0.05 * abs(high))
+    low, high = low - margin, high + margin
     count = max(len(line) for line in series.values())
 
     def place(index: int, value: float) -> tuple[float, float]:

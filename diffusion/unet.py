@@ -36,14 +36,14 @@ class UNetConfig:
         object.__setattr__(self, "attention", tuple(self.attention))
         if not 1 <= len(self.channels) <= 6 or any(c % GROUPS for c in self.channels):
             raise BadInput(f"channels must be one to six multiples of {GROUPS}, not {self.channels}.")
-        for channels in self.channels:
-            whole("channels", channels, GROUPS, 4096)
+        object.__setattr__(self, "channels", tuple(whole("channels", c, GROUPS, 4096) for c in self.channels))
         for level in self.attention:
             whole("attention", level, 0, len(self.channels) - 1)
         for field in fields(self)[2:]:
             if field.type is int:
-                whole(field.name, getattr(self, field.name), 1, 4096)
-        whole("blocks", self.blocks, 1, 16)
+                object.__setattr__(self, field.name, whole(field.name, getattr(self, field.name), 1, 4096))
+        object.__setattr__(self, "blocks", whole("blocks", self.blocks, 1, 16))
+        whole("image_size", self.image_size, 4, 256)
         if self.embedding % 2:
             raise BadInput(f"embedding must be even, not {self.embedding}.")
         if self.image_size % self.stem:

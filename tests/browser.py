@@ -12,8 +12,15 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()  # quiet: a test browser calls nobody
+FLAGS = [
+    "--no-sandbox",  # for root, as in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",  # a test browser calls nobody
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def find(playwright: Playwright) -> str | None:

@@ -129,6 +129,7 @@ def test_stop_frees_the_machine(page: Page) -> None:
     set_number(page, "Steps", "1000")
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("left", timeout=30_000)
+    expect(page.locator("#generate")).to_be_disabled()
     page.click("#stop")
     expect(page.locator("#status")).to_contain_text("Stopped")
     expect(page.locator("#stop")).to_be_disabled()
