@@ -64,6 +64,8 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("evaluate", parents=[run], help="measure the quality, beside real digits")
     command.add_argument("--count", type=_number, default=100, help="how many of each digit (default: 100)")
     command.add_argument("--data", default="data", help="folder of MNIST, downloaded where missing (default: data)")
+    command.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
+    command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
     command.set_defaults(command=evaluate_)
 
     command = commands.add_parser("train-reader", help="train the classifier that evaluate reads digits with")
@@ -96,11 +98,12 @@ def sample(flags: argparse.Namespace) -> None:
 
 
 def evaluate_(flags: argparse.Namespace) -> None:
-    """Print one JSON object of quality figures."""
+    """Print the quality figures: one JSON object, or a Markdown table."""
     recipe = _recipe(flags)
-    real = (*data.mnist(flags.data, train=True), *data.mnist(flags.data, train=False))
+    train, test = data.mnist(flags.data, train=True), data.mnist(flags.data, train=False)
     pipe = Pipeline.from_pretrained(flags.weights)
-    print(json.dumps(evaluate.evaluate(pipe, recipe, real=real), indent=2))
+    scores = evaluate.evaluate(pipe, recipe, train=train, test=test, full=not flags.quick)
+    print(evaluate.table(scores) if flags.table else json.dumps(scores, indent=2))
 
 
 def train_reader(flags: argparse.Namespace) -> None:

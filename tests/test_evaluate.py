@@ -49,19 +49,51 @@ def test_noise_is_far_from_real_digits_and_digits_are_near(digits) -> None:
 def test_an_untrained_network_scores_badly(tiny_denoiser, digits) -> None:
     images, labels = digits
     recipe = Recipe(tuple(range(10)) * 20, steps=1)
-    scores = evaluate.evaluate(Pipeline(tiny_denoiser), recipe, real=(images, labels, images, labels), progress=False)
+    real = (images.repeat(2, 1, 1), labels.repeat(2))
+    scores = evaluate.evaluate(Pipeline(tiny_denoiser), recipe, train=real, test=(images, labels), progress=False)
     assert scores["count"] == 200
-    assert scores["accuracy"] < 0.3
-    assert scores["accuracy_floor"] >= 0.99
-    assert scores["frechet_distance"] > 5 * scores["frechet_distance_floor"]
     assert set(scores["accuracy_by_digit"]) == set("0123456789")
-    assert scores["black_pixels_floor"] == pytest.approx(0.81, abs=0.02)
+    assert scores["accuracy"]["value"] < 0.3 < 0.99 <= scores["accuracy"]["floor"]
+    assert scores["frechet_distance"]["value"] > 5 * scores["frechet_distance"]["floor"]
+    assert scores["precision"]["value"] < 0.1 < 0.8 < scores["precision"]["floor"]
+    assert scores["recall"]["value"] < 0.5 < scores["recall"]["floor"]
+    assert scores["black_pixels"]["floor"] == pytest.approx(0.81, abs=0.02)
+    assert scores["told_apart"]["value"] > 0.9
+    assert scores["near_copies"]["value"] == 0
+    assert "| frechet distance |" in evaluate.table(scores)
 
 
 def test_too_few_digits_are_refused(tiny_denoiser, digits) -> None:
-    real = (*digits, *digits)
     with pytest.raises(BadInput, match="at least 200 digits"):
-        evaluate.evaluate(Pipeline(tiny_denoiser), Recipe((1,)), real=real)
+        evaluate.evaluate(Pipeline(tiny_denoiser), Recipe((1,)), train=digits, test=digits)
+    with pytest.raises(BadInput, match="needs 400 training digits, not 300"):
+        evaluate.evaluate(
+            Pipeline(tiny_denoiser), Recipe((1,) * 200, steps=1), train=digits, test=digits, progress=False
+        )
+
+
+def test_precision_and_recall_of_crowds_one_can_see() -> None:
+    random = np.random.default_rng(0)
+    crowd = random.standard_normal((1000, 2))
+    half = crowd[crowd[:, 0] > 0]  # all of it is real, and it misses half
+    precision, recall = evaluate.precision_recall(half + 1e-9, crowd)
+    assert precision > 0.99
+    assert recall == pytest.approx(0.5, abs=0.05)
+    assert evaluate.precision_recall(crowd + 100, crowd) == (0, 0)
+
+
+def test_nearest_distances_know_a_copy(digits) -> None:
+    images = digits[0]
+    shifted = (images[:5].int() + 3).clamp(max=255).to(torch.uint8)
+    assert evaluate.nearest_distances(images[:5], images).tolist() == pytest.approx([0] * 5, abs=0.5)
+    assert all(evaluate.nearest_distances(shifted, images) > 0)
+    assert all(evaluate.nearest_distances(shifted, images) <= 3.1)
+
+
+def test_nobody_can_tell_real_digits_from_real_digits(digits) -> None:
+    images = digits[0]
+    assert 0.2 < evaluate.told_apart(images[::2], images[1::2], progress=False) < 0.8
+    assert evaluate.told_apart(255 - images[::2], images[1::2], progress=False) > 0.9
 
 
 def test_a_reader_can_be_trained_saved_and_loaded(digits, tmp_path: Path) -> None:
