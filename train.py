@@ -136,29 +136,33 @@ class Trainer:
             self.optimizer, lambda step: learning_rate_factor(step, config.warmup, total)
         )
         self.random = torch.Generator(self.device).manual_seed(config.seed)
-        self.epoch = 0
+        self.epoch = 0  # epochs done
+        self.step = 0  # steps done of the epoch under way
+        self.order = torch.arange(len(self.images))  # of the digits in that epoch
+        self.total = torch.zeros((), device=self.device)  # of its losses
         self.history: list[dict[str, float]] = []
         self.stopping = False
 
     def run(self) -> None:
-        """Train until the last epoch, or until `stopping` is set: then to the end of the step."""
+        """Train until the last epoch, or until `stopping` is set: then to the end of the step, and save."""
         while self.epoch < self.config.epochs and not self.stopping:
-            started = time.perf_counter()
+            started, first = time.perf_counter(), self.step
             loss = self.train_epoch()
-            if loss is None:
-                break
+            if self.step < self.steps_per_epoch:
+                self.save()
+                return
             seconds = time.perf_counter() - started
             held_out_loss = self.held_out_loss()
             if not math.isfinite(held_out_loss):  # the last update of the epoch went wrong
                 raise self.diverged(self.epoch + 1)
-            self.epoch += 1
+            self.epoch, self.step = self.epoch + 1, 0
             self.history.append(
                 {
                     "epoch": self.epoch,
                     "loss": loss,
                     "held_out_loss": held_out_loss,
                     "learning_rate": float(self.decay.get_last_lr()[0]),
-                    "images_per_second": self.steps_per_epoch * self.config.batch_size / seconds,
+                    "images_per_second": (self.steps_per_epoch - first) * self.config.batch_size / seconds,
                     "seconds": seconds,
                 }
             )
@@ -169,25 +173,29 @@ class Trainer:
         kept = f" The checkpoint of epoch {self.epoch} is in {self.out}." if self.epoch else ""
         return checks.BadInput(f"The loss is no longer finite in epoch {epoch}: try a lower --learning-rate.{kept}")
 
-    def train_epoch(self) -> float | None:
-        """One pass over the data in a fresh order; returns the mean loss, or None where it was stopped on the way."""
+    def train_epoch(self) -> float:
+        """The rest of one pass over the data, in its own fresh order; returns the mean loss so far."""
         batch = self.config.batch_size
-        order = torch.randperm(len(self.images), generator=self.random, device=self.device)
-        total = torch.zeros((), device=self.device)
-        bar = tqdm(range(self.steps_per_epoch), desc=f"epoch {self.epoch + 1}/{self.config.epochs}", unit="step")
+        if self.step == 0:
+            self.order = torch.randperm(len(self.images), generator=self.random, device=self.device)
+            self.total.zero_()
+        name = f"epoch {self.epoch + 1}/{self.config.epochs}"
         self.denoiser.train()
-        for step in bar:
-            chosen = order[step * batch : (step + 1) * batch]
-            total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
-            if (step + 1) % 20 == 0 or step + 1 == self.steps_per_epoch:  # reading the loss waits for the device
-                loss = total.item() / (step + 1)
-                if not math.isfinite(loss):
-                    bar.close()
-                    raise self.diverged(self.epoch + 1)
-                bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
-            if self.stopping and step + 1 < self.steps_per_epoch:
-                bar.close()
-                return None
+        with tqdm(desc=name, initial=self.step, total=self.steps_per_epoch, unit="step") as bar:
+            while self.step < self.steps_per_epoch and not self.stopping:
+                chosen = self.order[self.step * batch : (self.step + 1) * batch]
+                self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+                self.step += 1
+                bar.update()
+                if self.step % 20 == 0 or self.step == self.steps_per_epoch:  # reading the loss waits for the device
+                    bar.set_postfix(loss=f"{self.mean_loss():.4f}", refresh=False)
+        return self.mean_loss()
+
+    def mean_loss(self) -> float:
+        """The mean loss of the epoch so far; BadInput where it is no number any more."""
+        loss = self.total.item() / max(1, self.step)
+        if not math.isfinite(loss):
+            raise self.diverged(self.epoch + 1)
         return loss
 
     def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
@@ -250,6 +258,9 @@ class Trainer:
             "decay": self.decay.state_dict(),
             "random": self.random.get_state(),
             "epoch": self.epoch,
+            "step": self.step,
+            "order": self.order,
+            "total": self.total,
             "history": self.history,
         }
         checkpoint.save(self.ema.model, self.out / checkpoint.WEIGHTS)
@@ -276,7 +287,8 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.decay.load_state_dict(state["decay"])
             self.random.set_state(state["random"])
-            self.epoch, self.history = state["epoch"], state["history"]
+            self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+            self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)
         except FileNotFoundError:
             raise checks.BadInput(f"There is no run to resume in {self.out}: leave --resume out.") from None
         except checks.BadInput:
@@ -344,12 +356,8 @@ def main(arguments: list[str] | None = None) -> None:
         parameters = sum(p.numel() for p in trainer.denoiser.parameters())
         print(f"{parameters:,} parameters on {trainer.device}, {len(trainer.images):,} digits -> {trainer.out}")
         trainer.run()
-        if trainer.stopping:
-            sys.exit(
-                f"Stopped. Epoch {trainer.epoch} is saved: go on with --resume."
-                if trainer.epoch
-                else "Stopped before the first epoch was saved."
-            )
+        if trainer.stopping and trainer.epoch < config.epochs:
+            sys.exit(f"Stopped and saved in {trainer.out}: go on with --resume.")
         if flags.push_to_hub:
             print(checkpoint.push(trainer.out, flags.push_to_hub))
     except checks.BadInput as error:

@@ -293,6 +293,7 @@ class TestRun:
         monkeypatch.setattr(trainer, "train_step", lambda x0, labels: seen.append(x0.flatten(1)) or torch.zeros(()))
         trainer.train_epoch()
         first = torch.cat(seen)
+        trainer.step = 0
         trainer.train_epoch()
         second = torch.cat(seen[STEPS:])
         assert not torch.equal(first, second)
@@ -384,20 +385,20 @@ class TestStopAndResume:
 
         monkeypatch.setattr(trainer, "train_step", counted)
 
-    @pytest.mark.parametrize("stopped_at", [1, 3])
+    @pytest.mark.parametrize("stopped_at", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS])
     def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(self, config, quiet, monkeypatch, stopped_at):
         config = replace(config, epochs=2)
         whole = Trainer(replace(config, out="whole"))
         whole.run()
 
         interrupted = Trainer(config)
-        self.stop_after(interrupted, monkeypatch, STEPS + stopped_at)
+        self.stop_after(interrupted, monkeypatch, stopped_at)
         interrupted.run()
-        assert interrupted.epoch == 1
+        assert (interrupted.epoch, interrupted.step) == divmod(stopped_at, STEPS)
 
         resumed = Trainer(config)
         resumed.resume()
-        assert resumed.epoch == 1
+        assert (resumed.epoch, resumed.step) == divmod(stopped_at, STEPS)
         resumed.run()
         assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
         assert torch.equal(weights(resumed.ema.model), weights(whole.ema.model))
@@ -408,15 +409,10 @@ class TestStopAndResume:
 
     def test_a_signal_stops_the_run_with_a_word_on_how_to_go_on(self, config, quiet, monkeypatch, refuses):
         self.signal_at(monkeypatch, step=STEPS + 1)
-        with refuses("Epoch 1 is saved: go on with --resume", SystemExit):
+        with refuses("Stopped and saved in run: go on with --resume", SystemExit):
             main(flags(config, epochs=2))
         assert checkpoint.load("run/model.safetensors").config == config.denoiser()
-
-    def test_a_signal_in_the_first_epoch_promises_nothing_to_go_on_with(self, config, quiet, monkeypatch, refuses):
-        self.signal_at(monkeypatch, step=1)
-        with refuses("Stopped", SystemExit) as told:
-            main(flags(config))
-        assert "--resume" not in str(told.value)
+        main([*flags(config, epochs=2), "--resume"])
 
     def test_a_finished_run_resumes_to_its_end(self, config, quiet):
         main(flags(config))
@@ -461,7 +457,7 @@ class TestStopAndResume:
             main([*flags(config), "--resume"])
 
     @pytest.mark.parametrize(
-        "missing", ["config", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "history"]
+        "missing", ["config", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "step", "order", "history"]
     )
     def test_a_state_with_a_part_missing_is_told(self, config, refuses, missing):
         Trainer(config).save()
