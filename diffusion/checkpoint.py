@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -45,13 +44,12 @@ def load(path: str | Path) -> Denoiser:
         raise BadInput(f"{path} is damaged or not a safetensors file: download or train it again.") from None
 
     config = _config(header.get("config"), path)
-    with torch.device("meta"):  # shapes only: a wrong config must not cost memory
-        expected = {name: tensor.shape for name, tensor in Denoiser(config).state_dict().items()}
+    denoiser = Denoiser(config)
+    expected = {name: tensor.shape for name, tensor in denoiser.state_dict().items()}
     if expected != {name: tensor.shape for name, tensor in weights.items()}:
         raise BadInput(f"{path} holds the weights of another network than its config says: train it again.")
     if not all(tensor.is_floating_point() and tensor.float().isfinite().all() for tensor in weights.values()):
         raise BadInput(f"{path} holds weights that are not finite numbers: download or train it again.")
-    denoiser = Denoiser(config)
     denoiser.load_state_dict(weights)
     return denoiser.eval().requires_grad_(False)
 

@@ -44,6 +44,9 @@ class UNetConfig:
                 object.__setattr__(self, field.name, whole(field.name, getattr(self, field.name), 1, 4096))
         object.__setattr__(self, "blocks", whole("blocks", self.blocks, 1, 16))
         whole("image_size", self.image_size, 4, 256)
+        size = sum(27 * c**2 * (2 * self.blocks + 1) for c in self.channels)  # three 3x3 convolutions a block, roughly
+        if size > 250_000_000:  # a foreign file's config must not fill the memory
+            raise BadInput(f"channels {self.channels} make about {size:,} weights: choose a smaller network.")
         if self.embedding % 2:
             raise BadInput(f"embedding must be even, not {self.embedding}.")
         if self.image_size % self.stem:
