@@ -2,7 +2,7 @@
 
     python train.py                                   # downloads MNIST to data/, trains, writes runs/mnist/
     python train.py --epochs 1 --out runs/try         # four minutes on two CPU cores, less on a GPU
-    python train.py --schedule cosine --prediction eps --bounded false --channels 64,128,256 --stem 1
+    python train.py --schedule cosine --prediction eps --no-bounded --channels 64,128,256 --attention 2 --stem 1
     python train.py --resume                          # continues the run in runs/mnist/
     python train.py --push-to-hub user/repo           # uploads the weights when training ends
 
@@ -19,7 +19,7 @@ import math
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +34,38 @@ from diffusion.scheduler import T
 from diffusion.unet import UNetConfig
 
 
+def option(default: Any, help: str) -> Any:
+    """A field of the config that is also a flag of the command line, with its help."""
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run. Each field is a flag of the command line, with the comment behind it as its help."""
+    """One run. Each field is a flag of the command line."""
 
     # where
-    data: str = "data"  # folder of MNIST, downloaded where it is missing
-    out: str = "runs/mnist"  # folder of the run
+    data: str = option("data", "folder of MNIST, downloaded where it is missing")
+    out: str = option("runs/mnist", "folder of the run")
     # what
-    channels: tuple[int, ...] = UNetConfig.channels  # per level of the U-Net, each at half the size of the last
-    blocks: int = UNetConfig.blocks  # residual blocks per level
-    attention: tuple[int, ...] = UNetConfig.attention  # levels with self-attention, counted from 0
-    embedding: int = UNetConfig.embedding  # width of the time and label embedding
-    stem: int = UNetConfig.stem  # patch size at the entrance: 1 computes at full size, 2 is four times quicker
-    schedule: str = DenoiserConfig.schedule  # linear, cosine or flow
-    prediction: str = DenoiserConfig.prediction  # eps, x0, v or flow
-    bounded: bool = DenoiserConfig.bounded  # clamp x0 to the range of pixels, in the loss too
+    channels: tuple[int, ...] = option(UNetConfig.channels, "per level of the U-Net, each at half the size of the last")
+    blocks: int = option(UNetConfig.blocks, "residual blocks per level")
+    attention: tuple[int, ...] = option(UNetConfig.attention, "levels with self-attention, counted from 0")
+    embedding: int = option(UNetConfig.embedding, "width of the embedding of time and label")
+    stem: int = option(UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 is four times quicker")
+    schedule: str = option(DenoiserConfig.schedule, "linear, cosine or flow")
+    prediction: str = option(DenoiserConfig.prediction, "eps, x0, v or flow")
+    bounded: bool = option(DenoiserConfig.bounded, "clamp x0 to the range of pixels, in the loss too")
     # how
-    epochs: int = 10  # passes over the training digits
-    batch_size: int = 128  # digits a step
-    learning_rate: float = 1e-3  # of AdamW, at its highest
-    warmup: int = 500  # steps until it is reached; from there it decays to 0 along a cosine
-    weight_decay: float = 0.01  # of AdamW
-    clip: float = 1.0  # largest norm of the gradient
-    ema: float = 0.999  # decay of the averaged weights, which are what is kept
-    label_dropout: float = 0.1  # share of labels hidden, so that guidance has an unconditional half
-    level_spread: float = 1.5  # training levels: logit-normal of this width, more in the middle; 0 is uniform
-    seed: int = 0  # of weights, order and noise
+    epochs: int = option(12, "passes over the training digits")
+    batch_size: int = option(128, "digits a step")
+    learning_rate: float = option(1e-3, "of AdamW, at its highest")
+    warmup: int = option(500, "steps until it is reached; from there it decays to 0 along a cosine")
+    weight_decay: float = option(0.01, "of AdamW")
+    clip: float = option(1.0, "largest norm of the gradient")
+    ema: float = option(0.999, "decay of the averaged weights, which are what is kept")
+    label_dropout: float = option(0.1, "share of labels hidden, so that guidance has an unconditional half")
+    level_spread: float = option(1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform")
+    seed: int = option(0, "of weights, order and noise")
 
     def __post_init__(self) -> None:
         checks.whole("epochs", self.epochs, 1, 100_000)
@@ -307,27 +312,21 @@ def learning_rate_factor(step: int, warmup: int, total: int) -> float:
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
     """The config and the other flags of a command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = Path(__file__).read_text()
-    for field in fields(TrainConfig):
-        line = next(line for line in source.splitlines() if line.startswith(f"    {field.name}: "))
-        default = field.default
+    for option in fields(TrainConfig):
+        default: Any = option.default
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        kind = {bool: _boolean, tuple: _whole_numbers}.get(type(default), type(default))
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=kind,
-            default=default,
-            metavar=type(default).__name__.upper(),
-            help=f"{line.partition('  # ')[2]} (default: {shown})",
-        )
+        how: dict[str, Any] = {"type": _whole_numbers if isinstance(default, tuple) else type(default)}
+        how["metavar"] = "N,N" if isinstance(default, tuple) else how["type"].__name__.upper()
+        if isinstance(default, bool):
+            how = {"action": argparse.BooleanOptionalAction}
+        flag = f"--{option.name.replace('_', '-')}"
+        parser.add_argument(flag, default=default, help=f"{option.metadata['help']} (default: {shown})", **how)
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     parser.add_argument("--push-to-hub", metavar="USER/REPO", help="upload the weights and a model card at the end")
     flags = parser.parse_args(arguments)
-    return TrainConfig(**{field.name: getattr(flags, field.name) for field in fields(TrainConfig)}), flags
-
-
-def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse(text)
+    if flags.push_to_hub:
+        checkpoint.check_repo(flags.push_to_hub)  # before the training, not after
+    return TrainConfig(**{option.name: getattr(flags, option.name) for option in fields(TrainConfig)}), flags
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
@@ -335,10 +334,6 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text} is no list of whole numbers like 48,96") from None
-
-
-def _refuse(text: str) -> bool:
-    raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from diffusion.files import replacing
 from diffusion.unet import UNetConfig
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
+REPO = r"[\w.-]{1,48}/[\w.-]{1,48}"
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
 
 
@@ -63,6 +64,12 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
 
 
+def check_repo(repo: str) -> None:
+    """BadInput where `repo` cannot be the name of a repository on the Hub."""
+    if not re.fullmatch(REPO, repo):
+        raise BadInput(f'"{repo}" is no name for a repository: write it as user/repo.')
+
+
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names: None for the bundled one, a file, a folder, or "user/repo" on the Hub."""
     if source is None:
@@ -70,7 +77,7 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     path = Path(source)
     if path.is_dir():
         return path / WEIGHTS
-    if path.is_file() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) or path.suffix == ".safetensors":
+    if path.is_file() or not re.fullmatch(REPO, str(source)) or path.suffix == ".safetensors":
         return path
     return pull(str(source), revision)
 
@@ -100,6 +107,7 @@ def push(folder: str | Path, repo: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.utils import httpx
 
+    check_repo(repo)
     folder = Path(folder)
     denoiser = load(folder / WEIGHTS)
     files: dict[str, bytes | str] = {

@@ -72,7 +72,8 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -
     All but the last frame keep 16 greys, which noise hides and which makes the file four times smaller.
     """
     step = 255 // (GREYS - 1)
-    frames = [((frame + step / 2) // step * step).astype(np.uint8) for frame in frames[:-1]] + [frames[-1]]
+    coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
+    frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
     durations = [min(200, max(40, MOTION_MS // len(frames)))] * len(frames)
     durations[0] = FIRST_FRAME_MS
     durations[-1] = LAST_FRAME_MS

@@ -19,7 +19,8 @@ class UNetConfig:
     """The shape of a U-Net.
 
     The default is made for two CPU cores: a 2x2 pixel-unshuffle stem, so that nothing is computed at 28x28, and
-    attention only at 7x7. The usual course-project shape is `UNetConfig(channels=(64, 128, 256), stem=1)`.
+    attention only at 7x7. The usual course-project shape is
+    `UNetConfig(channels=(64, 128, 256), attention=(2,), stem=1)`.
     """
 
     channels: tuple[int, ...] = (48, 96)  # per level, each level at half the size of the one before

@@ -54,8 +54,12 @@ def flags(config: TrainConfig, **changes: object) -> list[str]:
     """The command line of a config."""
     arguments = []
     for name, value in (asdict(config) | changes).items():
+        flag = name.replace("_", "-")
         text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        arguments.append(f"--{name.replace('_', '-')}={text}")
+        if isinstance(value, bool):
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            arguments.append(f"--{flag}={text}")
     return arguments
 
 
@@ -137,7 +141,7 @@ class TestCommandLine:
         shown = " ".join(capsys.readouterr().out.split())
         for field in fields(TrainConfig):
             flag = "--" + field.name.replace("_", "-")
-            assert re.search(rf"{flag} [A-Z]+ \w[^()]{{5,}}.*? \(default: ", shown), flag
+            assert re.search(rf"{flag}( [A-Z,]+|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown), flag
 
     @pytest.mark.parametrize(
         "arguments",
@@ -147,7 +151,7 @@ class TestCommandLine:
             ["--epochs", "many"],
             ["--epochs", "1.5"],
             ["--learning-rate", "fast"],
-            ["--bounded", "maybe"],
+            ["--bounded=maybe"],
             ["--colour", "red"],
             ["--epochs"],
             ["mnist"],
