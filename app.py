@@ -28,14 +28,19 @@ except ImportError:
         return function
 
 
+if not os.environ.get("GRADIO_SERVER_PORT", "7860").isdecimal():  # Gradio fails on it while it is imported
+    sys.exit("app.py: GRADIO_SERVER_PORT must be a number from 1 to 65535.")
+
 import gradio as gr
 import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, render
 from diffusion.samplers import SAMPLERS
+from diffusion.scheduler import T
 
 EXAMPLES = Path(__file__).parent / "docs"  # what the page shows before its first run
-MAX_EACH = 10
+MAX_DIGITS = 10
+MAX_COUNT = 10  # of each
 FRAME_SECONDS = 0.1  # between live frames
 
 CSS = """
@@ -52,7 +57,7 @@ CSS = """
 .picture, .picture .image-container { background: #000; }
 .picture img { image-rendering: pixelated; }
 #status { min-height: 3.6rem; }
-#status [data-testid="status-tracker"] { display: none; }  /* it says itself what happens */
+#status [data-testid="status-tracker"] { display: none; }  /* Gradio's own, which calls a stopped run an error */
 #status p { margin: 0 0 .4rem; }
 #status progress { display: block; width: 100%; height: .5rem; appearance: none; border: 0; }
 #status progress, #status ::-webkit-progress-bar { background: var(--border-color-primary); border-radius: 9px; }
@@ -80,6 +85,7 @@ LAUNCH: dict[str, Any] = {
     "css": CSS,
     "footer_links": ["api", "settings"],
     "enable_monitoring": False,
+    "max_file_size": "1kb",  # nothing here takes uploads
     "ssr_mode": False,
 }
 
@@ -106,17 +112,17 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
         *settings, new_seed = controls
         if new_seed:
             settings[-1] = random.randint(0, checks.MAX_SEED)
+        if isinstance(settings[0], list):
+            settings[0] = sorted(settings[0], key=str)  # the picker gives them in the order of the clicks
         try:
             recipe = requested(*settings)
         except BadInput as error:
-            yield {status: refused(error)}
+            yield {status: refused(error), start: on, stop: off}
             return
         yield {
             status: running(0, recipe, 0),
             used_seed: recipe.seed,
             animation: None,
-            start: off,
-            stop: on,
             keep_png: off,
             keep_gif: off,
         }
@@ -143,24 +149,33 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                     keep_png: gr.update(value=png, interactive=True),
                     keep_gif: gr.update(value=gif, interactive=True),
                 }
-        except Exception:
-            yield {status: said("Something went wrong. Press <b>Generate</b> to try again."), start: on, stop: off}
-            raise
+        except gr.Error as error:  # ZeroGPU's: no quota left, say
+            yield {status: refused(error), start: on, stop: off}
 
     def generate(
         digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any
     ) -> Iterator[tuple[str | None, str | None, int]]:
-        """Draw digits. Returns the grid (PNG), the denoising trajectory (GIF) and the seed."""
+        """Draw `count` (1 to 10) of each of up to ten digits, in the order given.
+
+        Returns the grid (PNG), the denoising trajectory (GIF) and the seed.
+        """
         try:
             recipe = requested(digits, count, guidance, steps, sampler, seed)
         except BadInput as error:
-            raise gr.Error(html.escape(str(error)), print_exception=False) from None
+            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
         for state in steps_of(recipe):
             if isinstance(state, Result):
                 break
             yield None, None, recipe.seed  # so that a caller who gives up frees the machine
         with tempfile.TemporaryDirectory() as folder:
             yield *save(state, folder), recipe.seed
+
+    def waiting() -> dict[Any, Any]:
+        return {status: said("Waiting for the runs before yours."), start: off, stop: on}
+
+    def failed(shown: str) -> dict[Any, Any]:
+        told = {} if "Stopped" in shown else {status: said("That did not work. Press <b>Generate</b> to try again.")}
+        return {start: on, stop: off, **told}
 
     def stopped() -> dict[Any, Any]:
         return {status: said("Stopped. Press <b>Generate</b> to start again."), start: on, stop: off}
@@ -214,10 +229,10 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                 with gr.Accordion("What am I looking at?", open=False):
                     gr.Markdown(EXPLANATION)
             with gr.Column(elem_id="settings", min_width=0):
-                count = gr.Slider(1, MAX_EACH, value=1, step=1, label="How many of each", info="Rows of the grid.")
+                count = gr.Slider(1, MAX_COUNT, value=1, step=1, label="How many of each", info="Images of each digit.")
                 guidance = gr.Slider(
                     0,
-                    10,
+                    checks.MAX_GUIDANCE,
                     value=Recipe.guidance,
                     step=0.1,
                     label="Guidance",
@@ -225,7 +240,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                 )
                 steps = gr.Slider(
                     1,
-                    checks.MAX_STEPS,
+                    T,
                     value=Recipe.steps,
                     step=1,
                     label="Steps",
@@ -253,15 +268,18 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             "preprocess": False,
             "show_progress": "hidden",
         }
-        drawing = start.click(
+        buttons = [status, start, stop]
+        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        drawing = start.click(waiting, None, buttons, **at_once).then(
             draw,
             [*settings, new_seed],
-            [picture, animation, status, used_seed, start, stop, keep_png, keep_gif],
+            [picture, animation, used_seed, keep_png, keep_gif, *buttons],
             api_visibility="private",
             trigger_mode="multiple",  # a click just after Stop is not lost
             **shared,
         )
-        stop.click(stopped, None, [status, start, stop], cancels=[drawing], queue=False, api_visibility="private")
+        drawing.failure(failed, status, buttons, **at_once)  # a full queue, or a stop while waiting
+        stop.click(stopped, None, buttons, cancels=[drawing], **at_once)
         gr.Button(visible=False).click(
             generate, settings, [picture, animation, used_seed], api_name="generate", **shared
         )
@@ -270,11 +288,11 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
 
 def requested(digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any) -> Recipe:
     """The recipe that the controls ask for, or BadInput."""
-    count = checks.whole("How many of each", count, 1, MAX_EACH)
-    chosen = checks.labels("Digits", digits, 10)
-    if len(chosen) > MAX_EACH:
-        raise BadInput(f"Choose at most {MAX_EACH} digits, each up to {MAX_EACH} times.")
-    return Recipe(tuple(sorted(chosen)) * count, guidance, steps, sampler, seed=seed)
+    count = checks.whole("count", count, 1, MAX_COUNT)
+    chosen = checks.labels("digits", digits, 10)
+    if len(chosen) > MAX_DIGITS:
+        raise BadInput(f"Choose at most {MAX_DIGITS} digits, and up to {MAX_COUNT} of each.")
+    return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed)
 
 
 def save(result: Result, folder: str) -> tuple[str, str]:
@@ -298,7 +316,7 @@ def finished(recipe: Recipe, seconds: float) -> str:
     return said(f"{count} {'digit' if count == 1 else 'digits'} in {seconds:.1f} s, seed {recipe.seed}.", done=1)
 
 
-def refused(error: BadInput) -> str:
+def refused(error: Exception) -> str:
     return f'<p role="alert" class="refused">{html.escape(str(error))}</p>'
 
 
@@ -317,7 +335,10 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
-    page.launch(**LAUNCH)
+    try:
+        page.launch(**LAUNCH)
+    except (OSError, OverflowError):
+        sys.exit("app.py: the port is taken or does not exist: set GRADIO_SERVER_PORT to a free one up to 65535.")
 
 
 if __name__ == "__main__":

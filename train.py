@@ -153,13 +153,13 @@ class Trainer:
         while self.epoch < self.config.epochs and not self.stopping:
             started, first = time.perf_counter(), self.step
             loss = self.train_epoch()
+            seconds = time.perf_counter() - started
+            held_out_loss = self.held_out_loss()
+            if not math.isfinite(held_out_loss):  # the last update went wrong: keep the last good checkpoint
+                raise self.diverged(self.epoch + 1)
             if self.step < self.steps_per_epoch:
                 self.save()
                 return
-            seconds = time.perf_counter() - started
-            held_out_loss = self.held_out_loss()
-            if not math.isfinite(held_out_loss):  # the last update of the epoch went wrong
-                raise self.diverged(self.epoch + 1)
             self.epoch, self.step = self.epoch + 1, 0
             self.history.append(
                 {
@@ -207,7 +207,7 @@ class Trainer:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
         hidden = torch.rand(len(labels), generator=self.random, device=self.device) < self.config.label_dropout
         labels = labels.masked_fill(hidden, self.denoiser.config.unet.null_label)
-        levels, eps = self.draw(x0)
+        levels, eps = self.draw(x0, self.random)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             loss = self.denoiser.loss(x0, labels, levels, eps)
         loss.backward()
@@ -218,17 +218,17 @@ class Trainer:
         self.ema.update(self.denoiser)
         return loss.detach()
 
-    def draw(self, x0: Tensor) -> tuple[Tensor, Tensor]:
+    def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random level and noise for each image.
 
         Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
         """
         if self.config.level_spread:
-            normal = torch.randn(len(x0), generator=self.random, device=self.device)
+            normal = torch.randn(len(x0), generator=random, device=self.device)
             t = torch.sigmoid(self.config.level_spread * normal)
         else:
-            t = torch.rand(len(x0), generator=self.random, device=self.device)
-        eps = torch.randn(x0.shape, generator=self.random, device=self.device)
+            t = torch.rand(len(x0), generator=random, device=self.device)
+        eps = torch.randn(x0.shape, generator=random, device=self.device)
         return (t * T).long().clamp(max=T - 1), eps
 
     @torch.no_grad()
@@ -239,8 +239,7 @@ class Trainer:
         total = 0.0
         for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
             x0 = data.to_float(part)
-            levels = torch.randint(T, (len(x0),), generator=random, device=self.device)
-            eps = torch.randn(x0.shape, generator=random, device=self.device)
+            levels, eps = self.draw(x0, random)
             total += self.ema.model.loss(x0, part_labels, levels, eps).item() * len(x0)
         return total / len(images)
 
@@ -342,6 +341,8 @@ def main(arguments: list[str] | None = None) -> None:
         trainer = Trainer(config)
         if flags.resume:
             trainer.resume()
+        elif (trainer.out / "state.pt").exists():
+            raise checks.BadInput(f"{trainer.out} holds a run already: add --resume, or choose another --out.")
 
         def stop(*_: Any) -> None:
             trainer.stopping = True

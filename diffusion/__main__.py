@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"diffusion: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nStopped: nothing was written.", file=sys.stderr)
+        print("\nStopped.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -54,7 +54,12 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--eta", type=_number, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
     )
-    run.add_argument("--seed", type=_number, default=Recipe.seed, help=f"image k gets seed + k {_default(Recipe.seed)}")
+    run.add_argument(
+        "--seed",
+        type=_number,
+        default=Recipe.seed,
+        help=f"the noise to start from; image k uses seed + k {_default(Recipe.seed)}",
+    )
 
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
     command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
@@ -85,8 +90,8 @@ def sample(flags: argparse.Namespace) -> None:
     pictured = out.suffix.lower() != ".npz"
     if pictured and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
+    pipe = Pipeline.from_pretrained(flags.weights)
     with replacing(out) as temporary:
-        pipe = Pipeline.from_pretrained(flags.weights)
         if pictured:
             run = pipe.run(recipe)
             for _ in tqdm(run, total=recipe.steps, unit="step"):
@@ -128,21 +133,13 @@ def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
     count = len(recipe.digits)
     size = pipe.denoiser.config.unet.image_size
 
-    def batches() -> Iterator[np.ndarray]:
-        parts = list(recipe.split(BATCH))
-        with tqdm(total=len(parts) * recipe.steps, unit="step") as bar:
-            for part in parts:
-                run = pipe.run(part)
-                for _ in run:
-                    bar.update()
-                yield run.result().images
-
+    steps = ceil(count / BATCH) * recipe.steps
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("images.npy", "w", force_zip64=True) as file:
+        with tqdm(total=steps, unit="step") as bar, archive.open("images.npy", "w", force_zip64=True) as file:
             header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
             np.lib.format.write_array_header_1_0(file, header)
-            for images in batches():
-                file.write(images.tobytes())
+            for result in pipe.batches(recipe, BATCH, bar.update):
+                file.write(result.images.tobytes())
         for name, values in {"labels": recipe.digits, "seeds": recipe.seeds}.items():
             with archive.open(f"{name}.npy", "w") as file:
                 np.lib.format.write_array(file, np.asarray(values, np.int64))

@@ -77,25 +77,28 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     path = Path(source)
     if path.is_dir():
         return path / WEIGHTS
-    if path.is_file() or not re.fullmatch(REPO, str(source)) or path.suffix == ".safetensors":
-        return path
+    local = path.is_file() or path.suffix == ".safetensors" or (path.parent != Path() and path.parent.is_dir())
+    if local or not re.fullmatch(REPO, str(source)):
+        return path  # also runs/mnist before it is trained: a mistyped folder is no name on the Hub
     return pull(str(source), revision)
 
 
 def pull(repo: str, revision: str | None = None) -> Path:
     """Download the weights of "user/repo" from the Hub (or find them in its cache), or BadInput."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub import errors, hf_hub_download
     from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
-    except (HfHubHTTPError, HFValidationError):
-        raise BadInput(f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub.") from None
-    except (httpx.HTTPError, OSError):
-        raise BadInput(
-            f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
-        ) from None
+    except (httpx.HTTPError, OSError) as error:
+        missing = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
+        if not isinstance(error, missing):
+            raise BadInput(
+                f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
+            ) from None
+    except errors.HFValidationError:
+        pass
+    raise BadInput(f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub.")
 
 
 def push(folder: str | Path, repo: str) -> str:
@@ -115,7 +118,8 @@ def push(folder: str | Path, repo: str) -> str:
         "config.json": json.dumps(asdict(denoiser.config), indent=2).encode(),
         "README.md": model_card(repo, denoiser.config).encode(),
     }
-    files |= {path.name: str(path) for path in folder.glob("*.png")}
+    pictures = [*folder.glob("loss.png"), *sorted(folder.glob("digits-*.png"))[-1:]]
+    files |= {path.name: str(path) for path in pictures}
     operations = [CommitOperationAdd(name, content) for name, content in files.items()]
     try:
         api = HfApi()

@@ -88,7 +88,7 @@ class Denoiser(nn.Module):
             eps: standard normal noise, shaped like x0.
         """
         alpha, sigma = self.scheduler.coefficients(levels)
-        x = alpha * x0 + sigma * eps
+        x = self.scheduler.add_noise(x0, eps, levels)
         prediction = self.unet(x, levels, labels).float()
         error = prediction - target(self.config.prediction, x0, eps, alpha, sigma)
         if self.config.bounded:

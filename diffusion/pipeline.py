@@ -1,7 +1,7 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -182,6 +182,16 @@ class Pipeline:
     def stream(self, digits: int | Iterable[int], **settings: Any) -> Run:
         """The same run, step by step."""
         return self.run(Recipe(tuple(checks.labels("digits", digits, 10)), **settings))
+
+    def batches(
+        self, recipe: Recipe, size: int = 250, on_step: Callable[[], object] = lambda: None
+    ) -> Iterator[Result]:
+        """A recipe of any length, drawn `size` images at a time so that memory stays small."""
+        for part in recipe.split(size):
+            run = self.run(part)
+            for _ in run:
+                on_step()
+            yield run.result()
 
     def run(self, recipe: Recipe) -> Run:
         """The run of a recipe, step by step."""

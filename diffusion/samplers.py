@@ -49,8 +49,8 @@ def ddim(
     for index, (now, then) in enumerate(pairwise(levels)):
         x0 = denoise(x, now.index)
         eps = (x - now.alpha * x0) / now.sigma
-        # Equation 16. alpha and sigma enter as a ratio only, so it holds on every schedule; with alpha_bar = alpha**2
-        # it is DDIM's own. The ratio of the signal-to-noise ratios is at most 1: noise only ever goes down.
+        # Equation 16, with the square root written in the ratio of alpha / sigma, so that it holds on every schedule;
+        # with alpha_bar = alpha**2 it is DDIM's own. Noise only ever goes down: the ratio is at most 1.
         ratio = (now.alpha * then.sigma) / (then.alpha * now.sigma)
         fresh = eta * then.sigma * sqrt(max(0.0, 1 - ratio**2))
         x = then.alpha * x0 + sqrt(then.sigma**2 - fresh**2) * eps

@@ -6,7 +6,6 @@ Samplers only see a list of levels, so one set of samplers serves DDPM and flow 
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -41,10 +40,7 @@ class Scheduler:
     def __init__(self, name: str):
         self.name = checks.choice("schedule", name, SCHEDULES)
         self.alpha, self.sigma = SCHEDULES[name]()
-
-    @cache  # noqa: B019 - a copy per device, for the scheduler's few and long lives
-    def _tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        return self.alpha.to(device, torch.float32), self.sigma.to(device, torch.float32)
+        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def level(self, index: int) -> Level:
         """The level at `index` in -1..T-1."""
@@ -64,7 +60,10 @@ class Scheduler:
 
     def coefficients(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma at int64 `indices` (B,), as float32 (B, 1, 1, 1), ready to multiply images."""
-        alpha, sigma = self._tables(indices.device)
+        if indices.device not in self._tables:  # copied once, so that no training step waits for it
+            tables = [table.to(indices.device, torch.float32) for table in (self.alpha, self.sigma)]
+            self._tables[indices.device] = (tables[0], tables[1])
+        alpha, sigma = self._tables[indices.device]
         return alpha[indices].view(-1, 1, 1, 1), sigma[indices].view(-1, 1, 1, 1)
 
     def add_noise(self, x0: Tensor, eps: Tensor, indices: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ the clean image) is not its business: see denoiser.py.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion.checks import BadInput, whole
+from diffusion.checks import BadInput, shown, whole
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class UNetConfig:
 
     channels: tuple[int, ...] = (48, 96)  # per level, each level at half the size of the one before
     blocks: int = 2  # residual blocks per level on the way down; one more on the way up
-    attention: tuple[int, ...] = (1,)  # the levels, counted from 0, whose blocks are followed by self-attention
+    attention: tuple[int, ...] = (
+        1,
+    )  # the levels, counted from 0, with self-attention in every block; the middle always has it
     embedding: int = 192  # width of the embedding of time and label
     stem: int = 2  # the image enters as stem x stem patches; 1 is a plain convolution at full size
     image_channels: int = 1
@@ -33,25 +35,24 @@ class UNetConfig:
     classes: int = 10  # the null label is the next number, so 10 for digits
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))  # JSON has lists
-        object.__setattr__(self, "attention", tuple(self.attention))
-        if not 1 <= len(self.channels) <= 6 or any(c % GROUPS for c in self.channels):
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if name in ("channels", "attention"):  # JSON has lists
+                if not isinstance(value, list | tuple) or len(value) > 6:
+                    raise BadInput(f"{name} must be a list of at most six whole numbers, not {shown(value)}.")
+                object.__setattr__(self, name, tuple(whole(name, item, low, high) for item in value))
+            else:
+                object.__setattr__(self, name, whole(name, value, low, high))
+        if not self.channels or any(channels % GROUPS for channels in self.channels):
             raise BadInput(f"channels must be one to six multiples of {GROUPS}, not {self.channels}.")
-        object.__setattr__(self, "channels", tuple(whole("channels", c, GROUPS, 4096) for c in self.channels))
-        for level in self.attention:
-            whole("attention", level, 0, len(self.channels) - 1)
-        for field in fields(self)[2:]:
-            if field.type is int:
-                object.__setattr__(self, field.name, whole(field.name, getattr(self, field.name), 1, 4096))
-        object.__setattr__(self, "blocks", whole("blocks", self.blocks, 1, 16))
-        whole("image_size", self.image_size, 4, 256)
-        size = sum(27 * c**2 * (2 * self.blocks + 1) for c in self.channels)  # three 3x3 convolutions a block, roughly
-        if size > 250_000_000:  # a foreign file's config must not fill the memory
-            raise BadInput(f"channels {self.channels} make about {size:,} weights: choose a smaller network.")
+        if any(level >= len(self.channels) for level in self.attention):
+            raise BadInput(f"attention must name levels from 0 to {len(self.channels) - 1}, not {self.attention}.")
         if self.embedding % 2:
             raise BadInput(f"embedding must be even, not {self.embedding}.")
         if self.image_size % self.stem:
             raise BadInput(f"image_size {self.image_size} must be a multiple of stem {self.stem}.")
+        if sum(channels**2 for channels in self.channels) * self.blocks > 4_000_000:  # about a gigabyte of weights
+            raise BadInput(f"channels {self.channels} with {self.blocks} blocks are too large: choose fewer.")
 
     @property
     def null_label(self) -> int:
@@ -60,6 +61,16 @@ class UNetConfig:
 
 
 GROUPS = 8  # of every GroupNorm
+LIMITS = {  # a config comes with every foreign checkpoint, and must not fill the memory
+    "channels": (GROUPS, 2048),
+    "blocks": (1, 16),
+    "attention": (0, 5),
+    "embedding": (2, 2048),
+    "stem": (1, 8),
+    "image_channels": (1, 4),
+    "image_size": (4, 256),
+    "classes": (1, 1000),
+}
 
 
 class UNet(nn.Module):

@@ -1,6 +1,6 @@
 """A Chromium for the page's tests: the one on this machine, else Playwright's own, else the system's package.
 
-python tests/browser.py     # installs one where there is none, and prints its path
+python tests/browser.py     # installs one where there is none, and fails where it cannot
 """
 
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -23,34 +23,35 @@ FLAGS = [
 ]
 
 
-def find(playwright: Playwright) -> str | None:
-    """The path of a Chromium or Chrome, or None."""
-    own = playwright.chromium.executable_path
-    return own if Path(own).exists() else next(filter(None, map(shutil.which, NAMES)), None)
-
-
 def launch(playwright: Playwright) -> Browser:
-    """A headless browser."""
-    path = find(playwright)
-    assert path, "There is no Chromium here: run python tests/browser.py once."
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+    """A headless browser: the first that starts."""
+    own = playwright.chromium.executable_path
+    for path in filter(None, [own if Path(own).exists() else None, *map(shutil.which, NAMES)]):
+        try:
+            return playwright.chromium.launch(executable_path=path, args=FLAGS)
+        except Error:  # there, but without the libraries that it needs
+            continue
+    sys.exit("There is no Chromium that starts here: run python tests/browser.py once, or install one.")
 
 
 def install() -> None:
     """Try Playwright's download, then the package manager."""
-    if subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"]).returncode == 0:
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    packages = ["--with-deps"] if not sudo or shutil.which("sudo") else []
+    if subprocess.run([sys.executable, "-m", "playwright", "install", *packages, "chromium"]).returncode == 0:
         return
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "chromium"]):
-        if shutil.which("apt-get"):
-            subprocess.run([*root, *command], check=False, stdout=subprocess.DEVNULL)
+    if shutil.which("apt-get"):
+        subprocess.run([*sudo, "apt-get", "update", "-qq"])
+        subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", "chromium"])
 
 
 def main() -> None:
     with sync_playwright() as playwright:
-        if not find(playwright):
+        try:
+            launch(playwright).close()
+        except SystemExit:
             install()
-        print(find(playwright) or sys.exit("No browser could be installed: install Chromium, and try again."))
+            launch(playwright).close()
 
 
 if __name__ == "__main__":

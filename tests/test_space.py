@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +56,42 @@ def test_zero_gpu_is_asked_before_torch_and_wraps_the_drawing(tmp_path: Path) ->
 def test_the_page_imports_neither_torchvision_nor_training() -> None:
     code = "import app, sys; assert not {'torchvision', 'train', 'diffusers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
+    code = (
+        "import socket, threading, urllib.request, app\n"
+        "connect = socket.socket.connect\n"
+        "def local(self, address):\n"
+        "    assert isinstance(address, str) or address[0] in ('127.0.0.1', '::1', 'localhost'), address\n"
+        "    return connect(self, address)\n"
+        "socket.socket.connect = local\n"
+        "page = app.build()\n"
+        "_, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)\n"
+        "assert url == 'http://127.0.0.1:7931/', url\n"
+        "assert urllib.request.urlopen(url + 'config').status == 200\n"
+        "page.close()\n"
+    )
+    environment = os.environ | {"GRADIO_SERVER_PORT": "7931"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
+
+
+def test_the_weights_load_in_well_under_a_second_in_a_fresh_process() -> None:
+    code = (
+        "import time; from diffusion import Pipeline; started = time.perf_counter(); Pipeline.from_pretrained();"
+        "assert time.perf_counter() - started < 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1"])
+def test_a_port_that_cannot_be_is_refused_in_a_sentence(port: str) -> None:
+    command, environment = [sys.executable, "app.py"], os.environ | {"GRADIO_SERVER_PORT": port}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("app.py: ")
+    assert "set GRADIO_SERVER_PORT" in ended.stderr or "GRADIO_SERVER_PORT must be" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_missing_checkpoint_ends_in_a_sentence(tmp_path: Path) -> None:

@@ -347,7 +347,8 @@ class TestDraws:
 
     @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5, 10.0])
     def test_levels_follow_their_distribution(self, config, spread):
-        levels, eps = Trainer(replace(config, level_spread=spread)).draw(torch.zeros(40_000, 1, 1, 1))
+        trainer = Trainer(replace(config, level_spread=spread))
+        levels, eps = trainer.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
         assert levels.dtype == torch.int64
         assert 0 <= levels.min() <= levels.max() <= T - 1
         t = torch.arange(1, T) / T  # the share of levels below level t * T is known
@@ -358,7 +359,8 @@ class TestDraws:
         assert eps.std().item() == pytest.approx(1, abs=0.02)
 
     def test_uniform_levels_reach_both_ends(self, config):
-        levels, _ = Trainer(replace(config, level_spread=0.0)).draw(torch.zeros(40_000, 1, 1, 1))
+        trainer = Trainer(replace(config, level_spread=0.0))
+        levels, _ = trainer.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
         assert (levels.min(), levels.max()) == (0, T - 1)
 
     def test_the_held_out_loss_is_the_same_each_time(self, config):
@@ -417,6 +419,13 @@ class TestStopAndResume:
             main(flags(config, epochs=2))
         assert checkpoint.load("run/model.safetensors").config == config.denoiser()
         main([*flags(config, epochs=2), "--resume"])
+
+    def test_a_run_is_not_overwritten_by_another(self, config, quiet, refuses):
+        main(flags(config))
+        before = Path("run/model.safetensors").read_bytes()
+        with refuses("run holds a run already: add --resume, or choose another --out", SystemExit):
+            main(flags(config, seed=1))
+        assert Path("run/model.safetensors").read_bytes() == before
 
     def test_a_finished_run_resumes_to_its_end(self, config, quiet):
         main(flags(config))
