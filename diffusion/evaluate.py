@@ -213,8 +213,8 @@ def evaluate(
     drawn = torch.from_numpy(draw(pipe, recipe, progress=progress))
     asked = torch.tensor(recipe.digits)
     random = torch.Generator().manual_seed(0)
-    some = torch.randperm(len(test[0]), generator=random)[:count]  # of the test digits, where counts must be equal
     order = torch.randperm(len(train[0]), generator=random)
+    some = torch.randperm(len(test[0]), generator=random)[:count]  # of the test digits, where counts must be equal
     like, rest = order[:count], order[count:]  # real digits in place of the drawn ones, and those to compare with
     if len(rest) < count:
         raise BadInput(
