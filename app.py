@@ -48,7 +48,8 @@ CSS = """
 #layout { display: grid; gap: 16px; align-items: start; grid-template-rows: auto 1fr;
           grid-template-columns: minmax(0, 2fr) minmax(0, 3fr);
           grid-template-areas: "pick result" "settings result"; }
-@media (max-width: 800px) {  /* on a phone the result comes right below the button */
+@media (max-width: 800px) {
+  #status { min-height: 5.2rem !important; }  /* on a phone the result comes right below the button */
   #layout { grid-template-columns: minmax(0, 1fr); grid-template-areas: "pick" "result" "settings"; }
 }
 #pick { grid-area: pick; } #result { grid-area: result; } #settings { grid-area: settings; }
@@ -289,6 +290,8 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
 def requested(digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any) -> Recipe:
     """The recipe that the controls ask for, or BadInput."""
     count = checks.whole("count", count, 1, MAX_COUNT)
+    if isinstance(digits, list):  # the endpoint's description shows the picker's labels, so "7" is 7
+        digits = [int(digit) if digit in list("0123456789") else digit for digit in digits]
     chosen = checks.labels("digits", digits, 10)
     if len(chosen) > MAX_DIGITS:
         raise BadInput(f"Choose at most {MAX_DIGITS} digits, and up to {MAX_COUNT} of each.")

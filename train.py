@@ -6,8 +6,8 @@
     python train.py --resume                          # continues the run in runs/mnist/
     python train.py --push-to-hub user/repo           # uploads the weights when training ends
 
-The run's folder gets, after each epoch, model.safetensors (the averaged weights), digits-NNN.png (0-9 from one fixed
-noise), loss.png, metrics.jsonl and state.pt (for --resume). Look at what it learned:
+The run's folder gets config.json at once and, after each epoch, model.safetensors (the averaged weights),
+digits-NNN.png (0-9 from one fixed noise), loss.png, metrics.jsonl and state.pt (for --resume). Look at what it learned:
 
     python -m diffusion sample --weights runs/mnist --out digits.png
 """
@@ -301,6 +301,15 @@ class Trainer:
             raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
 
 
+def prepare(config: TrainConfig) -> None:
+    """Write a new run's config into its folder; BadInput, before any training, where that cannot be."""
+    out = Path(config.out)
+    if (out / "state.pt").exists():
+        raise checks.BadInput(f"{out} holds a run already: add --resume, or choose another --out.")
+    with replacing(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(asdict(config), indent=2))
+
+
 def learning_rate_factor(step: int, warmup: int, total: int) -> float:
     """Linear from 0 to 1 over the warm-up, then half a cosine down to 0 at `total` steps."""
     if step < warmup:
@@ -338,11 +347,11 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 def main(arguments: list[str] | None = None) -> None:
     try:
         config, flags = parse(arguments)
+        if not flags.resume:
+            prepare(config)
         trainer = Trainer(config)
         if flags.resume:
             trainer.resume()
-        elif (trainer.out / "state.pt").exists():
-            raise checks.BadInput(f"{trainer.out} holds a run already: add --resume, or choose another --out.")
 
         def stop(*_: Any) -> None:
             trainer.stopping = True

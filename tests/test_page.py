@@ -237,6 +237,11 @@ def test_the_endpoint_returns_both_files_and_the_seed(client: Client, pipe: Pipe
     np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
 
 
+def test_the_endpoint_takes_digits_as_its_description_shows_them(client: Client) -> None:
+    png, _, _ = client.predict(digits=["7", "3"], steps=1, seed=5, api_name="/generate")
+    assert Path(png).name == "digits-73-seed5.png"
+
+
 def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert list(endpoints) == ["/generate"]

@@ -222,6 +222,7 @@ class TestRun:
             "state.pt",
             "digits-001.png",
             "loss.png",
+            "config.json",
             "metrics.jsonl",
         }
         [line] = Path("run/metrics.jsonl").read_text().splitlines()
