@@ -98,14 +98,11 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
 
     @gpu
     def steps_of(recipe: Recipe) -> Iterator[tuple[int, np.ndarray] | Result]:
-        """The run: (steps done, images) a few times a second from the start on, and at last the result."""
+        """The run: (steps done, images) from the start on, and at last the result. It can be stopped at every step."""
         run = pipe.run(recipe)
         yield 0, run.frame
-        shown = 0.0
         for step in run:
-            if time.monotonic() - shown >= FRAME_SECONDS:
-                shown = time.monotonic()
-                yield step.index + 1, run.frame
+            yield step.index + 1, run.frame
         yield run.result()
 
     def draw(*controls: Any) -> Iterator[dict[Any, Any]]:
@@ -127,17 +124,18 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             keep_png: off,
             keep_gif: off,
         }
-        started = time.monotonic()
+        started = shown = time.monotonic()
         columns = render.columns_for(recipe.digits)
         try:
             for state in steps_of(recipe):
                 if isinstance(state, Result):
                     break
                 done, images = state
-                yield {
-                    picture: render.picture(images, columns),
-                    status: running(done, recipe, time.monotonic() - started),
-                }
+                update: dict[Any, Any] = {status: running(done, recipe, time.monotonic() - started)}
+                if done <= 1 or time.monotonic() - shown >= FRAME_SECONDS:
+                    shown = time.monotonic()
+                    update[picture] = render.picture(images, columns)
+                yield update
             seconds = time.monotonic() - started
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves copies of its own
                 png, gif = save(state, folder)
