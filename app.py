@@ -179,6 +179,13 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
     def stopped() -> dict[Any, Any]:
         return {status: said("Stopped. Press <b>Generate</b> to start again."), start: on, stop: off}
 
+    panel: dict[str, Any] = {
+        "buttons": ["fullscreen"],
+        "show_label": False,
+        "height": 360,
+        "interactive": False,
+        "elem_classes": "picture",
+    }
     with gr.Blocks(title="Digit Diffusion", delete_cache=(600, 3600), elem_id="page") as page:
         gr.Markdown(INTRO)
         with gr.Row(elem_id="layout"):
@@ -203,11 +210,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                             label="Digits",
                             alt_text="Grid of the digits as drawn so far",
                             format="png",
-                            buttons=["fullscreen"],
-                            show_label=False,
-                            height=360,
-                            interactive=False,
-                            elem_classes="picture",
+                            **panel,
                             elem_id="picture",
                         )
                         keep_png = gr.DownloadButton("Download grid (PNG)", interactive=False, elem_id="keep-png")
@@ -217,11 +220,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                             label="From noise to digits",
                             alt_text="Animation of the digits forming out of noise",
                             format="gif",
-                            buttons=["fullscreen"],
-                            show_label=False,
-                            height=360,
-                            interactive=False,
-                            elem_classes="picture",
+                            **panel,
                             elem_id="animation",
                         )
                         keep_gif = gr.DownloadButton("Download animation (GIF)", interactive=False, elem_id="keep-gif")
