@@ -13,6 +13,7 @@ Two equations, two unknowns: x0 = (b * x - sigma * p) / (alpha * b - sigma * a).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ Denoise = Callable[[Tensor, int], Tensor]
 PREDICTIONS = ("eps", "x0", "v", "flow")
 
 MICRO_BATCH = 100  # images that go through the network at once: bounds memory, costs no speed
+MAX_NAME = 40  # characters of a class name
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class DenoiserConfig:
     # its loss forgives overshooting where the truth is at the bound: it learns to say "black" and mean it, where a
     # plain one is always off by a little, which shows as grey haze.
     bounded: bool = True
+    names: tuple[str, ...] = ()  # of the classes, label k is names[k]; none given means "0", "1", "2", ...
 
     def __post_init__(self) -> None:
         checks.choice("schedule", self.schedule, SCHEDULES)
@@ -51,6 +54,22 @@ class DenoiserConfig:
                 "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "
                 "choose prediction flow, v or x0, or schedule linear or cosine."
             )
+        object.__setattr__(self, "names", _names(self.names, self.unet.classes))
+
+
+def _names(value: Any, classes: int) -> tuple[str, ...]:
+    """The class names as a tuple (JSON has lists), or BadInput: they come with every foreign checkpoint."""
+    if not isinstance(value, list | tuple):
+        raise checks.BadInput(f"names must be a list of class names, not {checks.shown(value)}.")
+    if not value:
+        return tuple(str(label) for label in range(classes))
+    if len(value) != classes:
+        raise checks.BadInput(f"names must be one for each of the {classes} classes, not {len(value)}.")
+    for name in value:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+            wanted = f"names must be texts of 1 to {MAX_NAME} printable characters"
+            raise checks.BadInput(f"{wanted}, not {checks.shown(name)}.")
+    return tuple(value)
 
 
 class Denoiser(nn.Module):
@@ -78,7 +97,7 @@ class Denoiser(nn.Module):
         x0 = predicted_x0(self.config.prediction, x, prediction.float(), alpha, sigma)
         return x0.clamp(-1, 1) if self.config.bounded else x0
 
-    def loss(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+    def loss(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, min_snr: float = 0.0) -> Tensor:
         """The training loss: the mean squared error of the raw prediction, a scalar.
 
         Args:
@@ -86,6 +105,8 @@ class Denoiser(nn.Module):
             labels: (B,), some of them already replaced by the null label.
             levels: (B,) in 0..T-1.
             eps: standard normal noise, shaped like x0.
+            min_snr: where above 0, weigh each image so that its error in x0 counts min(SNR, min_snr) times (Hang et al.
+                2023, https://arxiv.org/abs/2303.09556, section 3.4).
         """
         alpha, sigma = self.scheduler.coefficients(levels)
         x = self.scheduler.add_noise(x0, eps, levels)
@@ -95,6 +116,10 @@ class Denoiser(nn.Module):
             guess = predicted_x0(self.config.prediction, x, prediction.detach(), alpha, sigma)
             overshot = ((x0 <= -1) & (guess < -1)) | ((x0 >= 1) & (guess > 1))
             error = error.masked_fill(overshot, 0)
+        if min_snr:
+            a, b = _combination(self.config.prediction, alpha, sigma)
+            error_in_x0 = sigma / (alpha * b - sigma * a)  # per error of the prediction
+            error = error * (error_in_x0**2 * (alpha / sigma).square().clamp(max=min_snr)).sqrt()
         return error.square().mean()
 
 

@@ -1,15 +1,78 @@
-"""MNIST and its pixels: exact there and back, and damage is told."""
+"""The data sets and their pixels: upright, exact there and back, and damage is told."""
 
+import hashlib
+import pickle
 import urllib.error
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torchvision import datasets
 
-from diffusion.data import mnist, to_float, to_uint8
+from diffusion.data import DATASETS, load, to_float, to_uint8
 
 ALL_VALUES = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-RAW_FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+RAW_FILES = [Path(file).name for file in DATASETS["mnist"].files]
+RELATIVES = [name for name in DATASETS if name not in ("mnist", "cifar10")]
+
+each_relative = pytest.mark.parametrize("name", RELATIVES)
+each_dataset = pytest.mark.parametrize("name", DATASETS)
+
+
+@pytest.fixture
+def make_relative(mnist_folder):
+    """make_relative(name) turns the MNIST folder into that of a relative, with the same digits inside."""
+
+    def make(name: str) -> Path:
+        for old, new in zip(DATASETS["mnist"].files, DATASETS[name].files, strict=True):
+            content = (mnist_folder / old).read_bytes()
+            if DATASETS[name].transposed and "images" in new:
+                pixels = np.frombuffer(content[16:], np.uint8).reshape(-1, 28, 28)
+                content = content[:16] + pixels.transpose(0, 2, 1).tobytes()
+            (mnist_folder / new).parent.mkdir(parents=True, exist_ok=True)
+            (mnist_folder / new).write_bytes(content)
+            (mnist_folder / old).unlink()
+        return mnist_folder
+
+    return make
+
+
+@pytest.fixture
+def cifar_images() -> Tensor:
+    """60 images of noise, ten for each file of CIFAR-10: uint8 (60, 32, 32, 3)."""
+    return torch.randint(256, (60, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def cifar_folder(tmp_path, cifar_images, monkeypatch) -> Path:
+    """A folder as torchvision keeps CIFAR-10, of those images with labels 0..9, and torchvision told its checksums."""
+    folder = tmp_path / "data"
+
+    def write(file: str, content: dict[str, object]) -> str:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / file).read_bytes()).hexdigest()
+
+    sums = []
+    for file, images in zip(DATASETS["cifar10"].files, cifar_images.split(10), strict=True):
+        rows = images.permute(0, 3, 1, 2).reshape(10, 3072).numpy()  # red, then green, then blue
+        sums.append([Path(file).name, write(file, {"data": rows, "labels": list(range(10))})])
+    meta = write("cifar-10-batches-py/batches.meta", {"label_names": list(DATASETS["cifar10"].names)})
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", sums[5:])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", datasets.CIFAR10.meta | {"md5": meta})
+    return folder
+
+
+@pytest.fixture
+def offline(monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("unreachable")
+
+    for module in (datasets.mnist, datasets.cifar):
+        monkeypatch.setattr(module, "download_and_extract_archive", fail)
 
 
 def test_every_pixel_value_comes_back():
@@ -44,11 +107,77 @@ def test_values_beyond_the_range_are_clipped():
 
 @pytest.mark.parametrize("train", [True, False])
 def test_mnist_is_read(mnist_folder, digits, train):
-    images, labels = mnist(mnist_folder, train=train)
+    images, labels = load("mnist", mnist_folder, train=train)
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
     assert torch.equal(images, digits[0])
     assert torch.equal(labels, digits[1])
+
+
+@each_relative
+@pytest.mark.parametrize("train", [True, False])
+def test_its_relatives_are_read_upright(make_relative, digits, name, train):
+    images, labels = load(name, str(make_relative(name)), train=train)
+    assert images.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+    assert images.is_contiguous()
+    assert torch.equal(images, digits[0])
+    assert torch.equal(labels, digits[1])
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_cifar10_is_read_in_colour(cifar_folder, cifar_images, train):
+    images, labels = load("cifar10", cifar_folder, train=train)
+    assert images.dtype == torch.uint8
+    assert labels.dtype == torch.int64
+    assert images.is_contiguous()
+    assert torch.equal(images, cifar_images[:50] if train else cifar_images[50:])
+    assert labels.tolist() == list(range(10)) * (5 if train else 1)
+
+
+class Evil:
+    """Pickled, it makes a file called "opened" as it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("opened"),)
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_cifar10_file_of_a_wrong_checksum_is_never_unpickled(
+    cifar_folder, offline, monkeypatch, refuses, file, train
+):
+    monkeypatch.chdir(cifar_folder.parent)
+    evil = cifar_folder / "cifar-10-batches-py" / file
+    evil.write_bytes(pickle.dumps(Evil()))
+    with refuses("The CIFAR-10 files in data are damaged. Delete data/cifar-10-batches-py and try again."):
+        load("cifar10", "data", train=train)
+    assert not Path("opened").exists()
+    pickle.loads(evil.read_bytes())
+    assert Path("opened").exists()  # it would have been told
+
+
+def test_torchvision_knows_the_checksums_of_cifar10_by_heart():
+    sums = [md5 for _, md5 in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list]
+    for md5 in (*sums, datasets.CIFAR10.meta["md5"], datasets.CIFAR10.tgz_md5):
+        assert len(bytes.fromhex(md5)) == 16
+
+
+def test_the_files_and_classes_are_those_of_torchvision():
+    for name in ("fashion-mnist", "kmnist"):
+        assert DATASETS[name].names == tuple(getattr(datasets, DATASETS[name].source).classes)
+    assert DATASETS["emnist-digits"].names == tuple(datasets.EMNIST.classes_split_dict["digits"])
+    for name in ("mnist", "fashion-mnist", "kmnist"):
+        files = [Path(file).stem for file, _ in getattr(datasets, DATASETS[name].source).resources]
+        assert sorted(files) == sorted(Path(file).name for file in DATASETS[name].files)
+    batches = datasets.CIFAR10.train_list + datasets.CIFAR10.test_list
+    assert [Path(file).name for file in DATASETS["cifar10"].files] == [file for file, _ in batches]
+
+
+@pytest.mark.parametrize("name", ["imagenet", "MNIST", "", None, 7, ["mnist"]], ids=str)
+def test_other_data_sets_are_refused(tmp_path, refuses, name):
+    with refuses("dataset must be one of mnist, fashion-mnist, kmnist, emnist-digits, cifar10"):
+        load(name, tmp_path, train=True)
 
 
 def damage(path, how: str) -> None:
@@ -73,7 +202,7 @@ def test_damaged_files_are_told(mnist_folder, monkeypatch, refuses, name, how):
     monkeypatch.chdir(mnist_folder.parent)
     damage(mnist_folder / "MNIST" / "raw" / name, how)
     with refuses("The MNIST files in data are damaged"):
-        mnist("data", train=name.startswith("train"))
+        load("mnist", "data", train=name.startswith("train"))
 
 
 def test_labels_and_images_must_belong_together(mnist_folder, monkeypatch, refuses):
@@ -81,7 +210,7 @@ def test_labels_and_images_must_belong_together(mnist_folder, monkeypatch, refus
     labels = mnist_folder / "MNIST" / "raw" / "train-labels-idx1-ubyte"
     labels.write_bytes((0x801).to_bytes(4, "big") + (10).to_bytes(4, "big") + bytes(10))
     with refuses("damaged"):
-        mnist("data", train=True)
+        load("mnist", "data", train=True)
 
 
 def test_labels_must_be_digits(mnist_folder, monkeypatch, refuses):
@@ -89,7 +218,7 @@ def test_labels_must_be_digits(mnist_folder, monkeypatch, refuses):
     labels = mnist_folder / "MNIST" / "raw" / "train-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + b"\x0a")
     with refuses("damaged"):
-        mnist("data", train=True)
+        load("mnist", "data", train=True)
 
 
 def test_images_must_be_of_mnist_s_size(mnist_folder, monkeypatch, refuses):
@@ -98,7 +227,18 @@ def test_images_must_be_of_mnist_s_size(mnist_folder, monkeypatch, refuses):
     header = b"".join(n.to_bytes(4, "big") for n in (0x803, 300, 20, 20))
     images.write_bytes(header + bytes(300 * 20 * 20))
     with refuses("damaged"):
-        mnist("data", train=True)
+        load("mnist", "data", train=True)
+
+
+@each_relative
+@pytest.mark.parametrize("k", range(4))
+def test_damage_to_a_relative_is_told_too(make_relative, monkeypatch, refuses, name, k):
+    folder = make_relative(name)
+    monkeypatch.chdir(folder.parent)
+    damage(folder / DATASETS[name].files[k], "cut in its middle")
+    own = Path(DATASETS[name].files[0]).parts[0]
+    with refuses(f"The {DATASETS[name].title} files in data are damaged. Delete data/{own} and try again."):
+        load(name, "data", train=k < 2)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +260,20 @@ def test_a_failed_download_is_told(tmp_path, monkeypatch, refuses, error):
     monkeypatch.setattr(datasets.MNIST, "download", download)
     monkeypatch.chdir(tmp_path)
     with refuses("could not be downloaded"):
-        mnist("nowhere", train=True)
+        load("mnist", "nowhere", train=True)
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch, refuses):
+@each_dataset
+def test_missing_data_is_told_with_the_folder_that_is_wanted(tmp_path, monkeypatch, offline, refuses, name):
+    monkeypatch.chdir(tmp_path)
+    with refuses(f"{DATASETS[name].title} is not in nowhere and could not be downloaded") as told:
+        load(name, "nowhere", train=True)
+    assert f"the folder that holds {Path(DATASETS[name].files[0]).parent} with --data." in str(told.value)
+
+
+@each_dataset
+def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch, refuses, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").write_text("a file")
     with refuses("data"):
-        mnist("data", train=True)
+        load(name, "data", train=True)

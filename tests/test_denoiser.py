@@ -1,16 +1,23 @@
 """What a prediction means: conversions there and back, the loss by hand, and the bounded loss's one exception."""
 
+import json
+from dataclasses import asdict
 from itertools import product
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import diffusion.denoiser
+from diffusion import checkpoint
+from diffusion.data import DATASETS
 from diffusion.denoiser import PREDICTIONS, DenoiserConfig, predicted_eps, predicted_x0, target
 from diffusion.scheduler import SCHEDULES, Scheduler, T
+from diffusion.unet import UNetConfig
 
 PAIRS = [(p, s) for p, s in product(PREDICTIONS, SCHEDULES) if (p, s) != ("eps", "flow")]
+CIFAR = DATASETS["cifar10"].names
 LEVELS = [0, 1, 10, 500, 998, 999]
 
 every_pair = pytest.mark.parametrize(("prediction", "schedule"), PAIRS)
@@ -197,9 +204,59 @@ def test_every_level_may_be_trained(tiny_denoiser):
         ({"prediction": None}, "prediction"),
         ({"schedule": "sigmoid"}, "schedule"),
         ({"schedule": ["flow"]}, "schedule"),
+        ({"names": "0123456789"}, "names must be a list"),
+        ({"names": None}, "names must be a list"),
+        ({"names": {"cat": 0}}, "names must be a list"),
+        ({"names": ["cat", "dog"]}, "names must be one for each of the 10 classes, not 2"),
+        ({"names": (*CIFAR[:9], "")}, "printable"),
+        ({"names": (*CIFAR[:9], "  ")}, "printable"),
+        ({"names": (*CIFAR[:9], "two\nlines")}, "printable"),
+        ({"names": (*CIFAR[:9], "\x1b[31m")}, "printable"),
+        ({"names": (*CIFAR[:9], "\ud800")}, "printable"),
+        ({"names": (*CIFAR[:9], "x" * 41)}, "printable"),
+        ({"names": (*CIFAR[:9], 9)}, "printable"),
+        ({"names": list(range(10))}, "printable"),
     ],
     ids=str,
 )
 def test_configs_that_mean_nothing_are_refused(settings, text, refuses):
     with refuses(text):
         DenoiserConfig(**settings)
+
+
+def test_classes_have_names():
+    assert DenoiserConfig().names == tuple("0123456789")
+    assert DenoiserConfig(UNetConfig(classes=3)).names == ("0", "1", "2")
+    config = DenoiserConfig(names=list(CIFAR))
+    assert config.names == CIFAR
+    assert config == DenoiserConfig(names=CIFAR)
+    assert hash(config) == hash(DenoiserConfig(names=CIFAR))
+    assert DenoiserConfig(names=["x" * 40, "Straße", *CIFAR[2:]]).names[:2] == ("x" * 40, "Straße")
+
+
+def test_names_come_back_from_a_checkpoint(make_denoiser, tmp_path):
+    denoiser = make_denoiser(names=CIFAR)
+    checkpoint.save(denoiser, tmp_path / "a.safetensors")
+    assert checkpoint.load(tmp_path / "a.safetensors").config == denoiser.config
+
+
+@pytest.mark.parametrize("classes", [10, 4])
+def test_checkpoints_from_before_there_were_names_are_read(make_denoiser, tmp_path, classes):
+    denoiser = make_denoiser(UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, classes=classes))
+    config = asdict(denoiser.config)
+    del config["names"]
+    weights = {name: tensor.contiguous() for name, tensor in denoiser.state_dict().items()}
+    save_file(weights, tmp_path / "old.safetensors", metadata={"config": json.dumps(config)})
+    assert checkpoint.load(tmp_path / "old.safetensors").config.names == tuple(map(str, range(classes)))
+
+
+@pytest.mark.parametrize(
+    "names", ["0123456789", None, {"cat": 0}, ["cat"], [["cat"]] * 10, [None] * 10, ["x" * 999] * 10]
+)
+def test_names_of_foreign_checkpoints_are_checked(make_denoiser, tmp_path, refuses, names):
+    denoiser = make_denoiser()
+    weights = {name: tensor.contiguous() for name, tensor in denoiser.state_dict().items()}
+    config = json.dumps(asdict(denoiser.config) | {"names": names})
+    save_file(weights, tmp_path / "a.safetensors", metadata={"config": config})
+    with refuses("(names must be "):
+        checkpoint.load(tmp_path / "a.safetensors")
