@@ -34,6 +34,20 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
+def interval(name: str, value: Any, low: int, high: int) -> tuple[int, int]:
+    """`value` as two whole numbers in [low, high], the lower one first, or BadInput."""
+    wanted = f"{name} must be two whole numbers from {low:,} to {high:,}, the lower one first"
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise BadInput(f"{wanted}, not {shown(value)}.")
+    try:
+        first, last = (whole(name, end, low, high) for end in value)
+    except BadInput:
+        raise BadInput(f"{wanted}, not {shown(value)}.") from None
+    if first > last:
+        raise BadInput(f"{wanted}, not {shown(value)}.")
+    return first, last
+
+
 def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """`value` if it is one of `choices`, or BadInput."""
     choices = list(choices)

@@ -1,23 +1,31 @@
 """Classifier-free guidance: a denoise function made from a network that was trained with and without labels."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from diffusion.denoiser import Denoise, Denoiser
+from diffusion.scheduler import T
+
+EVERYWHERE = (0, T - 1)  # the interval of all levels
 
 
-def guided(denoiser: Denoiser, labels: Tensor, guidance: float) -> Denoise:
+def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[int, int] = EVERYWHERE) -> Denoise:
     """The denoise function for `labels` (B,) at a guidance scale: uncond + guidance * (cond - uncond).
 
     This is the scale w of Imagen and Stable Diffusion: 1 is no guidance and 0 is unconditional, each of which runs the
     network once a step; anything else runs it on a doubled batch. (Ho & Salimans 2022,
     https://arxiv.org/abs/2207.12598, write it 1 + w.) Guiding x0 is the same as guiding eps or v, of which it is an
     affine function (a bounded denoiser clamps both halves first). The guided x0 is clipped to [-1, 1].
+
+    Outside an interval of levels, both ends in it, guidance is off (Kynkaanniemi et al. 2024,
+    https://arxiv.org/abs/2404.07724): it does harm at the noisiest levels, and nothing at the cleanest.
     """
     null = torch.full_like(labels, denoiser.config.unet.null_label)
 
     def denoise(x: Tensor, i: int) -> Tensor:
-        if guidance == 1:
+        if guidance == 1 or not interval[0] <= i <= interval[1]:
             x0 = denoiser(x, i, labels)
         elif guidance == 0:
             x0 = denoiser(x, i, null)
@@ -27,3 +35,8 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float) -> Denoise:
         return x0.clamp(-1, 1)
 
     return denoise
+
+
+def evaluations(guidance: float, interval: tuple[int, int], levels: Iterable[int]) -> int:
+    """How often `guided` runs the network for one image at these levels."""
+    return sum(1 if guidance in (0, 1) or not interval[0] <= i <= interval[1] else 2 for i in levels)

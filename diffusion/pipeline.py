@@ -15,10 +15,10 @@ from diffusion import checkpoint, checks, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.files import replacing
-from diffusion.guidance import guided
+from diffusion.guidance import EVERYWHERE, evaluations, guided
 from diffusion.noise import Noise
 from diffusion.samplers import SAMPLERS, Step, ddim
-from diffusion.scheduler import T
+from diffusion.scheduler import T, indices
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Recipe:
     sampler: str = "ddim"
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
+    guidance_interval: tuple[int, int] = EVERYWHERE  # the levels, from 0 to 999, at which guidance is on
 
     def __post_init__(self) -> None:
         checked = {
@@ -43,6 +44,7 @@ class Recipe:
             "sampler": checks.choice("sampler", self.sampler, SAMPLERS),
             "eta": checks.number("eta", self.eta, 0, 1),
             "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
+            "guidance_interval": checks.interval("guidance_interval", self.guidance_interval, 0, T - 1),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -58,6 +60,11 @@ class Recipe:
     def name(self) -> str:
         """A telling name for files, like "digits-7-seed42"."""
         return f"digits-{''.join(map(str, dict.fromkeys(self.digits)))}-seed{self.seed}"
+
+    @property
+    def evaluations(self) -> int:
+        """How often the network is run for one image."""
+        return evaluations(self.guidance, self.guidance_interval, indices(self.steps))
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
@@ -88,8 +95,8 @@ class Result:
     """What a run drew.
 
     Attributes:
-        images: uint8 (N, 28, 28), white on black.
-        frames: uint8 (F, N, 28, 28), the trajectory from noise to digits, evenly thinned to at most 40 frames.
+        images: uint8 (N, H, W), or (N, H, W, 3) in colour: (N, 28, 28), white on black, for MNIST.
+        frames: uint8 (F, N, H, W[, 3]), the trajectory from noise to images, evenly thinned to at most 40 frames.
         recipe: what was asked.
     """
 
@@ -140,7 +147,7 @@ class Run(Iterator[Step]):
 
     @property
     def frame(self) -> np.ndarray:
-        """The images as they are now: uint8 (N, 28, 28)."""
+        """The images as they are now: uint8 (N, H, W), or (N, H, W, 3) in colour."""
         return to_uint8(self._x).cpu().numpy()
 
     def result(self) -> Result:
@@ -175,8 +182,13 @@ class Pipeline:
         """Write the weights to a folder that `from_pretrained` reads."""
         checkpoint.save(self.denoiser, Path(folder) / checkpoint.WEIGHTS)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each digit stands for: digit k asks for an image of names[k]; for MNIST they are the digits."""
+        return self.denoiser.config.names
+
     def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
-        """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, seed."""
+        """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, ..."""
         return self.stream(digits, **settings).result()
 
     def stream(self, digits: int | Iterable[int], **settings: Any) -> Run:
@@ -203,4 +215,5 @@ class Pipeline:
         sampler = partial(ddim, eta=recipe.eta) if recipe.sampler == "ddim" else SAMPLERS[recipe.sampler]
         levels = self.denoiser.scheduler.levels(recipe.steps)
         start = noise()
-        return Run(recipe, sampler(guided(self.denoiser, labels, recipe.guidance), start, levels, noise), start)
+        denoise = guided(self.denoiser, labels, recipe.guidance, recipe.guidance_interval)
+        return Run(recipe, sampler(denoise, start, levels, noise), start)

@@ -54,9 +54,7 @@ class Scheduler:
         Trailing spacing: the first level is always T - 1, where generation starts (Lin et al. 2023,
         https://arxiv.org/abs/2305.08891, table 2).
         """
-        steps = checks.whole("steps", steps, 1, T)
-        indices = [round(T - k * T / steps) - 1 for k in range(steps)]
-        return [self.level(i) for i in indices] + [CLEAN]
+        return [self.level(i) for i in indices(steps)] + [CLEAN]
 
     def coefficients(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma at int64 `indices` (B,), as float32 (B, 1, 1, 1), ready to multiply images."""
@@ -70,6 +68,12 @@ class Scheduler:
         """The forward process, x_i = alpha[i] * x0 + sigma[i] * eps, for images (B, C, H, W) and levels (B,)."""
         alpha, sigma = self.coefficients(indices)
         return alpha * x0 + sigma * eps
+
+
+def indices(steps: int) -> list[int]:
+    """The levels at which a run of `steps` asks the network, noisiest first."""
+    steps = checks.whole("steps", steps, 1, T)
+    return [round(T - k * T / steps) - 1 for k in range(steps)]
 
 
 def _linear() -> tuple[Tensor, Tensor]:

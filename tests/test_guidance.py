@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.guidance import guided
+from diffusion.guidance import EVERYWHERE, evaluations, guided
+from diffusion.scheduler import indices
 
 NULL = 10
 
@@ -88,3 +89,26 @@ def test_guidance_moves_a_real_denoiser(make_denoiser):
     pictures = [guided(denoiser, labels, w)(x, 100) for w in (0, 1, 3)]
     assert (pictures[0] - pictures[1]).abs().max() > 1e-3
     assert (pictures[1] - pictures[2]).abs().max() > 1e-3
+
+
+def test_guidance_is_off_outside_its_interval_and_the_second_evaluation_is_spared():
+    denoiser = FakeDenoiser(scale=0.01)
+    labels = torch.tensor([3, 7, 0])
+    x = noisy(3)
+    interval = guided(denoiser, labels, 4.0, (200, 700))
+    for i in (0, 199, 200, 450, 700, 701, 999):
+        wanted = guided(FakeDenoiser(scale=0.01), labels, 4.0 if 200 <= i <= 700 else 1.0)(x, i)
+        assert torch.equal(interval(x, i), wanted)
+    assert [len(seen) for seen, _, _ in denoiser.calls] == [3, 3, 6, 6, 6, 3, 3]
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("interval", [EVERYWHERE, (200, 700), (999, 999), (0, 0)])
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_evaluations_are_counted_as_they_are_made(guidance, interval, steps):
+    denoiser = FakeDenoiser()
+    denoise = guided(denoiser, torch.tensor([3]), guidance, interval)
+    for i in indices(steps):
+        denoise(noisy(1), i)
+    made = sum(len(seen) for seen, _, _ in denoiser.calls)
+    assert evaluations(guidance, interval, indices(steps)) == made

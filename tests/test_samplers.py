@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise, product
-from math import sqrt
+from math import exp, sqrt
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers import scheduling_ddpm
 from torch import Tensor
 
 from diffusion.data import to_float
 from diffusion.denoiser import Denoise
-from diffusion.samplers import SAMPLERS, Step, ddim, ddpm
+from diffusion.samplers import SAMPLERS, Step, ddim, ddpm, dpmpp_2m
 from diffusion.scheduler import SCHEDULES, Level, Scheduler
 
 COUNTS = [1, 2, 7, 50, 1000]
@@ -22,6 +22,7 @@ VARIANTS = {
     "ddim half eta": partial(ddim, eta=0.5),
     "ddim full eta": partial(ddim, eta=1.0),
     "ddpm": ddpm,
+    "dpm++2m": dpmpp_2m,
 }
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
@@ -93,6 +94,31 @@ class TestAgainstDiffusers:
             x = theirs.step(denoise(x, int(t)), t, x)[0]
         assert_same(last(ddpm(denoise, start, levels, normal(1))).x, x)
 
+    @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # theirs, of numpy
+    @every_schedule
+    @pytest.mark.parametrize("steps", COUNTS)
+    def test_dpmpp_2m(self, schedule, steps, closed_form, points):
+        scheduler = Scheduler(schedule)
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
+        flow = schedule == "flow"
+        theirs = DPMSolverMultistepScheduler(
+            prediction_type="flow_prediction" if flow else "sample",
+            use_flow_sigmas=flow,
+            final_sigmas_type="zero",
+            lower_order_final=False,
+        )
+        theirs.set_timesteps(steps)
+        theirs.timesteps = torch.tensor([level.index for level in levels[:-1]])
+        theirs.num_inference_steps = steps
+        theirs.sigmas = torch.tensor(
+            [level.sigma if flow else level.sigma / level.alpha for level in levels], dtype=torch.float64
+        )
+        x = start
+        for t, now in zip(theirs.timesteps, levels, strict=False):
+            x0 = denoise(x, now.index)
+            x = theirs.step((x - x0) / now.sigma if flow else x0, t, x)[0]
+        assert_same(last(dpmpp_2m(denoise, start, levels, normal(1))).x, x)
+
     @pytest.mark.parametrize("steps", COUNTS)
     def test_flow(self, steps, closed_form, points):
         scheduler = Scheduler("flow")
@@ -157,6 +183,33 @@ def test_ddim_converges_to_the_exact_solution(schedule):
         errors.append(float((step.x - data.solution(start, scheduler.level(-1))).abs().max()))
     assert all(fine < 0.7 * coarse for coarse, fine in pairwise(errors)), errors
     assert errors[-1] < 0.1 * errors[0], errors
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_dpmpp_2m_is_of_second_order(schedule):
+    """Halving the steps' length, here in log-SNR, quarters its error, and halves that of DDIM."""
+    scheduler = Scheduler(schedule)
+    data, start = Gaussian(scheduler), normal(0, (50,))()
+
+    def level(log_snr: float) -> Level:
+        sigma = 1 / sqrt(1 + exp(2 * log_snr))
+        return Level(0, sqrt(1 - sigma**2), sigma)
+
+    def error(sampler, steps: int) -> float:
+        levels = [level(-2 + 4 * k / steps) for k in range(steps + 1)]
+        asked = iter(levels)
+
+        def denoise(x: Tensor, i: int) -> Tensor:
+            now = next(asked)
+            return now.alpha * data.s**2 / data.variance(now) * x
+
+        found = last(sampler(denoise, start, levels, normal())).x
+        wanted = start * sqrt(data.variance(levels[-1]) / data.variance(levels[0]))
+        return float((found - wanted).abs().max())
+
+    for sampler, order in ((ddim, 1), (dpmpp_2m, 2)):
+        ratios = [error(sampler, steps) / error(sampler, 2 * steps) for steps in (80, 160)]
+        assert ratios == pytest.approx([2**order] * 2, rel=0.1), sampler.__name__
 
 
 @every_schedule
@@ -229,7 +282,9 @@ def test_the_last_step_lands_on_its_guess_without_noise(schedule, sampler, steps
 
 
 @every_schedule
-@pytest.mark.parametrize(("name", "draws"), [("ddim", 0), ("ddim half eta", 19), ("ddim full eta", 19), ("ddpm", 19)])
+@pytest.mark.parametrize(
+    ("name", "draws"), [("ddim", 0), ("ddim half eta", 19), ("ddim full eta", 19), ("ddpm", 19), ("dpm++2m", 0)]
+)
 def test_noise_is_drawn_once_a_step_but_not_on_the_last(schedule, name, draws):
     calls = []
 
@@ -285,7 +340,7 @@ def test_sampling_records_no_gradient(sampler):
 
 
 def test_every_sampler_has_its_name_and_one_signature(closed_form, points):
-    assert set(SAMPLERS) >= {"ddim", "ddpm"}
+    assert set(SAMPLERS) == {"ddim", "ddpm", "dpm++2m"}
     scheduler = Scheduler("cosine")
     denoise: Denoise = closed_form(points, scheduler)
     for sampler in SAMPLERS.values():
