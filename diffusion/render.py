@@ -6,7 +6,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from diffusion.checks import BadInput
 from diffusion.files import replacing
@@ -94,37 +94,3 @@ def read_recipe(path: str | Path) -> str:
     if not text.startswith("{"):
         raise BadInput(f"{Path(path).name} carries no recipe: choose a PNG or GIF made by this project.")
     return text
-
-
-def curves(series: dict[str, list[float]], x_label: str, size: tuple[int, int] = (720, 400)) -> np.ndarray:
-    """A plot of one line per series over 1, 2, 3, ..., with axes and a legend: uint8 (H, W, 3)."""
-    width, height = size
-    left, right, top, bottom = 70, 20, 20, 50
-    picture = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(14)
-    values = np.array([v for line in series.values() for v in line])
-    low, high = values.min(), values.max()
-    margin = 0.05 * (high - low) or max(1e-9, 0.05 * abs(high))
-    low, high = low - margin, high + margin
-    count = max(len(line) for line in series.values())
-
-    def place(index: int, value: float) -> tuple[float, float]:
-        x = left + (width - left - right) * (index / max(1, count - 1))
-        return x, top + (height - top - bottom) * (high - value) / (high - low)
-
-    for value in np.linspace(low, high, 5):
-        y = place(0, value)[1]
-        draw.line([(left, y), (width - right, y)], fill="#dddddd")
-        draw.text((left - 8, y), f"{value:.4f}", fill="#444444", font=font, anchor="rm")
-    for index in sorted({round(k * (count - 1) / 9) for k in range(10)}):
-        draw.text((place(index, low)[0], height - bottom + 8), str(index + 1), fill="#444444", font=font, anchor="mt")
-    draw.text(((left + width - right) / 2, height - 8), x_label, fill="#444444", font=font, anchor="mb")
-    for number, (name, line) in enumerate(series.items()):
-        color = ("#1f6feb", "#d1570a", "#1a7f37")[number % 3]
-        points = [place(index, value) for index, value in enumerate(line)]
-        draw.line(points, fill=color, width=2)
-        for x, y in points:
-            draw.ellipse([x - 2, y - 2, x + 2, y + 2], fill=color)
-        draw.text((width - right - 8, top + 6 + 20 * number), name, fill=color, font=font, anchor="rt")
-    return np.asarray(picture)

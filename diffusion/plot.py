@@ -1,0 +1,87 @@
+"""Line plots, with axes and a legend, as uint8 pictures: loss curves, and quality against steps or guidance."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Points = Sequence[tuple[float, float]]
+
+COLORS = ("#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00")
+GREY, INK = "#dddddd", "#444444"
+SIZE = (800, 460)
+LEFT, RIGHT, TOP, BOTTOM = 80, 24, 24, 56
+
+
+def lines(
+    series: Mapping[str, Points], *, x: str, y: str, log: str = "", level: tuple[str, float] | None = None
+) -> np.ndarray:
+    """A plot of one line per series of (x, y) points, named in a legend: uint8 (H, W, 3).
+
+    Args:
+        x, y: what the axes show.
+        log: the axes with a logarithmic scale: "", "x", "y" or "xy".
+        level: the name and height of a dashed line right across.
+    """
+    level_points = [(points[0][0], level[1]) for points in series.values()] if level else []
+    everything = [point for points in series.values() for point in points] + level_points
+    across = _Axis([point[0] for point in everything], LEFT, SIZE[0] - RIGHT, "x" in log)
+    up = _Axis([point[1] for point in everything], SIZE[1] - BOTTOM, TOP, "y" in log)
+    picture = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(14)
+
+    for value in up.ticks(6):
+        draw.line([(LEFT, up(value)), (SIZE[0] - RIGHT, up(value))], fill=GREY)
+        draw.text((LEFT - 8, up(value)), f"{value:.4g}", fill=INK, font=font, anchor="rm")
+    for value in across.ticks(10):
+        draw.text((across(value), SIZE[1] - BOTTOM + 8), f"{value:.4g}", fill=INK, font=font, anchor="mt")
+    draw.text(((LEFT + SIZE[0] - RIGHT) / 2, SIZE[1] - 8), x, fill=INK, font=font, anchor="mb")
+    draw.text((8, 4), y, fill=INK, font=font, anchor="lt")
+
+    if level:
+        for start in range(LEFT, SIZE[0] - RIGHT, 12):
+            draw.line([(start, up(level[1])), (start + 6, up(level[1]))], fill=INK)
+        draw.text((LEFT + 6, up(level[1]) - 4), level[0], fill=INK, font=font, anchor="lb")
+    for number, (name, points) in enumerate(series.items()):
+        color = COLORS[number % len(COLORS)]
+        spots = [(across(point[0]), up(point[1])) for point in points]
+        draw.line(spots, fill=color, width=2)
+        for left, top in spots:
+            draw.ellipse([left - 3, top - 3, left + 3, top + 3], fill=color)
+        draw.text((SIZE[0] - RIGHT - 8, TOP + 8 + 20 * number), name, fill=color, font=font, anchor="rt")
+    return np.asarray(picture)
+
+
+class _Axis:
+    """Values to pixels, along one side of the plot."""
+
+    def __init__(self, values: Sequence[float], start: int, end: int, logarithmic: bool):
+        self.logarithmic = logarithmic
+        scaled = [self.scale(value) for value in values]
+        self.low, self.high = min(scaled), max(scaled)
+        margin = 0.04 * (self.high - self.low) or 0.5 * abs(self.high) or 1.0
+        self.low, self.high = self.low - margin, self.high + margin
+        self.start, self.end = start, end
+
+    def scale(self, value: float) -> float:
+        return log10(max(value, 1e-12)) if self.logarithmic else value
+
+    def __call__(self, value: float) -> float:
+        return self.start + (self.end - self.start) * (self.scale(value) - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int) -> list[float]:
+        """Round numbers within the axis, about `most` of them."""
+        low, high = self.low, self.high
+        if self.logarithmic:
+            decades = range(floor(low), ceil(high) + 1)
+            values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+            within = [value for value in values if low <= log10(value) <= high]
+            if len(within) > 1:
+                return within
+            low, high = 10**low, 10**high  # too short a stretch for those: steps as on a linear axis
+        rough = (high - low) / most
+        unit = 10.0 ** floor(log10(rough))
+        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+        return [round(number * step, 12) for number in range(ceil(low / step), floor(high / step) + 1)]
