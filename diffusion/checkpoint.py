@@ -1,5 +1,6 @@
 """Checkpoints: one safetensors file with its config in the header, so that one file rebuilds the model."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from diffusion.checks import BadInput
+from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.files import replacing
 from diffusion.unet import UNetConfig
@@ -64,10 +65,9 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
 
 
-def check_repo(repo: str) -> None:
-    """BadInput where `repo` cannot be the name of a repository on the Hub."""
-    if not re.fullmatch(REPO, repo):
-        raise BadInput(f'"{repo}" is no name for a repository: write it as user/repo.')
+def fingerprint(path: str | Path) -> str:
+    """A short name for a weights file, made of what is in it: the first eight hex digits of its SHA-256."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
 
 
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
@@ -84,80 +84,30 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
 
 
 def pull(repo: str, revision: str | None = None) -> Path:
-    """Download the weights of "user/repo" from the Hub (or find them in its cache), or BadInput."""
-    from huggingface_hub import errors, hf_hub_download
+    """Download the weights of "user/repo" from the Hub, or find them in its cache.
+
+    Args:
+        revision: a branch, a tag or a commit; the main branch by default.
+
+    Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
+    """
+    from huggingface_hub import errors, hf_hub_download, is_offline_mode
     from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
-    except (httpx.HTTPError, OSError) as error:
-        missing = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError)
-        if not isinstance(error, missing):
-            raise BadInput(
-                f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
-            ) from None
-    except errors.HFValidationError:
-        pass
-    raise BadInput(f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub.")
-
-
-def push(folder: str | Path, repo: str) -> str:
-    """Upload a training run's weights, config, card and pictures to "user/repo" in one commit; returns its address.
-
-    The repository is created where it is missing. Raises BadInput, the folder untouched, where the upload fails.
-    """
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    from huggingface_hub.utils import httpx
-
-    check_repo(repo)
-    folder = Path(folder)
-    denoiser = load(folder / WEIGHTS)
-    files: dict[str, bytes | str] = {
-        WEIGHTS: str(folder / WEIGHTS),
-        "config.json": json.dumps(asdict(denoiser.config), indent=2).encode(),
-        "README.md": model_card(repo, denoiser.config).encode(),
-    }
-    pictures = [*folder.glob("loss.png"), *sorted(folder.glob("digits-*.png"))[-1:]]
-    files |= {path.name: str(path) for path in pictures}
-    operations = [CommitOperationAdd(name, content) for name, content in files.items()]
-    try:
-        api = HfApi()
-        api.create_repo(repo, exist_ok=True)
-        return api.create_commit(repo, operations, commit_message="Upload a digit diffusion model").commit_url
-    except HFValidationError:
-        raise BadInput(f'"{repo}" is no name for a repository: write it as user/repo.') from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no answer"
-        raise BadInput(
-            f"The Hub refused the upload to {repo} ({status}): log in with `hf auth login`, using a token that may "
-            f"write there, and try again. The run in {folder} is complete."
-        ) from None
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError):  # the last two: an upload that broke off
-        raise BadInput(f"The Hub cannot be reached: the run in {folder} is complete, push it again later.") from None
-
-
-def model_card(repo: str, config: DenoiserConfig) -> str:
-    """The README of a model on the Hub."""
-    return f"""---
-license: mit
-library_name: pytorch
-pipeline_tag: unconditional-image-generation
-datasets: [ylecun/mnist]
-tags: [diffusion, mnist, class-conditional, from-scratch]
----
-# {repo.split("/")[-1]}
-
-A class-conditional diffusion model of handwritten digits: {config.schedule} schedule, {config.prediction} prediction.
-
-```python
-from diffusion import Pipeline
-
-pipe = Pipeline.from_pretrained("{repo}")
-pipe([7, 7, 3], guidance=2.0, steps=20, seed=0).save("digits.png")
-```
-
-```json
-{json.dumps(asdict(config), indent=2)}
-```
-"""
+    except errors.RevisionNotFoundError:
+        told = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
+    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.HFValidationError):
+        told = (
+            f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
+            "the name, or log in with `hf auth login`."
+        )
+    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:  # the last two: a download that broke off
+        if is_offline_mode():
+            told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+        elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
+            told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
+        else:
+            told = f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
+    raise BadInput(told)  # out here, so that it carries no error with a request in it
