@@ -7,6 +7,9 @@ import os
 import pickle
 import re
 import signal
+import socket
+import subprocess
+import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -16,10 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffusion import Pipeline, checkpoint
+from diffusion import Pipeline, checkpoint, hub
+from diffusion.denoiser import Denoiser
 from diffusion.scheduler import T
-from train import EMA, TrainConfig, Trainer, learning_rate_factor, main, parse
+from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, prepare
+from train import main, parse
 
+ROOT = Path(__file__).parent.parent
 STEPS = 6  # an epoch: 300 digits, 50 at a time
 
 
@@ -40,7 +46,7 @@ def signal_handlers():
 @pytest.fixture
 def config(mnist_folder: Path) -> TrainConfig:
     """A run of one short epoch with a tiny network, in the current folder."""
-    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16}
+    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
     return TrainConfig(data="data", out="run", epochs=1, batch_size=50, learning_rate=0.01, warmup=2, **shape)
 
 
@@ -61,6 +67,12 @@ def flags(config: TrainConfig, **changes: object) -> list[str]:
         else:
             arguments.append(f"--{flag}={text}")
     return arguments
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
 
 
 def weights(module: nn.Module) -> Tensor:
@@ -110,6 +122,19 @@ class TestEMA:
         assert torch.equal(first.model.weight, second.model.weight)
 
 
+@pytest.mark.parametrize(("decay", "end"), [("cosine", 0), ("exponential", 0.1), ("constant", 1)])
+def test_every_decay_ends_where_it_should(decay, end):
+    factors = [learning_rate_factor(step, 10, 110, decay) for step in range(111)]
+    assert factors[10] == 1
+    assert factors[110] == pytest.approx(end)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_the_exponential_decay_falls_by_the_same_factor_every_step():
+    factors = [learning_rate_factor(step, 0, 100, "exponential") for step in range(101)]
+    assert [b / a for a, b in itertools.pairwise(factors)] == pytest.approx([0.1**0.01] * 100)
+
+
 def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine():
     factors = [learning_rate_factor(step, warmup=10, total=110) for step in range(111)]
     assert factors[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
@@ -141,7 +166,7 @@ class TestCommandLine:
         shown = " ".join(capsys.readouterr().out.split())
         for field in fields(TrainConfig):
             flag = "--" + field.name.replace("_", "-")
-            assert re.search(rf"{flag}( [A-Z,]+|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown), flag
+            assert re.search(rf"{flag}( [A-Z0-9,]+|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown), flag
 
     @pytest.mark.parametrize(
         "arguments",
@@ -179,6 +204,12 @@ class TestCommandLine:
             ("weight-decay", "-0.1"),
             ("clip", "0"),
             ("ema", "1.5"),
+            ("beta2", "1"),
+            ("min-snr", "-1"),
+            ("decay", "linear"),
+            ("precision", "fp8"),
+            ("recipe", "worst"),
+            ("dataset", "imagenet"),
             ("label-dropout", "1"),
             ("level-spread", "-1"),
             ("seed", "-1"),
@@ -201,9 +232,12 @@ class TestCommandLine:
 
     def test_a_run_ends_with_its_upload_where_it_is_asked_for(self, config, monkeypatch, capsys):
         monkeypatch.setattr(Trainer, "run", lambda self: None)
-        monkeypatch.setattr(checkpoint, "push", lambda folder, repo: f"https://example.org/{repo} from {folder}")
-        main([*flags(config), "--push-to-hub", "user/repo"])
-        assert "https://example.org/user/repo from run" in capsys.readouterr().out
+        pushed = []
+        monkeypatch.setattr(hub, "check_push", lambda repo, tag: pushed.append(repo))
+        monkeypatch.setattr(hub, "push", lambda folder, repo, **how: f"https://example.org/{repo} {how}")
+        main([*flags(config), "--push-to-hub", "user/repo", "--private", "--tag", "v1"])
+        assert pushed == ["user/repo"]
+        assert "https://example.org/user/repo {'private': True, 'tag': 'v1'}" in capsys.readouterr().out
 
     def test_missing_data_is_told(self, config, monkeypatch, refuses):
         def download(self) -> None:
@@ -214,25 +248,54 @@ class TestCommandLine:
             main(flags(config, data="elsewhere"))
 
 
+class TestRecipes:
+    def test_the_default_is_the_best(self):
+        assert parse(["--recipe", "best"])[0] == parse([])[0]
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_a_recipe_makes_a_config_that_flags_change_further(self, name):
+        config, _ = parse(["--recipe", name])
+        assert config.recipe == name
+        assert all(getattr(config, field) == value for field, value in RECIPES[name].items())
+        assert parse(["--recipe", name, "--epochs", "3"])[0] == replace(config, epochs=3)
+
+    def test_the_classic_ones_are_of_the_size_they_are_known_for(self):
+        linear = Denoiser(parse(["--recipe", "ddpm-linear"])[0].denoiser())
+        assert sum(p.numel() for p in linear.parameters()) == pytest.approx(6.1e6, rel=0.05)
+        cosine = parse(["--recipe", "ddpm-cosine"])[0]
+        assert (cosine.channels[0], cosine.embedding, cosine.epochs) == (64, 128, 5)
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_every_recipe_takes_a_step(self, config, name):
+        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
+        trainer = Trainer(replace(parse(["--recipe", name])[0], data="data", **small))
+        loss = trainer.train_step(torch.zeros(4, 1, 28, 28), torch.arange(4))
+        assert loss.isfinite()
+
+
 class TestRun:
     def test_an_epoch_leaves_weights_state_pictures_and_metrics(self, config, capsys):
-        main(flags(config))
+        main(flags(config, epochs=2))
         assert {path.name for path in Path("run").iterdir()} == {
             "model.safetensors",
             "state.pt",
             "digits-001.png",
+            "digits-002.png",
+            "training.gif",
             "loss.png",
             "config.json",
             "metrics.jsonl",
         }
-        [line] = Path("run/metrics.jsonl").read_text().splitlines()
+        [_, line] = Path("run/metrics.jsonl").read_text().splitlines()
         entry = json.loads(line)
-        assert entry["epoch"] == 1
+        assert entry["epoch"] == 2
         assert all(math.isfinite(value) and value >= 0 for value in entry.values())
-        for name in ("digits-001.png", "loss.png"):
+        for name in ("digits-001.png", "loss.png", "training.gif"):
             with Image.open(f"run/{name}") as picture:
                 assert np.ptp(np.asarray(picture)) > 0
-        assert "300 digits" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "300 images" in out
+        assert re.search(r"[1-9][\d,]* images/s, \d+% of the matrix rate in fp32", out)
 
     def test_its_weights_are_the_averaged_ones_and_draw(self, config, quiet):
         trainer = Trainer(config)
@@ -267,7 +330,11 @@ class TestRun:
             {"schedule": "linear", "prediction": "eps", "bounded": False},
             {"schedule": "cosine", "prediction": "v", "level_spread": 0.0},
             {"prediction": "x0", "attention": (1,), "label_dropout": 0.0},
-            {"batch_size": 400},  # more than there are digits
+            {"min_snr": 5.0, "beta2": 0.999, "weight_decay": 0.0},
+            {"decay": "exponential", "warmup": 0},
+            {"decay": "constant", "ema": 0.0},
+            {"precision": "bf16"},
+            {"precision": "auto"},
         ],
         ids=str,
     )
@@ -305,6 +372,59 @@ class TestRun:
         for order in (first, second):
             assert torch.equal(order.sum(1).sort().values, (trainer.images.flatten(1) / 127.5 - 1).sum(1).sort().values)
 
+    @pytest.mark.parametrize("size", [0, 301])
+    def test_a_batch_larger_than_the_data_is_refused(self, config, refuses, size):
+        with refuses("batch", SystemExit):
+            main(flags(config, batch_size=size))
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\n..."),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ],
+        ids=["GPU", "CPU"],
+    )
+    def test_a_full_memory_is_told(self, config, monkeypatch, error):
+        def fail(self) -> None:
+            raise error
+
+        monkeypatch.setattr(Trainer, "run", fail)
+        with pytest.raises(SystemExit, match="smaller --batch-size"):
+            main(flags(config))
+
+    def test_a_compiled_run_trains_and_saves_plain_weights(self, config, quiet, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+        main(flags(config, compile=True))
+        assert compiled == ["UNet"]
+        assert checkpoint.load("run/model.safetensors").config == config.denoiser()
+
+    def test_a_machine_that_cannot_compile_is_told(self, config, monkeypatch):
+        monkeypatch.setenv("CXX", "/bin/false")
+        monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/bin/false"))
+        with pytest.raises(SystemExit, match=r"could not be compiled \(.*compiler.*\): leave --compile out\.$"):
+            main(flags(config, compile=True))
+
+    def test_a_run_can_start_from_trained_weights(self, config, quiet, refuses):
+        main(flags(config))
+        trainer = Trainer(replace(config, out="second", init="run"))
+        first = checkpoint.load("run/model.safetensors")
+        assert torch.equal(weights(trainer.denoiser), weights(first))
+        assert torch.equal(weights(trainer.ema.model), weights(first))
+        with refuses("another shape", SystemExit):
+            main(flags(config, out="third", init="run", channels=(8, 16)))
+        with refuses("nowhere", SystemExit):
+            main(flags(config, out="fourth", init="nowhere.safetensors"))
+
+    def test_the_evolution_has_a_frame_for_every_epoch(self, config):
+        main(flags(config, epochs=3))
+        with Image.open("run/training.gif") as gif, Image.open("run/digits-003.png") as last:
+            assert gif.n_frames == 3
+            gif.seek(2)
+            difference = np.asarray(gif.convert("L")).astype(int) - np.asarray(last.convert("L"))
+        assert np.abs(difference).max() <= 2
+
     def test_out_that_cannot_be_written_is_told(self, config, refuses):
         Path("file").write_text("in the way")
         with refuses("Cannot write", SystemExit):
@@ -331,7 +451,7 @@ class TestDraws:
         trainer = Trainer(config)
         seen = []
 
-        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, min_snr: float) -> Tensor:
             seen.append(labels)
             return 0 * next(trainer.denoiser.parameters()).sum()
 
@@ -440,16 +560,43 @@ class TestStopAndResume:
         Path("data").rename("digits")
         main([*flags(config, out="moved", data="digits"), "--resume"])
 
+    def test_a_run_resumes_with_its_own_flags(self, config, quiet):
+        main(flags(config, epochs=2))
+        state, config_file = Path("run/state.pt").read_bytes(), Path("run/config.json").read_bytes()
+        resumed, _ = parse(["--resume", "--out", "run"])
+        assert resumed == replace(config, epochs=2)
+        main(["--resume", "--out", "run"])
+        assert Path("run/config.json").read_bytes() == config_file
+        assert Path("run/state.pt").read_bytes() == state
+
+    def test_a_run_may_be_lengthened(self, config, quiet):
+        main(flags(config, decay="constant"))
+        main(["--resume", "--out", "run", "--epochs", "2"])
+        main(flags(config, decay="constant", out="long", epochs=2))
+        short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
+        assert torch.equal(weights(short), weights(long))
+
+    @pytest.mark.parametrize(
+        ("text", "told"), [("", "damaged"), ("[1]", "damaged"), ("{}x", "damaged"), ('{"size": 3}', "another version")]
+    )
+    def test_a_config_that_is_none_is_told(self, config, refuses, text, told):
+        Trainer(config).save()
+        Path("run/config.json").write_text(text)
+        with refuses(told, SystemExit):
+            main(["--resume", "--out", "run"])
+
     def test_without_a_run_there_is_nothing_to_resume(self, config, refuses):
         with refuses("There is no run to resume in run", SystemExit):
             main([*flags(config), "--resume"])
 
     def test_other_flags_are_refused_by_name(self, config, refuses):
-        Trainer(config).save()
+        main(flags(config))
         with refuses("batch_size and learning_rate", SystemExit):
             main([*flags(config, learning_rate=0.02, batch_size=60), "--resume"])
         with refuses("channels", SystemExit):
             main([*flags(config, channels=(8, 16)), "--resume"])
+        with refuses("recipe", SystemExit):
+            main(["--recipe", "ddpm-cosine", "--out", "run", "--resume"])
 
     @pytest.mark.parametrize(
         "damage",
@@ -464,6 +611,7 @@ class TestStopAndResume:
         ids=["empty", "text", "half", "almost whole", "pickle", "foreign pickle"],
     )
     def test_a_damaged_state_is_told(self, config, refuses, damage):
+        prepare(config)
         Trainer(config).save()
         state = Path("run/state.pt")
         state.write_bytes(damage(state.read_bytes()))
@@ -471,9 +619,11 @@ class TestStopAndResume:
             main([*flags(config), "--resume"])
 
     @pytest.mark.parametrize(
-        "missing", ["config", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "step", "order", "history"]
+        "missing",
+        ["config", "precision", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "step", "order", "history"],
     )
     def test_a_state_with_a_part_missing_is_told(self, config, refuses, missing):
+        prepare(config)
         Trainer(config).save()
         state = torch.load("run/state.pt")
         del state[missing]
@@ -483,7 +633,7 @@ class TestStopAndResume:
 
     @pytest.mark.parametrize("state", [[], {}, {"config": None}, {"config": {}}, torch.zeros(3)], ids=repr)
     def test_a_state_of_something_else_is_told(self, config, refuses, state):
-        Path("run").mkdir()
+        prepare(config)
         torch.save(state, "run/state.pt")
         with refuses("", SystemExit):
             main([*flags(config), "--resume"])
@@ -553,3 +703,39 @@ def test_training_is_reproducible_in_its_own_random_streams(config, quiet):
     again = Trainer(replace(config, out="again"))
     again.run()
     assert torch.equal(weights(again.denoiser), weights(trainer.denoiser))
+
+
+class TestTeam:
+    """Several processes, one batch: what torchrun starts."""
+
+    @staticmethod
+    def together(config: TrainConfig, *more: str, processes: int = 2) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+        command += ["--master-port", str(free_port()), str(ROOT / "train.py"), *flags(config), *more]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+    def test_two_processes_train_what_one_trains_and_either_resumes_the_other(self, config, quiet):
+        config = replace(config, epochs=2, ema=0.5)
+        alone = Trainer(config)
+        alone.run()
+        assert self.together(replace(config, out="team")).returncode == 0
+        team = torch.load("team/state.pt", weights_only=True)
+        assert [entry["loss"] for entry in team["history"]] == pytest.approx(
+            [e["loss"] for e in alone.history], rel=1e-4
+        )
+        start = weights(Trainer(config).denoiser)
+        for mine, theirs in ((alone.denoiser, team["denoiser"]), (alone.ema.model, team["ema"]["model"])):
+            found = torch.cat([tensor.flatten() for tensor in theirs.values()])
+            # Sums in another order differ in the last bit, which Adam enlarges where a gradient is nearly zero.
+            assert (found - weights(mine)).norm() < 0.01 * (weights(mine) - start).norm()
+        assert (Path("team") / "training.gif").exists()
+
+        longer = replace(config, out="team", epochs=3)
+        main([*flags(longer), "--resume"])
+        assert torch.load("team/state.pt", weights_only=True)["epoch"] == 3
+
+    def test_a_batch_that_cannot_be_shared_is_refused_in_a_sentence(self, config):
+        told = self.together(replace(config, batch_size=49))
+        assert told.returncode != 0
+        assert "multiple of the 2 process(es)" in told.stderr

@@ -1,0 +1,123 @@
+"""The hardware: its cores, its quickest precision, its best rate, and the processes that share one run."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional as F
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def best_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_allowed_cores() -> int:
+    """Let torch use as many threads as a container's quota allows, which it does not see for itself; returns them."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or no quota ("max")
+        pass
+    return torch.get_num_threads()
+
+
+def matrix_rate(device: torch.device, precision: str) -> float:
+    """Multiply-adds a second, counted as two operations, of a large matrix product: what the device reaches at best."""
+    size = 8192 if device.type == "cuda" else 1024
+    a = torch.randn(size, size, device=device, dtype=PRECISIONS[precision])
+    return 2 * size**3 / _seconds(lambda: a @ a, device)
+
+
+def quickest_precision(device: torch.device) -> str:
+    """The precision in which a typical convolution of the U-Net trains faster, by a stopwatch.
+
+    A processor without bf16 arithmetic takes bf16 too, and is slow at it.
+    """
+    x = torch.randn(64, 96, 14, 14, device=device)
+    weight = torch.randn(96, 96, 3, 3, device=device, requires_grad=True)
+
+    def train(precision: str) -> None:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            loss = F.conv2d(x, weight, padding=1).float().sum()
+        torch.autograd.grad(loss, weight)
+
+    return min(PRECISIONS, key=lambda precision: _seconds(lambda: train(precision), device))
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """The shortest of five timings, after one that warms up."""
+
+    def once() -> float:
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - start
+
+    return min([once() for _ in range(6)][1:])
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one model together: those that torchrun started, or this one alone."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def join(cls) -> "Team":
+        """The team that torchrun's environment variables describe."""
+        size = int(os.environ.get("WORLD_SIZE", 1))
+        if size == 1:
+            return cls(0, 1, best_device())
+        device = best_device()
+        if device.type == "cuda":
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(distributed.get_rank(), size, device)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that prints and writes."""
+        return self.rank == 0
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's part of a batch that all of them hold."""
+        return batch.chunk(self.size)[self.rank]
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a scalar over the processes."""
+        if self.size > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+        return value / self.size
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
+
+    def agree(self, choice: str) -> str:
+        """The leading process's choice."""
+        choices = [choice]
+        if self.size > 1:
+            distributed.broadcast_object_list(choices)
+        return choices[0]
+
+    def wait(self) -> None:
+        """Until every process has come this far."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def part(self) -> None:
+        """End the team."""
+        if self.size > 1:
+            distributed.destroy_process_group()

@@ -1,0 +1,481 @@
+"""Training: one frozen config, the averaged weights, and the run that turns noise-and-guess into a model.
+
+A run is one folder. It gets config.json at once and, after each epoch, model.safetensors (the averaged weights),
+digits-NNN.png (0-9 from one fixed noise), training.gif (all of those), loss.png, metrics.jsonl and state.pt.
+"""
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from diffusion import checkpoint, checks, data, plot, render
+from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.files import replacing
+from diffusion.hardware import PRECISIONS, Team, matrix_rate, quickest_precision
+from diffusion.pipeline import Pipeline
+from diffusion.scheduler import T
+from diffusion.unet import UNetConfig
+
+
+def option(default: Any, help: str) -> Any:
+    """A field of the config that is also a flag of the command line, with its help."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. Each field is a flag of train.py; the defaults are the recipe "best".
+
+    Raises BadInput for a value that no run can have.
+    """
+
+    # from where to where
+    dataset: str = option("mnist", f"what to learn to draw: {', '.join(data.DATASETS)}")
+    data: str = option("data", "folder of the images, downloaded where they are missing")
+    out: str = option("runs/mnist", "folder of the run")
+    # what
+    recipe: str = option("best", "where the other flags start from: best, ddpm-cosine, ddpm-linear or flow")
+    init: str = option("", "weights to start from instead of random ones: a file, a folder, or user/repo on the Hub")
+    channels: tuple[int, ...] = option(UNetConfig.channels, "per level of the U-Net, each at half the size of the last")
+    blocks: int = option(UNetConfig.blocks, "residual blocks per level")
+    attention: tuple[int, ...] = option(UNetConfig.attention, "levels with self-attention, counted from 0")
+    embedding: int = option(UNetConfig.embedding, "width of the embedding of time and label")
+    stem: int = option(UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 is four times quicker")
+    schedule: str = option(DenoiserConfig.schedule, "linear, cosine or flow")
+    prediction: str = option(DenoiserConfig.prediction, "eps, x0, v or flow")
+    bounded: bool = option(DenoiserConfig.bounded, "clamp x0 to the range of pixels, in the loss too")
+    # how
+    epochs: int = option(12, "passes over the training images")
+    batch_size: int = option(128, "images a step, over all devices together")
+    learning_rate: float = option(1e-3, "of AdamW, at its highest")
+    warmup: int = option(500, "steps until it is reached")
+    decay: str = option("cosine", "of the learning rate after that: cosine (to 0), exponential (to a tenth), constant")
+    weight_decay: float = option(0.01, "of AdamW; 0 is plain Adam")
+    beta2: float = option(0.99, "of AdamW: how slowly it forgets the size of past gradients")
+    clip: float = option(1.0, "largest norm of the gradient")
+    ema: float = option(0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones")
+    label_dropout: float = option(0.1, "share of labels hidden, so that guidance has an unconditional half")
+    level_spread: float = option(1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform")
+    min_snr: float = option(0.0, "gamma of min-SNR loss weights; 0 is the plain loss")
+    seed: int = option(0, "of weights, order and noise")
+    # with what
+    precision: str = option("auto", "bf16 or fp32; auto takes the quicker one")
+    compile: bool = option(False, "compile the U-Net first: a minute of patience, and a C++ compiler on a CPU")
+
+    def __post_init__(self) -> None:
+        checks.choice("recipe", self.recipe, RECIPES)
+        checks.choice("dataset", self.dataset, data.DATASETS)
+        checks.whole("epochs", self.epochs, 1, 100_000)
+        checks.whole("batch-size", self.batch_size, 1, 60_000)
+        checks.number("learning-rate", self.learning_rate, 1e-9, 1)
+        checks.whole("warmup", self.warmup, 0, 1_000_000)
+        checks.choice("decay", self.decay, DECAYS)
+        checks.number("weight-decay", self.weight_decay, 0, 10)
+        checks.number("beta2", self.beta2, 0, 0.9999)
+        checks.number("clip", self.clip, 1e-6, 1e6)
+        checks.number("ema", self.ema, 0, 1)
+        checks.number("label-dropout", self.label_dropout, 0, 0.99)
+        checks.number("level-spread", self.level_spread, 0, 10)
+        checks.number("min-snr", self.min_snr, 0, 1e6)
+        checks.whole("seed", self.seed, 0, checks.MAX_SEED)
+        checks.choice("precision", self.precision, ["auto", *PRECISIONS])
+        self.denoiser()
+
+    def denoiser(self) -> DenoiserConfig:
+        """The model's part of this config, which checks itself."""
+        images = data.DATASETS[self.dataset]
+        unet = UNetConfig(
+            self.channels,
+            self.blocks,
+            self.attention,
+            self.embedding,
+            self.stem,
+            images.channels,
+            images.size,
+            len(images.names),
+        )
+        return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
+
+
+_PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
+RECIPES: dict[str, dict[str, Any]] = {
+    "best": {},  # what ships in checkpoints/
+    "ddpm-cosine": _PLAIN
+    | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
+    | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
+    | {"decay": "constant", "learning_rate": 2e-4, "weight_decay": 1e-4},
+    "ddpm-linear": _PLAIN
+    | {"schedule": "linear", "prediction": "eps", "epochs": 10}
+    | {"channels": (48, 96, 144), "attention": (2,), "embedding": 192, "stem": 1}
+    | {"decay": "constant", "weight_decay": 0.0},
+    "flow": _PLAIN
+    | {"epochs": 10}
+    | {"channels": (64, 128), "attention": (1,), "embedding": 256, "stem": 1}
+    | {"decay": "exponential", "weight_decay": 0.0},
+}
+"""Training recipes by name: what each changes of the defaults. Flags on the command line change it further."""
+
+DECAYS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "exponential": lambda done: 0.1**done,
+    "constant": lambda done: 1.0,
+}
+"""What is left of the learning rate when a share, 0 to 1, of the steps after the warm-up is done."""
+
+MAY_CHANGE = ("data", "out", "epochs", "compile")  # between a run and its resumption: see `Trainer.resume`
+
+
+def learning_rate_factor(step: int, warmup: int, total: int, decay: str = "cosine") -> float:
+    """Linear from 0 to 1 over the warm-up, then the decay until `total` steps."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return DECAYS[decay](min(1.0, (step - warmup) / max(1, total - warmup)))
+
+
+class EMA:
+    """An exponential moving average of a model: parameters are averaged, buffers copied.
+
+    The decay warms up, min(decay, (1 + n) / (10 + n)) after n updates, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, model: Denoiser, decay: float):
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        averaged: list[Tensor] = list(self.model.parameters())
+        current = [p.detach() for p in model.parameters()]
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.updates = state["updates"]
+
+
+class Trainer:
+    """One training run: the model and all that changes while it learns.
+
+    Every process of a team draws the same order, levels and noise for the whole batch and works on its own share of
+    it. So all of them always hold the same state, and a run may be resumed by a team of another size.
+    """
+
+    def __init__(self, config: TrainConfig, team: Team | None = None):
+        self.config = config
+        self.out = Path(config.out)
+        self.team = team or Team.join()
+        self.device = self.team.device
+        self.precision = self.team.agree(
+            quickest_precision(self.device) if config.precision == "auto" else config.precision
+        )
+        if not self.team.leads:
+            self.team.wait()  # until the leading process has downloaded what was missing
+        train, test = (data.load(config.dataset, config.data, train=part) for part in (True, False))
+        if self.team.leads:
+            self.team.wait()
+        self.images, self.labels = (tensor.to(self.device) for tensor in train)
+        self.held_out = test[0][:2000].to(self.device), test[1][:2000].to(self.device)
+        if config.batch_size > len(self.images) or config.batch_size % self.team.size:
+            raise checks.BadInput(
+                f"A batch must be a multiple of the {self.team.size} process(es) and at most the {len(self.images):,} "
+                f"images in {config.data}: choose another --batch-size than {config.batch_size:,}."
+            )
+        self.steps_per_epoch = len(self.images) // config.batch_size
+
+        torch.manual_seed(config.seed)
+        self.denoiser = Denoiser(config.denoiser()).to(self.device)
+        self.flops = training_flops(self.denoiser)
+        self.ema = EMA(self.denoiser, config.ema)
+        if config.init:
+            self.start_from(checkpoint.load(checkpoint.find(config.init)))
+        if config.compile:
+            self.denoiser.unet.compile()
+        loss = TrainingLoss(self.denoiser, config.min_snr)
+        self.loss = DistributedDataParallel(loss) if self.team.size > 1 else loss
+        self.optimizer = torch.optim.AdamW(
+            self.denoiser.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+        total = config.epochs * self.steps_per_epoch
+        self.decay = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, config.warmup, total, config.decay)
+        )
+        self.random = torch.Generator(self.device).manual_seed(config.seed)
+        self.epoch = 0  # epochs done
+        self.step = 0  # steps done of the epoch under way
+        self.order = torch.arange(len(self.images))  # of the images in that epoch
+        self.total = torch.zeros((), device=self.device)  # of its losses
+        self.history: list[dict[str, float]] = []
+        self.stopping = False  # set from outside, by a signal
+        self.stopped = False  # what the team made of that
+
+    def start_from(self, other: Denoiser) -> None:
+        """Take the weights of a trained model of the same shape."""
+        if other.config.unet != self.denoiser.config.unet:
+            raise checks.BadInput(f"The network in {self.config.init} has another shape than this run's: leave --init.")
+        self.denoiser.load_state_dict(other.state_dict())
+        self.ema.model.load_state_dict(other.state_dict())
+
+    def run(self) -> None:
+        """Train until the last epoch, or until `stopping` is set: then to the end of the step, and save."""
+        rate = matrix_rate(self.device, self.precision)
+        while self.epoch < self.config.epochs and not self.must_stop():
+            started, first = time.perf_counter(), self.step
+            loss = self.train_epoch()
+            seconds = time.perf_counter() - started
+            held_out_loss = self.held_out_loss()
+            if not math.isfinite(held_out_loss):  # the last update went wrong: keep the last good checkpoint
+                raise self.diverged(self.epoch + 1)
+            if self.step < self.steps_per_epoch:
+                self.save()
+                return
+            self.epoch, self.step = self.epoch + 1, 0
+            images_per_second = (self.steps_per_epoch - first) * self.config.batch_size / seconds
+            self.history.append(
+                {
+                    "epoch": self.epoch,
+                    "loss": loss,
+                    "held_out_loss": held_out_loss,
+                    "learning_rate": float(self.decay.get_last_lr()[0]),
+                    "images_per_second": images_per_second,
+                    "share_of_matrix_rate": images_per_second * self.flops / self.team.size / rate,
+                    "seconds": seconds,
+                }
+            )
+            if self.team.leads:
+                self.report()
+            self.save()
+
+    def diverged(self, epoch: int) -> checks.BadInput:
+        kept = f" The checkpoint of epoch {self.epoch} is in {self.out}." if self.epoch else ""
+        return checks.BadInput(f"The loss is no longer finite in epoch {epoch}: try a lower --learning-rate.{kept}")
+
+    def train_epoch(self) -> float:
+        """The rest of one pass over the data, in its own fresh order; returns the mean loss so far."""
+        batch = self.config.batch_size
+        if self.step == 0:
+            self.order = torch.randperm(len(self.images), generator=self.random, device=self.device)
+            self.total.zero_()
+        name = f"epoch {self.epoch + 1}/{self.config.epochs}"
+        self.denoiser.train()
+        looked = time.perf_counter()
+        with tqdm(
+            desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not self.team.leads
+        ) as bar:
+            while self.step < self.steps_per_epoch and not self.must_stop():
+                chosen = self.order[self.step * batch : (self.step + 1) * batch]
+                self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+                self.step += 1
+                bar.update()
+                if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
+                    looked = time.perf_counter()
+                    bar.set_postfix(loss=f"{self.mean_loss():.4f}", refresh=False)
+        self.total = self.team.mean(self.total)
+        return self.mean_loss()
+
+    def must_stop(self) -> bool:
+        """Whether to stop before the next step. A team must stop at the same one, so it asks around now and then."""
+        if self.team.size == 1 or self.step % 20 == 0:
+            self.stopped = self.team.any(self.stopping)
+        return self.stopped
+
+    def mean_loss(self) -> float:
+        """The mean loss of the epoch so far; BadInput where it is no number any more."""
+        loss = self.total.item() / max(1, self.step)
+        if not math.isfinite(loss):
+            raise self.diverged(self.epoch + 1)
+        return loss
+
+    def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
+        """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
+        hidden = torch.rand(len(labels), generator=self.random, device=self.device) < self.config.label_dropout
+        labels = labels.masked_fill(hidden, self.denoiser.config.unet.null_label)
+        levels, eps = self.draw(x0, self.random)
+        x0, labels, levels, eps = (self.team.share(part) for part in (x0, labels, levels, eps))
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.loss(x0, labels, levels, eps)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.decay.step()
+        self.ema.update(self.denoiser)
+        return loss.detach()
+
+    def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A random level and noise for each image.
+
+        Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
+        """
+        if self.config.level_spread:
+            normal = torch.randn(len(x0), generator=random, device=self.device)
+            t = torch.sigmoid(self.config.level_spread * normal)
+        else:
+            t = torch.rand(len(x0), generator=random, device=self.device)
+        eps = torch.randn(x0.shape, generator=random, device=self.device)
+        return (t * T).long().clamp(max=T - 1), eps
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """The averaged weights' loss on images that training never sees, with the same noise every time."""
+        images, labels = self.held_out
+        random = torch.Generator(self.device).manual_seed(0)
+        total = 0.0
+        for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
+            x0 = data.to_float(part)
+            levels, eps = self.draw(x0, random)
+            total += self.ema.model.loss(x0, part_labels, levels, eps, self.config.min_snr).item() * len(x0)
+        return total / len(images)
+
+    def report(self) -> None:
+        """A line of figures, the epoch's grid of digits, their evolution, the loss curve and the metrics."""
+        last = self.history[-1]
+        print(
+            f"loss {last['loss']:.4f}, held out {last['held_out_loss']:.4f}, "
+            f"{last['images_per_second']:,.0f} images/s, "
+            f"{last['share_of_matrix_rate']:.0%} of the matrix rate in {self.precision}"
+        )
+        classes = list(range(self.denoiser.config.unet.classes))
+        drawn = Pipeline(self.ema.model)(classes * 5, seed=0)
+        picture = render.grid(drawn.images, len(classes), scale=2)
+        render.save_png(self.out / f"digits-{self.epoch:03}.png", picture, drawn.recipe.to_json())
+        epochs = sorted(self.out.glob("digits-*.png"))[: self.epoch]
+        kept = np.linspace(0, len(epochs) - 1, min(len(epochs), render.FRAMES)).round().astype(int)
+        if len(epochs) > 1:
+            render.save_gif(self.out / "training.gif", [np.asarray(Image.open(epochs[k])) for k in kept])
+        curves = {name: [(entry["epoch"], entry[name]) for entry in self.history] for name in ("loss", "held_out_loss")}
+        render.save_png(self.out / "loss.png", plot.lines(curves, x="epoch", y="loss"))
+        with replacing(self.out / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
+
+    def save(self) -> None:
+        """The averaged weights, to draw with, and the whole state, to go on with."""
+        if not self.team.leads:
+            return
+        state = {
+            "config": asdict(self.config),
+            "precision": self.precision,
+            "denoiser": self.denoiser.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "decay": self.decay.state_dict(),
+            "random": self.random.get_state(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "order": self.order,
+            "total": self.total,
+            "history": self.history,
+        }
+        checkpoint.save(self.ema.model, self.out / checkpoint.WEIGHTS)
+        with replacing(self.out / "state.pt") as temporary:
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # a full disk
+                raise OSError(str(error).splitlines()[0]) from None
+
+    def resume(self) -> None:
+        """Go on from the state in the run's folder, to the weights of an uninterrupted run.
+
+        With more epochs than the run began with, the learning rate goes on along the longer curve.
+        """
+        path = self.out / "state.pt"
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            saved, mine = _plain(state["config"]), _plain(asdict(self.config))
+            other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
+            if other:
+                raise checks.BadInput(
+                    f"The run in {self.out} has another {' and '.join(other[:3])}: resume it with --resume alone."
+                )
+            self.precision = state["precision"]
+            self.denoiser.load_state_dict(state["denoiser"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.decay.load_state_dict(state["decay"])
+            self.random.set_state(state["random"])
+            self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+            self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)
+        except FileNotFoundError:
+            raise checks.BadInput(f"There is no run to resume in {self.out}: leave --resume out.") from None
+        except checks.BadInput:
+            raise
+        except Exception:  # a damaged file fails in many ways
+            raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
+
+
+class TrainingLoss(nn.Module):
+    """The denoiser's loss as a module's forward, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, denoiser: Denoiser, min_snr: float):
+        super().__init__()
+        self.denoiser = denoiser
+        self.min_snr = min_snr
+
+    def forward(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+        return self.denoiser.loss(x0, labels, levels, eps, self.min_snr)
+
+
+def training_flops(denoiser: Denoiser) -> int:
+    """The arithmetic operations of one image's training step: forward, and twice that backward."""
+    unet = denoiser.config.unet
+    x = next(denoiser.parameters()).new_zeros(1, unet.image_channels, unet.image_size, unet.image_size)
+    zero = torch.zeros(1, dtype=torch.int64, device=x.device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        denoiser.unet(x, zero, zero)
+    return 3 * counter.get_total_flops()
+
+
+def prepare(config: TrainConfig) -> None:
+    """Write a new run's config into its folder; BadInput, before any training, where that cannot be."""
+    out = Path(config.out)
+    if (out / "state.pt").exists():
+        raise checks.BadInput(f"{out} holds a run already: add --resume, or choose another --out.")
+    with replacing(out / "config.json") as temporary:
+        temporary.write_text(json.dumps(asdict(config), indent=2))
+
+
+def saved_config(out: str | Path) -> dict[str, Any]:
+    """The config of the run in a folder, as its fields by name, or BadInput."""
+    path = Path(out) / "config.json"
+    try:
+        fields = json.loads(path.read_text())
+        if not isinstance(fields, dict):
+            raise ValueError
+        if not set(fields) <= set(TrainConfig.__dataclass_fields__):
+            raise checks.BadInput(f"{path} is of another version of this project: start a new run in another --out.")
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    except checks.BadInput:
+        raise
+    except FileNotFoundError:
+        raise checks.BadInput(f"There is no run to resume in {out}: leave --resume out.") from None
+    except (ValueError, TypeError, AttributeError, OSError):
+        raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as JSON would give it back: lists for tuples."""
+    return dict(json.loads(json.dumps(config)))

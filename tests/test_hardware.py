@@ -1,0 +1,58 @@
+"""The hardware as it is seen: quotas, precisions, rates, and teams of one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffusion import hardware
+from diffusion.hardware import Team, matrix_rate, quickest_precision, use_allowed_cores
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("quota", "wanted"),
+    [("200000 100000", 2), ("150000 100000", 1), ("9900000 100000", 4), ("max 100000", 4), ("", 4)],
+)
+def test_a_containers_quota_limits_the_threads(monkeypatch, quota, wanted):
+    threads = [4]
+    monkeypatch.setattr(Path, "read_text", lambda self: quota)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    assert use_allowed_cores() == wanted
+
+
+def test_without_a_quota_file_the_threads_stay(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
+    assert use_allowed_cores() == torch.get_num_threads()
+
+
+def test_the_matrix_rate_is_that_of_a_machine():
+    assert 1e9 < matrix_rate(CPU, "fp32") < 1e14
+
+
+@pytest.mark.parametrize("quick", ["bf16", "fp32"])
+def test_the_quicker_precision_is_the_one_that_took_less_time(monkeypatch, quick):
+    seconds = iter([1.0, 2.0] if quick == "bf16" else [2.0, 1.0])
+    monkeypatch.setattr(hardware, "_seconds", lambda work, device: work() or next(seconds))
+    assert quickest_precision(CPU) == quick
+
+
+def test_one_process_is_a_team_that_needs_no_one(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    team = Team.join()
+    batch = torch.arange(6)
+    assert (team.rank, team.size, team.leads) == (0, 1, True)
+    assert torch.equal(team.share(batch), batch)
+    assert team.mean(torch.tensor(3.0)) == 3
+    assert team.any(True)
+    assert not team.any(False)
+    assert team.agree("bf16") == "bf16"
+    team.wait()
+    team.part()
+
+
+def test_the_members_of_a_team_share_a_batch_without_overlap():
+    batch = torch.arange(12)
+    assert torch.equal(torch.cat([Team(rank, 3, CPU).share(batch) for rank in range(3)]), batch)
