@@ -4,12 +4,15 @@ python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
 python -m diffusion evaluate --count 100                            # prints one JSON object
+python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
 """
 
 import argparse
 import json
 import sys
 import zipfile
+from collections.abc import Sequence
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checks, data, evaluate, prompts
+from diffusion import checkpoint, checks, data, evaluate, prompts
 from diffusion.files import replacing
 from diffusion.pipeline import Pipeline, Recipe
+from diffusion.reader import READER, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 
+SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "eta", "seed")  # of a Recipe
 ENDINGS = (".npz", ".png", ".gif")
 BATCH = 250  # images drawn at once for an .npz: memory stays the same however many are asked for
 
@@ -47,8 +52,18 @@ def parser() -> argparse.ArgumentParser:
 
     run = argparse.ArgumentParser(add_help=False)
     run.add_argument("--weights", help="a file, a folder, or user/repo on the Hub (default: the bundled weights)")
-    run.add_argument("--digits", default="0-9", help='what to draw, like "0-9", "7,7,3" or "2026" (default: 0-9)')
+    run.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
+    run.add_argument(
+        "--digits", default="0-9", help='what to draw, like "0-9", "7,7,3" or "2026", or classes by name (default: 0-9)'
+    )
     run.add_argument("--guidance", type=_number, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
+    run.add_argument(
+        "--guidance-interval",
+        type=_numbers,
+        default=Recipe.guidance_interval,
+        metavar="LOW,HIGH",
+        help="the noise levels, 0 to 999, at which guidance is on (default: 0,999, all)",
+    )
     run.add_argument("--steps", type=_number, default=Recipe.steps, help=f"1 to 1000 {_default(Recipe.steps)}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
     run.add_argument(
@@ -61,23 +76,33 @@ def parser() -> argparse.ArgumentParser:
         help=f"the noise to start from; image k uses seed + k {_default(Recipe.seed)}",
     )
 
+    real = argparse.ArgumentParser(add_help=False)
+    real.add_argument("--dataset", default="mnist", help=f"{', '.join(data.DATASETS)} (default: mnist)")
+    real.add_argument(
+        "--data", default="data", help="folder of the real images, downloaded where missing (default: data)"
+    )
+
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
     command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
     command.add_argument("--out", required=True, help=".npz: images, labels, seeds; .png: a grid; .gif: the trajectory")
     command.set_defaults(command=sample)
 
-    command = commands.add_parser("evaluate", parents=[run], help="measure the quality, beside real digits")
-    command.add_argument("--count", type=_number, default=100, help="how many of each digit (default: 100)")
-    command.add_argument("--data", default="data", help="folder of MNIST, downloaded where missing (default: data)")
+    command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
+    command.add_argument("--count", type=_number, default=1000, help="how many of each digit (default: 1000)")
+    command.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
     command.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
     command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
+    command.add_argument(
+        "--out",
+        help="folder for scores, table and pictures; --guidance, --steps and --sampler may then be lists, like 4,10: "
+        "a sweep, which goes on where it stopped",
+    )
     command.set_defaults(command=evaluate_)
 
-    command = commands.add_parser("train-reader", help="train the classifier that evaluate reads digits with")
-    command.add_argument("--epochs", type=_number, default=8, help="passes over the training digits (default: 8)")
-    command.add_argument("--data", default="data", help="folder of MNIST, downloaded where missing (default: data)")
-    command.add_argument("--out", default=str(evaluate.READER), help="default: checkpoints/reader.safetensors")
-    command.set_defaults(command=train_reader)
+    command = commands.add_parser("train-reader", parents=[real], help="train the classifier that evaluate reads with")
+    command.add_argument("--epochs", type=_number, default=15, help="passes over the training images (default: 15)")
+    command.add_argument("--out", default=str(READER), help="default: checkpoints/reader.safetensors")
+    command.set_defaults(command=train_reader_)
     return top
 
 
@@ -86,11 +111,11 @@ def sample(flags: argparse.Namespace) -> None:
     out = Path(flags.out)
     if out.suffix.lower() not in ENDINGS:
         raise checks.BadInput(f"--out {out} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
-    recipe = _recipe(flags)
+    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
+    recipe = _recipe(flags, pipe.names)
     pictured = out.suffix.lower() != ".npz"
     if pictured and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
-    pipe = Pipeline.from_pretrained(flags.weights)
     with replacing(out) as temporary:
         if pictured:
             run = pipe.run(recipe)
@@ -104,28 +129,48 @@ def sample(flags: argparse.Namespace) -> None:
 
 def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
-    recipe = _recipe(flags)
-    train, test = data.mnist(flags.data, train=True), data.mnist(flags.data, train=False)
-    pipe = Pipeline.from_pretrained(flags.weights)
-    scores = evaluate.evaluate(pipe, recipe, train=train, test=test, full=not flags.quick)
-    print(evaluate.table(scores) if flags.table else json.dumps(scores, indent=2))
+    file = checkpoint.find(flags.weights, flags.revision)
+    pipe = Pipeline.from_pretrained(file)
+    lists = [str(value).split(",") for value in (flags.sampler, flags.guidance, flags.steps)]
+    recipes = [
+        _recipe(flags, pipe.names, sampler=sampler, guidance=_number(guidance), steps=_number(steps))
+        for sampler, guidance, steps in product(*lists)
+    ]
+    if len(recipes) > 1 and not flags.out:
+        raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")
+    dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]
+    unet = pipe.denoiser.config.unet
+    if (pipe.denoiser.config.names, unet.image_size) != (dataset.names, dataset.size):
+        raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")
+    real: dict[str, Any] = {
+        "train": data.load(flags.dataset, flags.data, train=True),
+        "test": data.load(flags.dataset, flags.data, train=False),
+        "reader": load_reader(flags.reader),
+        "full": not flags.quick,
+    }
+    if flags.out:
+        runs = evaluate.sweep(pipe, recipes, flags.out, weights=checkpoint.fingerprint(file), **real)
+    else:
+        runs = [evaluate.evaluate(pipe, recipes[0], **real)]
+    print(evaluate.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
 
 
-def train_reader(flags: argparse.Namespace) -> None:
-    """Train the reader, say how well it reads the test digits, and write it."""
+def train_reader_(flags: argparse.Namespace) -> None:
+    """Train the reader, say how well it reads the test images, and write it."""
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
-    reader = evaluate.train_reader(*data.mnist(flags.data, train=True), epochs=epochs)
-    images, labels = data.mnist(flags.data, train=False)
-    print(f"{(reader.read(images)[0] == labels.numpy()).mean():.2%} of {len(images):,} test digits are read right.")
-    evaluate.save_reader(reader, flags.out)
+    reader = train_reader(*data.load(flags.dataset, flags.data, train=True), epochs=epochs)
+    images, labels = data.load(flags.dataset, flags.data, train=False)
+    print(f"{reader.accuracy(images, labels):.2%} of {len(images):,} test images are read right.")
+    save_reader(reader, flags.out)
 
 
-def _recipe(flags: argparse.Namespace) -> Recipe:
+def _recipe(flags: argparse.Namespace, names: Sequence[str], **changes: Any) -> Recipe:
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
-    digits = prompts.digits(flags.digits)
+    digits = prompts.digits(flags.digits, names)
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
-    return Recipe(tuple(digits) * count, flags.guidance, flags.steps, flags.sampler, flags.eta, flags.seed)
+    settings = {name: getattr(flags, name) for name in SETTINGS}
+    return Recipe(tuple(digits) * count, **settings | changes)
 
 
 def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
@@ -151,6 +196,10 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _numbers(text: str) -> tuple[float | str, ...]:
+    return tuple(_number(part) for part in text.split(","))
 
 
 def _default(value: object) -> str:

@@ -1,137 +1,147 @@
 """How good are the digits? Numbers, each beside its floor: the same number for real digits.
 
-The judge is the reader, a small convolutional classifier trained here on real training digits only. It tells whether a
-digit is the one asked for, and its features tell how the crowd of drawn digits lies to the crowd of real ones. A reader
-forgives blur and haze, so the strictest figure asks a fresh classifier to tell drawn digits from real ones.
+The reader (reader.py) tells whether a digit is the one asked for, and its features tell how the crowd of drawn digits
+lies to the crowd of real ones. A reader forgives blur and haze, so the strictest figure asks a fresh classifier to tell
+drawn digits from real ones.
 """
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from tqdm import tqdm
 
-from diffusion.checkpoint import BUNDLED
+from diffusion import plot, render
 from diffusion.checks import BadInput
-from diffusion.data import to_float
 from diffusion.files import replacing
+from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline, Recipe
+from diffusion.reader import BATCH, Reader, load_reader, train_reader
 
-READER = BUNDLED / "reader.safetensors"
-BATCH = 500  # digits drawn or read at once
 FEWEST = 200  # digits under which no figure means anything
+SCORES = "scores.json"  # of a sweep, in its folder
 
-Digits = tuple[Tensor, Tensor]
-"""Real digits: uint8 images (N, 28, 28) and int64 labels (N,)."""
-
-
-class Reader(nn.Module):
-    """A small classifier: images (B, 1, 28, 28) in [-1, 1] -> logits (B, classes)."""
-
-    def __init__(self, classes: int = 10) -> None:
-        super().__init__()
-        shapes = [(1, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]  # channels in and out, stride
-        layers: list[nn.Module] = []
-        for channels, out, stride in shapes:
-            layers += [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(96, classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees: (B, 96)."""
-        return self.body(x).mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.dropout(self.features(x), 0.2, self.training))
-
-    @torch.inference_mode()
-    def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """uint8 (N, 28, 28) -> the class read (N,), how sure in 0..1 (N,), and float64 features (N, 96)."""
-        device = self.head.weight.device
-        parts = torch.as_tensor(images).split(BATCH)
-        features = torch.cat([self.features(to_float(part.to(device))) for part in parts])
-        sure, digit = self.head(features).softmax(dim=1).max(dim=1)
-        return digit.cpu().numpy(), sure.cpu().numpy(), features.double().cpu().numpy()
+Images = tuple[Tensor, Tensor]
+"""Real images: uint8 (N, H, W), or (N, H, W, C) in colour, and int64 labels (N,)."""
 
 
-def load_reader(path: str | Path = READER) -> Reader:
-    """The reader that ships, or one that `save_reader` wrote. Raises BadInput where there is none."""
-    reader = Reader()
-    try:
-        reader.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    except FileNotFoundError:
-        raise BadInput(f"There is no reader at {path}: make one with python -m diffusion train-reader.") from None
-    except (SafetensorError, RuntimeError, OSError):
-        raise BadInput(f"{path} is no reader's weights: make one with python -m diffusion train-reader.") from None
-    return reader.eval().requires_grad_(False)
+class Judge:
+    """Measures drawn images beside real ones.
+
+    Args:
+        asked: the labels that the drawn images will have, in order.
+        train, test: real images. The test set is what the drawn crowd should be like.
+        reader: the judge's eyes, by default the one that ships.
+        full: also the figures that train classifiers of their own, minutes on a CPU.
+
+    Attributes:
+        floor: every figure for as many real training images of the same classes, in place of the drawn ones. The reader
+            was trained on those: a floor in its features is, if anything, a little too low.
+    """
+
+    def __init__(
+        self,
+        asked: Sequence[int],
+        *,
+        train: Images,
+        test: Images,
+        reader: Reader | None = None,
+        full: bool = True,
+        progress: bool = True,
+    ):
+        if len(asked) < FEWEST:
+            raise BadInput(
+                f"Evaluation needs at least {FEWEST} digits to mean anything, not {len(asked)}: ask for more."
+            )
+        self.asked = torch.tensor(asked)
+        self.full, self.progress = full, progress
+        self.reader = reader or load_reader()
+        self.train = train
+        like, others = _two_crowds(self.asked, train[1])
+        self.others = train[0][others]
+        same_classes = torch.isin(test[1], self.asked)
+        self.test = test[0][same_classes], test[1][same_classes]
+        self.test_features = self.reader.read(self.test[0])[1]
+        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0))[: len(asked)]
+        self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
+        if full:
+            self.distances = nearest_distances(self.test[0][some], train[0])
+            self.copy = float(np.quantile(self.distances, 0.01))  # nearer than all but one in a hundred test images
+
+        self.floor = self.figures(train[0][like], train[1][like], drawn=False)
+
+    def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
+        """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
+        features = self.reader.read(images)[1]
+        precision, recall = precision_recall(features, self.some_features)
+        # Of the training digits, which it has seen, the reader reads all right: the floor is of the test digits.
+        accuracy = self.accuracies(images, labels) if drawn else self.accuracies(*self.test)
+        figures = accuracy | {
+            "frechet_distance": frechet_distance(features, self.test_features),
+            "precision": precision,
+            "recall": recall,
+            "black_pixels": float((images == 0).float().mean()),
+        }
+        if self.full:
+            distances = nearest_distances(images, self.train[0]) if drawn else self.distances
+            student = train_reader(images, labels, epochs=20, classes=self.classes, progress=self.progress)
+            figures |= {
+                "nearest_training_digit": float(np.median(distances)),
+                "near_copies": float((distances < self.copy).mean()),
+                "told_apart": told_apart(images, self.others, progress=self.progress),
+                "classification_accuracy_score": student.accuracy(*self.test),
+            }
+        return figures
+
+    def accuracies(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """The share read as their labels, overall and by class."""
+        right = self.reader.read(images)[0].argmax(axis=1) == labels.numpy()
+        by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
+        return {"accuracy": float(right.mean())} | {
+            f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
+        }
+
+    @property
+    def classes(self) -> int:
+        return self.reader.head.out_features
+
+    def __call__(self, drawn: np.ndarray) -> dict[str, dict[str, float]]:
+        """Each figure of the drawn images, uint8 (N, H, W[, C]), as {"value", "floor"}."""
+        values = self.figures(torch.from_numpy(drawn), self.asked)
+        return {name: {"value": value, "floor": self.floor[name]} for name, value in values.items()}
+
+    def extremes(self, drawn: np.ndarray, each: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The best and the worst images of every class, as the reader sees them: two pictures, a row per class."""
+        likely = self.reader.read(drawn)[0][np.arange(len(drawn)), self.asked.numpy()]
+        order = np.argsort(-likely, kind="stable")
+        ranked = [order[self.asked.numpy()[order] == label] for label in self.asked.unique().tolist()]
+        each = min(each, *map(len, ranked))
+        best, worst = (
+            np.concatenate([some[choice] for some in ranked]) for choice in (slice(each), slice(-each, None))
+        )
+        return render.picture(drawn[best], each), render.picture(drawn[worst], each)
 
 
-def save_reader(reader: Reader, path: str | Path) -> None:
-    """Write a reader's weights in half precision."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in reader.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file({name: t.half() if t.is_floating_point() else t for name, t in weights.items()}, temporary)
-
-
-def train_reader(
-    images: Tensor,
-    labels: Tensor,
-    *,
-    epochs: int,
-    classes: int = 10,
-    jitter: bool = True,
-    seed: int = 0,
-    progress: bool = True,
-) -> Reader:
-    """Train a reader on uint8 (N, 28, 28) and labels (N,), with small random turns, scalings and shifts if `jitter`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with torch.random.fork_rng():  # the caller's random numbers stay as they were
-        torch.manual_seed(seed)
-        return _trained(images.to(device), labels.to(device), epochs, classes, jitter, progress)
-
-
-def _trained(images: Tensor, labels: Tensor, epochs: int, classes: int, jitter: bool, progress: bool) -> Reader:
-    device = images.device
-    reader = Reader(classes).to(device).train()
-    batch = min(128, len(images))
-    steps = len(images) // batch
-    optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-3, weight_decay=0.05)
-    decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=epochs * steps)
-    bar = tqdm(total=epochs * steps, unit="step", desc="reader", disable=not progress)
-    for _ in range(epochs):
-        order = torch.randperm(len(images), device=device)
-        for chosen in order[: steps * batch].split(batch):
-            x = to_float(images[chosen])
-            loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            decay.step()
-            bar.update()
-    bar.close()
-    return reader.eval().requires_grad_(False)
-
-
-def _jittered(x: Tensor) -> Tensor:
-    """Each image turned by up to 12 degrees, scaled by up to a tenth and shifted by up to two pixels."""
-    n = len(x)
-
-    def uniform(limit: float) -> Tensor:
-        return (torch.rand(n, device=x.device) * 2 - 1) * limit
-
-    angle, scale = uniform(0.21), 1 + uniform(0.1)
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    affine = torch.stack([cos, -sin, uniform(2 / 14), sin, cos, uniform(2 / 14)], dim=1).view(n, 2, 3)
-    where = F.affine_grid(affine, list(x.shape), align_corners=False)
-    return F.grid_sample(x + 1, where, align_corners=False) - 1  # what comes in from outside is black
+def _two_crowds(asked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of two crowds of real images with as many of each class as were asked for, none in both."""
+    random = torch.Generator().manual_seed(0)
+    crowds: list[tuple[Tensor, Tensor]] = []
+    for label, count in zip(*(part.tolist() for part in asked.unique(return_counts=True)), strict=True):
+        indices = (labels == label).nonzero().flatten()
+        if len(indices) < 2 * count:
+            raise BadInput(
+                f"Evaluating {count:,} images of class {label} needs {2 * count:,} real ones to compare with, not "
+                f"{len(indices):,}: lower --count."
+            )
+        indices = indices[torch.randperm(len(indices), generator=random)]
+        crowds.append((indices[:count], indices[count : 2 * count]))
+    return torch.cat([crowd[0] for crowd in crowds]), torch.cat([crowd[1] for crowd in crowds])
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -163,7 +173,7 @@ def precision_recall(drawn: np.ndarray, real: np.ndarray, k: int = 3) -> tuple[f
 
 
 def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
-    """For each uint8 image (N, H, W), the root mean square distance, in grey levels, to the nearest one of a crowd."""
+    """For each uint8 image (N, H, W[, C]), the root mean square distance, in grey levels, to the nearest of a crowd."""
     pixels, others = images.flatten(1).float(), crowd.flatten(1).float()
     nearest = [torch.cdist(part, others).min(dim=1).values for part in pixels.split(BATCH)]
     return (torch.cat(nearest) / pixels.shape[1] ** 0.5).numpy()
@@ -172,99 +182,150 @@ def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
 def told_apart(drawn: Tensor, real: Tensor, *, epochs: int = 10, progress: bool = True) -> float:
     """The two-sample test: how often a fresh classifier is right on unseen images, drawn or real.
 
-    uint8 (N, 28, 28) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017, https://arxiv.org/abs/1610.06545).
-    Four fifths train it and the rest judge it.
+    uint8 (N, H, W[, C]) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017,
+    https://arxiv.org/abs/1610.06545). Four fifths train it and the rest judge it.
     """
     count = min(len(drawn), len(real))
     seen = count * 4 // 5
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    drawn, real = drawn[order], real[order]
+    random = torch.Generator().manual_seed(0)
+    drawn, real = (images[torch.randperm(len(images), generator=random)[:count]] for images in (drawn, real))
     images, labels = torch.cat([drawn[:seen], real[:seen]]), torch.arange(2).repeat_interleave(seen)
     judge = train_reader(images, labels, epochs=epochs, classes=2, jitter=False, progress=progress)
-    drawn_read, real_read = judge.read(drawn[seen:])[0], judge.read(real[seen:])[0]
-    return float(((drawn_read == 0).mean() + (real_read == 1).mean()) / 2)
+    unseen = torch.cat([drawn[seen:], real[seen:]])
+    return judge.accuracy(unseen, torch.arange(2).repeat_interleave(count - seen))
 
 
 def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = True) -> np.ndarray:
-    """Draw a recipe of any length, a batch at a time: uint8 (N, 28, 28)."""
+    """Draw a recipe of any length, a batch at a time: uint8 (N, H, W[, C])."""
     steps = ceil(len(recipe.digits) / BATCH) * recipe.steps
     with tqdm(total=steps, unit="step", desc="draw", disable=not progress) as bar:
         return np.concatenate([result.images for result in pipe.batches(recipe, BATCH, bar.update)])
 
 
 def evaluate(
-    pipe: Pipeline, recipe: Recipe, *, train: Digits, test: Digits, full: bool = True, progress: bool = True
+    pipe: Pipeline,
+    recipe: Recipe,
+    *,
+    train: Images,
+    test: Images,
+    reader: Reader | None = None,
+    full: bool = True,
+    progress: bool = True,
 ) -> dict[str, Any]:
-    """Draw a recipe and judge it beside real digits.
-
-    Args:
-        train, test: the real training and test digits.
-        full: also the figures that train classifiers of their own, minutes on a CPU.
+    """Draw a recipe and judge it beside real images; the arguments are those of `Judge`.
 
     Returns:
-        A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}, where the floor is the same
-        figure for as many real training digits in place of the drawn ones. The reader was trained on those: a floor in
-        its features is, if anything, a little too low.
+        A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
-    count = len(recipe.digits)
-    if count < FEWEST:
-        raise BadInput(f"Evaluation needs at least {FEWEST} digits to mean anything, not {count}: raise --count.")
-    reader = load_reader()
-    drawn = torch.from_numpy(draw(pipe, recipe, progress=progress))
-    asked = torch.tensor(recipe.digits)
-    random = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(train[0]), generator=random)
-    some = torch.randperm(len(test[0]), generator=random)[:count]  # of the test digits, where counts must be equal
-    like, rest = order[:count], order[count:]  # real digits in place of the drawn ones, and those to compare with
-    if len(rest) < count:
-        raise BadInput(
-            f"Evaluation of {count} digits needs {2 * count} training digits, not {len(order)}: lower --count."
+    judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
+    return _about(recipe) | judge(draw(pipe, recipe, progress=progress))
+
+
+def sweep(
+    pipe: Pipeline, recipes: Sequence[Recipe], folder: str | Path, *, weights: str, progress: bool = True, **real: Any
+) -> list[dict[str, Any]]:
+    """Evaluate many recipes of the same digits into a folder, and go on where an earlier sweep of it stopped.
+
+    The folder gets scores.json, a table, plots, and the best and worst digits of each recipe.
+
+    Args:
+        weights: a name for the weights; scores of others, from an earlier sweep, are dropped.
+        real: train, test, reader and full, as in `Judge`.
+    """
+    folder = Path(folder)
+    runs = [run for run in _done(folder / SCORES) if run.get("weights") == weights]
+    _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))  # before any work, where that cannot be
+    judge = None
+    for number, recipe in enumerate(recipes, 1):
+        about = _about(recipe) | {"weights": weights}
+        if any(_is_of(about, run) and ("told_apart" in run or not real.get("full", True)) for run in runs):
+            continue
+        if progress:
+            print(f"{number}/{len(recipes)}: {_name(about)}", file=sys.stderr)
+        judge = judge or Judge(recipe.digits, progress=progress, **real)
+        drawn = draw(pipe, recipe, progress=progress)
+        runs = [run for run in runs if not _is_of(about, run)] + [about | judge(drawn)]
+        for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
+            render.save_png(folder / f"{name}-{recipe.sampler}-{recipe.steps}-{recipe.guidance:g}.png", picture)
+        _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))
+        _write(folder / "table.md", table(runs))
+        _plots(runs, folder)
+    return [run for recipe in recipes for run in runs if _is_of(_about(recipe), run)]
+
+
+def _about(recipe: Recipe) -> dict[str, Any]:
+    """What was evaluated: the recipe with each digit once, how many there were, and the cost of one."""
+    values = json.loads(recipe.to_json()) | {"digits": sorted(set(recipe.digits))}
+    return {"recipe": values, "count": len(recipe.digits), "evaluations": recipe.evaluations}
+
+
+def _is_of(about: dict[str, Any], run: dict[str, Any]) -> bool:
+    return all(run.get(name) == value for name, value in about.items())
+
+
+def _name(run: dict[str, Any]) -> str:
+    recipe = run["recipe"]
+    low, high = recipe["guidance_interval"]
+    where = "" if (low, high) == EVERYWHERE else f" from {low} to {high}"
+    return f"{recipe['sampler']}, {recipe['steps']} steps, guidance {recipe['guidance']:g}{where}"
+
+
+def _done(path: Path) -> list[dict[str, Any]]:
+    """The runs of an earlier sweep."""
+    try:
+        runs = json.loads(path.read_text())["runs"]
+        if all(run["recipe"].keys() >= {"sampler", "steps", "guidance", "guidance_interval"} for run in runs):
+            return list(runs)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise BadInput(f"{path} holds no scores: delete it, or choose another --out.")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def table(runs: Sequence[dict[str, Any]]) -> str:
+    """The figures of `evaluate` as a Markdown table: drawn beside real for one run, a row each for several."""
+    names = [name for name, row in runs[0].items() if isinstance(row, dict) and "floor" in row]
+    if len(runs) == 1:
+        rows = [[name, *(f"{runs[0][name][column]:.4g}" for column in ("value", "floor"))] for name in names]
+        return _markdown([["figure", "drawn", "real"], *rows])
+    names = [name for name in names if not name.startswith("accuracy_of_")]
+    rows = [
+        [_name(run), str(run["evaluations"]), *(f"{run[name]['value']:.4g}" if name in run else "" for name in names)]
+        for run in sorted(
+            runs, key=lambda run: (run["recipe"]["sampler"], run["recipe"]["guidance"], run["evaluations"])
         )
-    sets = {"value": (drawn, asked), "floor": (train[0][like], train[1][like])}
-    real_features = reader.read(test[0])[2]
-
-    def both(figure: Callable[[Tensor, Tensor], float]) -> dict[str, Any]:
-        return {name: figure(images, labels) for name, (images, labels) in sets.items()}
-
-    read = {name: reader.read(images) for name, (images, _) in sets.items()}
-    right = {name: read[name][0] == labels.numpy() for name, (_, labels) in sets.items()}
-    crowds = {name: precision_recall(read[name][2], real_features[some]) for name in sets}
-    scores: dict[str, Any] = {
-        "recipe": json.loads(recipe.to_json()) | {"digits": sorted(set(recipe.digits))},
-        "count": count,
-        # Of the training digits, which it has seen, the reader reads all right; so the floor is of the test digits.
-        "accuracy": {"value": float(right["value"].mean()), "floor": _accuracy(reader, test)},
-        "accuracy_by_digit": {
-            str(digit): float(right["value"][asked.numpy() == digit].mean()) for digit in sorted(set(recipe.digits))
-        },
-        "frechet_distance": {name: frechet_distance(read[name][2], real_features) for name in sets},
-        "precision": {name: crowds[name][0] for name in sets},
-        "recall": {name: crowds[name][1] for name in sets},
-        "black_pixels": both(lambda images, _: float((images == 0).float().mean())),
-    }
-    if full:
-        near = {
-            "value": nearest_distances(drawn, train[0]),
-            "floor": nearest_distances(test[0][some], train[0]),
-        }
-        copy = float(np.quantile(near["floor"], 0.01))  # nearer than all but one in a hundred test digits
-        scores |= {
-            "nearest_training_digit": {name: float(np.median(distances)) for name, distances in near.items()},
-            "near_copies": {name: float((distances < copy).mean()) for name, distances in near.items()},
-            "told_apart": both(lambda images, _: told_apart(images, train[0][rest[:count]], progress=progress)),
-            "classification_accuracy_score": both(
-                lambda images, labels: _accuracy(train_reader(images, labels, epochs=20, progress=progress), test)
-            ),
-        }
-    return scores
+    ]
+    floor = ["real", "", *(f"{runs[0][name]['floor']:.4g}" for name in names)]
+    return _markdown([["drawn with", "evaluations", *names], *rows, floor])
 
 
-def _accuracy(reader: Reader, digits: Digits) -> float:
-    return float((reader.read(digits[0])[0] == digits[1].numpy()).mean())
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("_", " ") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]])
 
 
-def table(scores: dict[str, Any]) -> str:
-    """The figures of `evaluate` as a Markdown table."""
-    rows = [(name.replace("_", " "), row) for name, row in scores.items() if isinstance(row, dict) and "floor" in row]
-    lines = [f"| {name} | {row['value']:.4g} | {row['floor']:.4g} |" for name, row in rows]
-    return "\n".join(["| figure | drawn | real |", "| --- | --- | --- |", *lines])
+def _plots(runs: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Distance and accuracy against steps, a line per sampler and guidance, and against guidance likewise."""
+    for axis, other in (("steps", "guidance"), ("guidance", "steps")):
+        series: dict[str, list[tuple[float, float, float]]] = {}
+        for recipe, run in ((run["recipe"], run) for run in runs):
+            point = (recipe[axis], run["frechet_distance"]["value"], run["accuracy"]["value"])
+            series.setdefault(f"{recipe['sampler']}, {other} {recipe[other]:g}", []).append(point)
+        series = {name: sorted(points) for name, points in series.items() if len(points) > 1}
+        if not series:
+            continue
+        for index, figure in ((1, "frechet_distance"), (2, "accuracy")):
+            picture = plot.lines(
+                {name: [(point[0], point[index]) for point in points] for name, points in series.items()},
+                x=axis,
+                y=figure.replace("_", " "),
+                log=("x" if axis == "steps" else "") + ("y" if index == 1 else ""),
+                level=("real digits", runs[0][figure]["floor"]),
+            )
+            render.save_png(folder / f"{figure.replace('_', '-')}-{axis}.png", picture)

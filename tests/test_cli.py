@@ -1,7 +1,9 @@
 """python -m diffusion: files as promised, one sentence for bad input, memory that does not grow."""
 
+import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,10 @@ def test_pictures_open(weights: str, tmp_path: Path, ending: str, format: str) -
         (["--steps", "nan"], "steps must be a whole number from 1 to 1,000"),
         (["--guidance", "inf"], "guidance must be a number from 0 to 20"),
         (["--guidance", "two"], "guidance must be a number from 0 to 20, not 'two'"),
+        (["--guidance-interval", "700,200"], "guidance_interval must be two whole numbers from 0 to 999, the lower"),
+        (["--guidance-interval", "5"], "guidance_interval must be two whole numbers from 0 to 999, the lower one"),
+        (["--guidance-interval", "0,x"], "guidance_interval must be two whole numbers from 0 to 999, the lower one"),
+        (["--guidance-interval", "0,1000"], "guidance_interval must be two whole numbers from 0 to 999, the"),
         (["--sampler", "euler"], "sampler must be one of ddim, ddpm"),
         (["--seed", "4294967296"], "seed must be a whole number from 0 to 4,294,967,295"),
         (["--eta", "0.5", "--sampler", "ddpm"], "eta belongs to the sampler ddim"),
@@ -123,3 +129,63 @@ def test_help_names_every_command(capsys) -> None:
         main(["--help"])
     said = capsys.readouterr().out
     assert all(command in said for command in ("sample", "evaluate", "train-reader"))
+
+
+class TestEvaluate:
+    """The command around diffusion.evaluate, on 300 digits."""
+
+    @pytest.fixture(autouse=True)
+    def enough_digits(self, monkeypatch, digits) -> None:
+        images, labels = digits
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images.repeat(2, 1, 1), labels.repeat(2)))
+
+    @staticmethod
+    def evaluate(weights: str, *flags: str) -> None:
+        main(["evaluate", "--weights", weights, "--count", "20", "--quick", *flags])
+
+    def test_one_json_object_is_printed(self, weights, capsys) -> None:
+        self.evaluate(weights, "--steps", "1")
+        scores = json.loads(capsys.readouterr().out)
+        assert (scores["count"], scores["recipe"]["steps"], scores["recipe"]["digits"]) == (200, 1, list(range(10)))
+
+    def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
+        flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddim,ddpm", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags)
+        runs = json.loads(capsys.readouterr().out)["runs"]
+        assert {(run["recipe"]["sampler"], run["recipe"]["steps"], run["recipe"]["guidance"]) for run in runs} == set(
+            product(("ddim", "ddpm"), (1, 2), (1, 2))
+        )
+        assert {run["weights"] for run in runs} == {checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)}
+        self.evaluate(weights, *flags, "--table")
+        table = capsys.readouterr().out
+        assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
+        assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 8
+
+    @pytest.mark.parametrize(
+        ("flags", "sentence"),
+        [
+            (["--steps", "1,2"], "A sweep needs a folder to keep its scores in: add --out."),
+            (["--steps", "4,x", "--out", "sweep"], "steps must be a whole number from 1 to 1,000, not 'x'."),
+            (["--sampler", "ddim,euler", "--out", "sweep"], "sampler must be one of ddim, ddpm, dpm++2m, not 'euler'."),
+            (["--count", "19"], "Evaluation needs at least 200 digits to mean anything, not 190: ask for more."),
+            (["--count", "31"], "Evaluating 31 images of class 0 needs 62 real ones"),
+            (["--dataset", "cifar10"], "These weights do not draw cifar10: name their data with --dataset."),
+            (["--dataset", "imagenet"], "--dataset must be one of mnist, "),
+            (["--reader", "nowhere"], "There is no reader at nowhere"),
+            (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_bad_input_is_one_sentence(self, weights, capsys, flags, sentence) -> None:
+        with pytest.raises(SystemExit) as exit:
+            self.evaluate(weights, *flags)
+        assert exit.value.code == 2
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert "Traceback" not in said
+
+    def test_a_folder_that_cannot_be_written_is_told(self, weights, tmp_path, capsys) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, "--steps", "1", "--out", str(tmp_path / "file" / "sweep"))
+        assert "Cannot write" in capsys.readouterr().err
