@@ -41,7 +41,17 @@ def test_the_level_is_a_dashed_line_within_the_plot():
     assert dashed > spots(picture, plot.COLORS[0])[:, 0].max() + 100
 
 
-@pytest.mark.parametrize("points", [[(1, 0.0)], [(1, 2.0), (2, 2.0)], [(1, 1e-9), (2, 1e9)], [(5, -3.0), (5, -3.0)]])
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(k, 1.0) for k in range(1, 1001)],
+        [(1, 1e-12), (2, 2e-12)],
+        [(1, 0.0)],
+        [(1, 2.0), (2, 2.0)],
+        [(1, 1e-9), (2, 1e9)],
+        [(5, -3.0), (5, -3.0)],
+    ],
+)
 @pytest.mark.parametrize("log", ["", "xy"])
 def test_odd_data_is_drawn_too(points, log):
     picture = plot.lines({"a": points}, x="x", y="y", log=log)

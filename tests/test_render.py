@@ -16,7 +16,6 @@ from diffusion.render import (
     PADDING,
     animation,
     columns_for,
-    curves,
     grid,
     picture,
     read_recipe,
@@ -222,34 +221,3 @@ class TestReadRecipe:
         Image.fromarray(tiles(1)[0]).save(tmp_path / "a.png", pnginfo=info)
         with refuses("a.png"):
             read_recipe(tmp_path / "a.png")
-
-
-class TestCurves:
-    @pytest.mark.parametrize("size", [(720, 400), (300, 200)], ids=str)
-    def test_a_picture_of_the_asked_size(self, size):
-        found = curves({"loss": [3.0, 2.0, 1.0], "held_out_loss": [3.5, 2.5, 2.0]}, "epoch", size)
-        assert found.dtype == np.uint8
-        assert found.shape == (size[1], size[0], 3)
-
-    @pytest.mark.parametrize(
-        "values",
-        [[0.5], [0.0], [1e9], [0.5] * 4, [0.0] * 4, [1e9] * 4, [1e-12, 2e-12], [-1.0, 1.0], [1.0] * 1000],
-        ids=lambda values: f"{values[:2]}x{len(values)}",
-    )
-    def test_no_values_are_too_few_or_too_flat(self, values):
-        assert np.ptp(curves({"loss": values}, "epoch")) > 0
-
-    def test_lines_may_differ_in_length(self):
-        curves({"a": [1.0, 2.0, 3.0], "b": [2.0]}, "epoch")
-
-    def test_a_line_goes_down_where_its_values_do(self):
-        found = curves({"": [3.0, 2.0, 1.0]}, "epoch").astype(int)
-        coloured = np.argwhere(np.ptp(found, axis=2) > 50)  # axes and labels are grey
-        left, right = (coloured[coloured[:, 1].argsort()][part, 0].mean() for part in (np.s_[:20], np.s_[-20:]))
-        assert left < right - 200  # rows count from the top
-
-    def test_each_line_has_its_colour(self):
-        series = {"a": [1.0, 2.0], "b": [2.0, 1.0], "c": [1.5, 1.5]}
-        found = curves(series, "epoch").reshape(-1, 3).astype(int)
-        colours, counts = np.unique(found, axis=0, return_counts=True)
-        assert sum(np.ptp(c) > 50 for c in colours[counts > 500]) == len(series)
