@@ -12,6 +12,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -124,7 +125,8 @@ def sample(flags: argparse.Namespace) -> None:
             run.result().save(temporary)
         else:
             _write_npz(temporary, pipe, recipe)
-    print(f"{len(recipe.digits):,} images in {out}")
+    count = len(recipe.digits)
+    print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
 
 
 def evaluate_(flags: argparse.Namespace) -> None:
@@ -192,10 +194,10 @@ def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
 
 def _number(text: str) -> float | str:
     """A flag's number; what is none passes as text, for the library's checks to refuse in their own words."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _numbers(text: str) -> tuple[float | str, ...]:
