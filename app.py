@@ -248,7 +248,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                     list(SAMPLERS),
                     value=Recipe.sampler,
                     label="Sampler",
-                    info="dpm++2m needs the fewest steps, ddim a few more; ddpm adds fresh noise at each and likes 100.",
+                    info="dpm++2m needs fewest steps, ddim a few more; ddpm adds fresh noise at each and likes 100.",
                 )
                 with gr.Row():
                     used_seed = gr.Number(
