@@ -15,9 +15,10 @@ FRAMES = 40  # of an animation, at most
 MOTION_MS = 2800  # from noise to digits, however many frames there are
 FIRST_FRAME_MS = 400  # time to see that it is noise
 LAST_FRAME_MS = 1600  # time to see what it became
-GREYS = 16  # of every frame but the last
+GREYS = 16  # of every frame but the last; noise hides it, and it makes the file four times smaller
+SHADES = 6  # of red, green and blue each, likewise: the same colours in every frame, so that nothing flickers
 PADDING = 2  # pixels between tiles, before scaling
-BORDER = 51  # their grey, one of the 16 below
+BORDER = 51  # their grey, one of the 16 and of the 6 above
 MAX_TILES = 1000  # of one picture or animation
 
 
@@ -32,20 +33,20 @@ def columns_for(labels: Sequence[int]) -> int:
 
 
 def picture(images: np.ndarray, columns: int) -> np.ndarray:
-    """A grid of uint8 images (N, H, W[, C]), enlarged to about 1,200 pixels on its longer side."""
+    """A grid of uint8 images (N, H, W[, 3]), enlarged to about 1,200 pixels on its longer side."""
     height, width = grid(images, columns, scale=1).shape[:2]
     return grid(images, columns, scale=min(16, max(2, 1200 // max(height, width))))
 
 
 def animation(frames: np.ndarray, columns: int) -> list[np.ndarray]:
-    """A grid for each of the uint8 frames (F, N, H, W[, C]), enlarged to about 240,000 pixels, a moderate download."""
+    """A grid for each of the uint8 frames (F, N, H, W[, 3]), enlarged to about 240,000 pixels, a moderate download."""
     height, width = grid(frames[0], columns, scale=1).shape[:2]
     scale = min(12, max(2, isqrt(240_000 // (height * width))))
     return [grid(frame, columns, scale) for frame in frames]
 
 
 def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
-    """Lay uint8 images (N, H, W), or (N, H, W, C) in colour, out in rows, enlarged by whole pixels: one picture."""
+    """Lay uint8 images (N, H, W), or (N, H, W, 3) in colour, out in rows, enlarged by whole pixels: one picture."""
     n, h, w = images.shape[:3]
     rows = ceil(n / columns)
     canvas = np.zeros((rows * columns, *images.shape[1:]), np.uint8)
@@ -59,7 +60,7 @@ def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
 
 
 def save_png(path: str | Path, picture: np.ndarray, recipe: str = "") -> None:
-    """Write a uint8 picture as PNG, with the recipe (JSON) as its text "recipe"."""
+    """Write a uint8 picture (H, W), or (H, W, 3) in colour, as PNG, with the recipe (JSON) as its text "recipe"."""
     info = PngImagePlugin.PngInfo()
     info.add_itxt("recipe", recipe)
     with replacing(path) as temporary:
@@ -67,11 +68,12 @@ def save_png(path: str | Path, picture: np.ndarray, recipe: str = "") -> None:
 
 
 def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -> None:
-    """Write uint8 frames as a looping GIF, the first and the last held longer, with the recipe (JSON) as its comment.
+    """Write uint8 frames (H, W), or (H, W, 3) in colour, as a looping GIF with the recipe (JSON) as its comment.
 
-    All but the last frame keep 16 greys, which noise hides and which makes the file four times smaller.
+    The first and the last frame are held longer. The last one is exact in grey, and as close as 256 colours of its own
+    come in colour; the others keep 16 greys, or 216 colours.
     """
-    step = 255 // (GREYS - 1)
+    step = 255 // ((GREYS if frames[0].ndim == 2 else SHADES) - 1)
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
     durations = [min(200, max(40, MOTION_MS // len(frames)))] * len(frames)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, Step
-from diffusion.data import to_uint8
+from diffusion import Pipeline, Recipe, Step, prompts
+from diffusion.data import DATASETS, to_uint8
 from diffusion.pipeline import Run
 from diffusion.render import FRAMES, read_recipe
 from diffusion.unet import UNetConfig
@@ -23,6 +23,12 @@ each_sampler = pytest.mark.parametrize("sampling", STOCHASTIC, ids=["ddim", "ddi
 @pytest.fixture
 def pipe(tiny_denoiser) -> Pipeline:
     return Pipeline(tiny_denoiser)
+
+
+@pytest.fixture
+def colour_pipe(make_denoiser) -> Pipeline:
+    unet = UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, image_channels=3, image_size=32)
+    return Pipeline(make_denoiser(unet, names=DATASETS["cifar10"].names))
 
 
 def final(run: Run) -> torch.Tensor:
@@ -125,12 +131,34 @@ class TestResult:
         assert result.seeds == [40 + k for k in range(len(labels))]
         assert result.recipe == Recipe(tuple(labels), steps=2, seed=40)
 
-    def test_colour_models_draw_colour_images(self, make_denoiser, tmp_path):
-        unet = UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, image_channels=3, image_size=32)
-        result = Pipeline(make_denoiser(unet))([7, 3], steps=2)
+    @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.npz"])
+    def test_colour_models_draw_and_save_colour_images(self, colour_pipe, tmp_path, name):
+        result = colour_pipe([7, 3], steps=5, seed=9)
+        assert result.images.dtype == np.uint8
         assert result.images.shape == (2, 32, 32, 3)
-        for ending in ("png", "gif", "npz"):
-            result.save(tmp_path / f"a.{ending}")
+        assert result.frames.shape == (6, 2, 32, 32, 3)
+        assert np.ptp(result.images, axis=3).any()  # it is not grey
+        path = tmp_path / name
+        result.save(path)
+        if name == "a.npz":
+            with np.load(path) as file:
+                assert np.array_equal(file["images"], result.images)
+            return
+        with Image.open(path) as file:
+            file.seek(getattr(file, "n_frames", 1) - 1)
+            pixels = np.asarray(file.convert("RGB"))
+        scale = pixels.shape[0] // 32
+        error = np.abs(pixels[::scale, : 32 * scale : scale].astype(int) - result.images[0])
+        assert error.mean() < (10 if name == "a.gif" else 1e-9)
+        assert Recipe.from_json(read_recipe(path)) == result.recipe
+
+    def test_a_colour_run_goes_step_by_step_and_in_batches(self, colour_pipe):
+        run = colour_pipe.stream([7, 3, 1], steps=2)
+        assert run.frame.shape == (3, 32, 32, 3)
+        assert [step.x0.shape for step in run] == [(3, 3, 32, 32)] * 2
+        parts = [part.images for part in colour_pipe.batches(run.recipe, size=2)]
+        assert [part.shape for part in parts] == [(2, 32, 32, 3), (1, 32, 32, 3)]
+        assert np.abs(np.concatenate(parts).astype(int) - run.result().images).max() <= 1
 
     @pytest.mark.parametrize("name", ["a.png", "a.PNG"])
     def test_a_png_is_a_grid_with_its_recipe(self, pipe, tmp_path, name):
@@ -233,6 +261,15 @@ class TestPretrained:
         Pipeline.from_pretrained(tmp_path / "a", device="cpu").save_pretrained(tmp_path / "b")
         first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in "ab")
         assert first == second
+
+    def test_the_names_of_the_classes_travel_with_the_weights(self, pipe, colour_pipe, tmp_path):
+        assert pipe.names == tuple("0123456789")
+        colour_pipe.save_pretrained(tmp_path)
+        loaded = Pipeline.from_pretrained(tmp_path, device="cpu")
+        assert loaded.names == DATASETS["cifar10"].names
+        result = loaded(prompts.digits("frog, cat", loaded.names), steps=1)
+        assert result.labels == [6, 3]
+        assert result.images.shape == (2, 32, 32, 3)
 
     def test_missing_weights_are_refused(self, tmp_path, refuses):
         with refuses("There is no checkpoint"):

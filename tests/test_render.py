@@ -176,6 +176,53 @@ class TestGif:
         assert (tmp_path / "a.gif").stat().st_size < 1_500_000
 
 
+class TestColourGif:
+    @pytest.fixture
+    def trajectory(self) -> np.ndarray:
+        """40 frames on a straight line from noise to 16 smooth colour pictures: uint8 (40, 16, 32, 32, 3)."""
+        random = torch.Generator().manual_seed(0)
+        x0 = torch.nn.functional.interpolate(torch.rand(16, 3, 3, 3, generator=random) * 2 - 1, 32, mode="bilinear")
+        eps = torch.randn(x0.shape, generator=random)
+        return np.stack([to_uint8((1 - t) * x0 + t * eps).numpy() for t in torch.linspace(1, 0, FRAMES)])
+
+    @staticmethod
+    def decoded(path) -> list[np.ndarray]:
+        with Image.open(path) as image:
+            return [np.asarray(f.convert("RGB")).astype(int) for f in ImageSequence.Iterator(image)]
+
+    def test_frames_come_back_in_order_to_within_half_a_shade(self, tmp_path, trajectory):
+        frames = animation(trajectory, 4)
+        save_gif(tmp_path / "a.gif", frames, RECIPE)
+        found = self.decoded(tmp_path / "a.gif")
+        assert len(found) == len(frames)
+        for shown, frame in zip(found[:-1], frames[:-1], strict=True):
+            assert np.abs(shown - frame).max() <= 26
+        assert read_recipe(tmp_path / "a.gif") == RECIPE
+
+    def test_a_pixel_that_rests_does_not_flicker(self, tmp_path, trajectory):
+        frames = list(trajectory[:, 0])
+        for frame in frames:
+            frame[:16] = trajectory[-1, 0, :16]
+        save_gif(tmp_path / "a.gif", frames)
+        assert len({frame[:16].tobytes() for frame in self.decoded(tmp_path / "a.gif")[:-1]}) == 1
+
+    def test_the_last_frame_is_close_and_in_colours_of_its_own(self, tmp_path, trajectory):
+        frames = animation(trajectory, 4)
+        save_gif(tmp_path / "a.gif", frames)
+        last, before = (np.abs(shown - frames[-1]).mean() for shown in self.decoded(tmp_path / "a.gif")[:-3:-1])
+        assert last < 9
+        assert last < 0.7 * before
+
+    def test_the_last_frame_is_exact_where_it_has_few_colours(self, tmp_path, trajectory):
+        frames = [*trajectory[:-1, 0], trajectory[-1, 0] // 64 * 64 + 7]
+        save_gif(tmp_path / "a.gif", frames)
+        assert np.array_equal(self.decoded(tmp_path / "a.gif")[-1], frames[-1])
+
+    def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
+        save_gif(tmp_path / "a.gif", animation(trajectory, 4))
+        assert (tmp_path / "a.gif").stat().st_size < 1_500_000
+
+
 class TestReadRecipe:
     @pytest.mark.parametrize("name", ["a.png", "a.gif"])
     def test_a_file_cut_anywhere_gives_the_whole_recipe_or_none(self, tmp_path, name, refuses):
