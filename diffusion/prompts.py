@@ -32,21 +32,20 @@ def digits(text: str, names: Sequence[str] = ()) -> list[int]:
     words = _words(text)
     longest = max((len(name.split()) for name in named), default=0)
     while words:
-        if match := re.fullmatch(r"([0-9])-([0-9])", words[0]):
+        used = 1
+        if words[0] == ",":
+            pass  # it only divides
+        elif match := re.fullmatch(r"([0-9])-([0-9])", words[0]):
             first, last = int(match[1]), int(match[2])
             wanted += range(first, last + 1) if first <= last else range(first, last - 1, -1)
-            used = 1
         elif re.fullmatch(r"[0-9]+", words[0]):
             wanted += map(int, words[0])
-            used = 1
         elif used := next((n for n in range(longest, 0, -1) if " ".join(words[:n]).casefold() in named), 0):
             labels = named[" ".join(words[:used]).casefold()]
             if len(labels) > 1:
                 asked = shown(" ".join(words[:used]))
                 raise BadInput(f"{asked} names several classes: write one of the digits {shown(labels)} instead.")
             wanted += labels
-        elif words[0] == ",":
-            used = 1
         else:
             raise BadInput(f"Cannot read {shown(words[0])} as digits: write them like {examples}.")
         words = words[used:]

@@ -45,6 +45,7 @@ def test_what_is_not(text: str) -> None:
         ("cat dog frog cat", CIFAR, [3, 5, 6, 3]),
         ("tsu, su, o", DATASETS["kmnist"].names, [3, 2, 0]),
         ("a b, a, b a b", ["a", "b", "a b"], [2, 0, 1, 2]),  # the longest name first, and none beyond a comma
+        ("a, b", ["a", "b", ","], [0, 1]),  # a comma only divides
         ("salt, pepper", ["pepper", "salt, pepper"], [1]),
         ("STRASSE", ["Straße", "."], [0]),
         ("1", ["1", "0"], [1]),  # a digit always means itself
