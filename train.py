@@ -3,7 +3,7 @@
     python train.py                                       # downloads MNIST to data/, trains, writes runs/mnist/
     python train.py --epochs 1 --out runs/try             # four minutes on two CPU cores, seconds on a GPU
     python train.py --recipe ddpm-cosine --out runs/ddpm  # the classic; flags change a recipe further
-    python train.py --dataset cifar10 --out runs/cifar10
+    python train.py --dataset cifar10                     # writes runs/cifar10/
     python train.py --resume                              # continues the run in runs/mnist/, with its own flags
     python train.py --resume --push-to-hub user/repo      # uploads it, once it is trained
     torchrun --nproc-per-node 4 train.py                  # several GPUs, one batch
@@ -54,8 +54,9 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
     given = {
         option.name: value for option in fields(TrainConfig) if (value := getattr(flags, option.name, None)) is not None
     }
+    given.setdefault("out", f"runs/{given.get('dataset', TrainConfig.dataset)}")
     if flags.resume:
-        start = saved_config(given.get("out", TrainConfig.out))
+        start = saved_config(given["out"])
     else:
         start = RECIPES[checks.choice("recipe", given.get("recipe", TrainConfig.recipe), RECIPES)]
     return TrainConfig(**start | given), flags

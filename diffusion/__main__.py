@@ -176,14 +176,15 @@ def _recipe(flags: argparse.Namespace, names: Sequence[str], **changes: Any) -> 
 
 
 def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
-    """What np.savez writes, but an image at a time: images uint8 (N, 28, 28), labels and seeds int64 (N,)."""
+    """What np.savez writes, but a batch at a time: images uint8 (N, H, W[, C]), labels and seeds int64 (N,)."""
     count = len(recipe.digits)
-    size = pipe.denoiser.config.unet.image_size
-
+    unet = pipe.denoiser.config.unet
+    colour = (unet.image_channels,) if unet.image_channels > 1 else ()
+    shape = (count, unet.image_size, unet.image_size, *colour)
     steps = ceil(count / BATCH) * recipe.steps
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         with tqdm(total=steps, unit="step") as bar, archive.open("images.npy", "w", force_zip64=True) as file:
-            header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
+            header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for result in pipe.batches(recipe, BATCH, bar.update):
                 file.write(result.images.tobytes())

@@ -45,7 +45,7 @@ class TrainConfig:
     # from where to where
     dataset: str = option("mnist", f"what to learn to draw: {', '.join(data.DATASETS)}")
     data: str = option("data", "folder of the images, downloaded where they are missing")
-    out: str = option("runs/mnist", "folder of the run")
+    out: str = option("runs/mnist", "folder of the run; with another --dataset, runs/ and its name")
     # what
     recipe: str = option("best", "where the other flags start from: best, ddpm-cosine, ddpm-linear or flow")
     init: str = option("", "weights to start from instead of random ones: a file, a folder, or user/repo on the Hub")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
+from diffusion.unet import UNetConfig
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_the_largest_batch_does_not_depend_on_the_count(weights: str, tmp_path: 
     sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "60", "--steps", "1")
     assert sum(sizes) == 600
     assert max(sizes) <= 250
+
+
+def test_colour_and_names_come_out_as_they_should(make_denoiser, tmp_path: Path) -> None:
+    names = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    unet = UNetConfig((8, 8), 1, (), 16, image_channels=3, image_size=32)
+    Pipeline(make_denoiser(unet, names=names)).save_pretrained(tmp_path)
+    sample(str(tmp_path), tmp_path / "out.npz", "--digits", "cat, 8, Deer")
+    with np.load(tmp_path / "out.npz") as file:
+        assert file["images"].shape == (3, 32, 32, 3)
+        assert file["labels"].tolist() == [3, 8, 4]
 
 
 @pytest.mark.parametrize(("ending", "format"), [(".png", "PNG"), (".gif", "GIF")])

@@ -153,6 +153,12 @@ class TestCommandLine:
     def test_its_defaults_are_those_of_the_config(self):
         assert parse([])[0] == TrainConfig()
 
+    def test_each_data_set_has_a_folder_and_a_model_of_its_own(self):
+        config, _ = parse(["--dataset", "cifar10"])
+        assert config.out == "runs/cifar10"
+        model = config.denoiser()
+        assert (model.unet.image_channels, model.unet.image_size, model.names[3]) == (3, 32, "cat")
+
     def test_every_field_is_a_flag(self, config):
         other = replace(
             config, channels=(8, 16), attention=(0, 1), stem=1, schedule="cosine", prediction="v", bounded=False, seed=7
@@ -371,6 +377,15 @@ class TestRun:
         assert not torch.equal(first, second)
         for order in (first, second):
             assert torch.equal(order.sum(1).sort().values, (trainer.images.flatten(1) / 127.5 - 1).sum(1).sort().values)
+
+    def test_colour_images_are_learnt_and_shown_too(self, config, monkeypatch):
+        images = torch.randint(256, (60, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images, torch.arange(60) % 10))
+        main(flags(config, dataset="cifar10", epochs=2, batch_size=30))
+        for name in ("digits-002.png", "training.gif"):
+            with Image.open(f"run/{name}") as picture:
+                assert picture.convert("RGB").size == (2 * (10 * 34 - 2), 2 * (5 * 34 - 2))
+        assert checkpoint.load("run/model.safetensors").config.names[0] == "airplane"
 
     @pytest.mark.parametrize("size", [0, 301])
     def test_a_batch_larger_than_the_data_is_refused(self, config, refuses, size):
