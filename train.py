@@ -23,10 +23,8 @@ from typing import Any
 import torch
 
 from diffusion import checks, hub
-from diffusion.hardware import Team, use_allowed_cores
-from diffusion.training import RECIPES, TrainConfig, Trainer, prepare, saved_config
-
-FULL = "train.py: The memory is full: choose a smaller --batch-size, or fewer --channels."
+from diffusion.hardware import Team, out_of_memory, use_allowed_cores
+from diffusion.training import RECIPES, TrainConfig, Trainer, prepare, saved_config, write_config
 
 
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
@@ -36,7 +34,7 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
     )
     for option in fields(TrainConfig):
         default: Any = option.default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default or "none"
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default == "" else default
         how: dict[str, Any] = {"type": _whole_numbers if isinstance(default, tuple) else type(default)}
         how["metavar"] = "N,N" if isinstance(default, tuple) else how["type"].__name__.upper()
         if isinstance(default, bool):
@@ -50,6 +48,8 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
     parser.add_argument("--private", action="store_true", default=False, help="create that repository as private")
     parser.add_argument("--tag", default=None, help="push under this tag (default: one named after the weights)")
     flags = parser.parse_args(arguments)
+    if (flags.private or flags.tag) and not flags.push_to_hub:
+        raise checks.BadInput("--private and --tag belong to --push-to-hub: add it, or leave them out.")
 
     given = {
         option.name: value for option in fields(TrainConfig) if (value := getattr(flags, option.name, None)) is not None
@@ -75,15 +75,15 @@ def main(arguments: list[str] | None = None) -> None:
         run(config, flags)
     except checks.BadInput as error:
         sys.exit(f"train.py: {error}")
-    except (torch.OutOfMemoryError, MemoryError):
-        sys.exit(FULL)
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = next(iter(str(error).splitlines()), "")
         sys.exit(f"train.py: The U-Net could not be compiled ({reason[:150]}): leave --compile out.")
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # what a CPU says
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
             raise
-        sys.exit(FULL)
+        sys.exit("train.py: The memory is full: choose a smaller --batch-size, or fewer --channels.")
+    except KeyboardInterrupt:  # before the training, or after it
+        sys.exit("\nStopped.")
 
 
 def run(config: TrainConfig, flags: argparse.Namespace) -> None:
@@ -97,12 +97,15 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     trainer = Trainer(config, team)
     if flags.resume:
         trainer.resume()
+        if team.leads:
+            write_config(config)  # which may have become longer
+    elif config.init:
+        trainer.start_from(config.init)
 
     def stop(*_: Any) -> None:
         trainer.stopping = True
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, stop)
+    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     if team.leads:
         parameters = sum(p.numel() for p in trainer.denoiser.parameters())
         where = f"{team.size} x {team.device.type}" if team.size > 1 else team.device.type
@@ -110,6 +113,8 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
             f"{parameters:,} parameters, {trainer.precision} on {where}, {len(trainer.images):,} images -> {config.out}"
         )
     trainer.run()
+    for name, handler in before.items():
+        signal.signal(name, handler)
     team.part()
     if not team.leads:
         return

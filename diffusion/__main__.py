@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, prompts
+from diffusion import checkpoint, checks, data, evaluate, prompts, sweep
 from diffusion.files import replacing
+from diffusion.hardware import out_of_memory
 from diffusion.pipeline import Pipeline, Recipe
 from diffusion.reader import READER, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
@@ -40,6 +41,11 @@ def main(arguments: list[str] | None = None) -> None:
         flags.command(flags)
     except checks.BadInput as error:
         print(f"diffusion: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        print("diffusion: The memory is full: ask for fewer images, or use a smaller network.", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
@@ -102,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train-reader", parents=[real], help="train the classifier that evaluate reads with")
     command.add_argument("--epochs", type=_number, default=15, help="passes over the training images (default: 15)")
-    command.add_argument("--out", default=str(READER), help="default: checkpoints/reader.safetensors")
+    command.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
     command.set_defaults(command=train_reader_)
     return top
 
@@ -144,26 +150,35 @@ def evaluate_(flags: argparse.Namespace) -> None:
     unet = pipe.denoiser.config.unet
     if (pipe.denoiser.config.names, unet.image_size) != (dataset.names, dataset.size):
         raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")
+    reader = load_reader(flags.reader)
+    if reader.dataset != flags.dataset:
+        raise checks.BadInput(
+            f"This reader reads {reader.dataset}: make another with `python -m diffusion train-reader --dataset "
+            f"{flags.dataset}`, and name it with --reader."
+        )
     real: dict[str, Any] = {
         "train": data.load(flags.dataset, flags.data, train=True),
         "test": data.load(flags.dataset, flags.data, train=False),
-        "reader": load_reader(flags.reader),
+        "reader": reader,
         "full": not flags.quick,
     }
     if flags.out:
-        runs = evaluate.sweep(pipe, recipes, flags.out, weights=checkpoint.fingerprint(file), **real)
+        names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
+        runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
         runs = [evaluate.evaluate(pipe, recipes[0], **real)]
-    print(evaluate.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
+    print(sweep.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
 
 
 def train_reader_(flags: argparse.Namespace) -> None:
     """Train the reader, say how well it reads the test images, and write it."""
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
-    reader = train_reader(*data.load(flags.dataset, flags.data, train=True), epochs=epochs)
-    images, labels = data.load(flags.dataset, flags.data, train=False)
-    print(f"{reader.accuracy(images, labels):.2%} of {len(images):,} test images are read right.")
-    save_reader(reader, flags.out)
+    out = flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors")
+    train, test = (data.load(flags.dataset, flags.data, train=part) for part in (True, False))
+    with replacing(out) as temporary:  # before the training, where that cannot be
+        reader = train_reader(*train, epochs=epochs, dataset=flags.dataset)
+        save_reader(reader, temporary)
+    print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")
 
 
 def _recipe(flags: argparse.Namespace, names: Sequence[str], **changes: Any) -> Recipe:

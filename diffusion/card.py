@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.checkpoint import WEIGHTS, fingerprint
-from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, number, whole
+from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole
 from diffusion.data import DATASETS
 from diffusion.denoiser import DenoiserConfig
+from diffusion.guidance import EVERYWHERE
 from diffusion.scheduler import T
 
 HUB_IDS = {  # of the data sets that the Hub has under a name we are sure of
@@ -24,7 +25,7 @@ PICTURES = {  # of each kind the latest is shown
     "training.gif": "Images drawn from the same noise as the training went on",
     "loss.png": "The loss over the training",
 }
-LOCAL = ("data", "out")  # settings that are paths on the trainer's own machine
+LOCAL = ("data", "out", "init")  # settings that may be paths on the trainer's own machine
 TASK = "unconditional-image-generation"  # the Hub's nearest: it has no task for images of a class
 
 
@@ -38,7 +39,9 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        return "guidance {guidance:g}, {steps} steps of {sampler}".format(**self.recipe)
+        low, high = self.recipe["guidance_interval"]
+        where = "" if (low, high) == EVERYWHERE else f" from level {low} to {high}"
+        return "guidance {guidance:g}{where}, {steps} steps of {sampler}".format(where=where, **self.recipe)
 
 
 def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) -> str:
@@ -89,6 +92,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         "guidance": number("guidance", run["recipe"]["guidance"], 0, MAX_GUIDANCE),
         "steps": whole("steps", run["recipe"]["steps"], 1, T),
         "sampler": str(run["recipe"]["sampler"]),
+        "guidance_interval": list(interval("", run["recipe"].get("guidance_interval", EVERYWHERE), *EVERYWHERE)),
     }
     figures = {
         name: (number(name, row["value"], -1e9, 1e9), number(name, row["floor"], -1e9, 1e9))

@@ -6,10 +6,8 @@ drawn digits from real ones.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion import plot, render
+from diffusion import render
 from diffusion.checks import BadInput
-from diffusion.files import replacing
-from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline, Recipe
 from diffusion.reader import BATCH, Reader, load_reader, train_reader
 
 FEWEST = 200  # digits under which no figure means anything
-SCORES = "scores.json"  # of a sweep, in its folder
 
 Images = tuple[Tensor, Tensor]
 """Real images: uint8 (N, H, W), or (N, H, W, C) in colour, and int64 labels (N,)."""
@@ -66,6 +61,10 @@ class Judge:
         like, others = _two_crowds(self.asked, train[1])
         self.others = train[0][others]
         same_classes = torch.isin(test[1], self.asked)
+        if same_classes.sum() < FEWEST or len(test[1][same_classes].unique()) < len(self.asked.unique()):
+            raise BadInput(
+                f"Evaluation needs at least {FEWEST} test images, of every class asked for: choose other data."
+            )
         self.test = test[0][same_classes], test[1][same_classes]
         self.test_features = self.reader.read(self.test[0])[1]
         some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0))[: len(asked)]
@@ -218,114 +217,10 @@ def evaluate(
         A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
     judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
-    return _about(recipe) | judge(draw(pipe, recipe, progress=progress))
+    return about(recipe) | judge(draw(pipe, recipe, progress=progress))
 
 
-def sweep(
-    pipe: Pipeline, recipes: Sequence[Recipe], folder: str | Path, *, weights: str, progress: bool = True, **real: Any
-) -> list[dict[str, Any]]:
-    """Evaluate many recipes of the same digits into a folder, and go on where an earlier sweep of it stopped.
-
-    The folder gets scores.json, a table, plots, and the best and worst digits of each recipe.
-
-    Args:
-        weights: a name for the weights; scores of others, from an earlier sweep, are dropped.
-        real: train, test, reader and full, as in `Judge`.
-    """
-    folder = Path(folder)
-    runs = [run for run in _done(folder / SCORES) if run.get("weights") == weights]
-    _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))  # before any work, where that cannot be
-    judge = None
-    for number, recipe in enumerate(recipes, 1):
-        about = _about(recipe) | {"weights": weights}
-        if any(_is_of(about, run) and ("told_apart" in run or not real.get("full", True)) for run in runs):
-            continue
-        if progress:
-            print(f"{number}/{len(recipes)}: {_name(about)}", file=sys.stderr)
-        judge = judge or Judge(recipe.digits, progress=progress, **real)
-        drawn = draw(pipe, recipe, progress=progress)
-        runs = [run for run in runs if not _is_of(about, run)] + [about | judge(drawn)]
-        for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
-            render.save_png(folder / f"{name}-{recipe.sampler}-{recipe.steps}-{recipe.guidance:g}.png", picture)
-        _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))
-        _write(folder / "table.md", table(runs))
-        _plots(runs, folder)
-    return [run for recipe in recipes for run in runs if _is_of(_about(recipe), run)]
-
-
-def _about(recipe: Recipe) -> dict[str, Any]:
-    """What was evaluated: the recipe with each digit once, how many there were, and the cost of one."""
+def about(recipe: Recipe) -> dict[str, Any]:
+    """What is evaluated: the recipe with each digit once, how many there are, and the cost of one."""
     values = json.loads(recipe.to_json()) | {"digits": sorted(set(recipe.digits))}
     return {"recipe": values, "count": len(recipe.digits), "evaluations": recipe.evaluations}
-
-
-def _is_of(about: dict[str, Any], run: dict[str, Any]) -> bool:
-    return all(run.get(name) == value for name, value in about.items())
-
-
-def _name(run: dict[str, Any]) -> str:
-    recipe = run["recipe"]
-    low, high = recipe["guidance_interval"]
-    where = "" if (low, high) == EVERYWHERE else f" from {low} to {high}"
-    return f"{recipe['sampler']}, {recipe['steps']} steps, guidance {recipe['guidance']:g}{where}"
-
-
-def _done(path: Path) -> list[dict[str, Any]]:
-    """The runs of an earlier sweep."""
-    try:
-        runs = json.loads(path.read_text())["runs"]
-        if all(run["recipe"].keys() >= {"sampler", "steps", "guidance", "guidance_interval"} for run in runs):
-            return list(runs)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
-    raise BadInput(f"{path} holds no scores: delete it, or choose another --out.")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n")
-
-
-def table(runs: Sequence[dict[str, Any]]) -> str:
-    """The figures of `evaluate` as a Markdown table: drawn beside real for one run, a row each for several."""
-    names = [name for name, row in runs[0].items() if isinstance(row, dict) and "floor" in row]
-    if len(runs) == 1:
-        rows = [[name, *(f"{runs[0][name][column]:.4g}" for column in ("value", "floor"))] for name in names]
-        return _markdown([["figure", "drawn", "real"], *rows])
-    names = [name for name in names if not name.startswith("accuracy_of_")]
-    rows = [
-        [_name(run), str(run["evaluations"]), *(f"{run[name]['value']:.4g}" if name in run else "" for name in names)]
-        for run in sorted(
-            runs, key=lambda run: (run["recipe"]["sampler"], run["recipe"]["guidance"], run["evaluations"])
-        )
-    ]
-    floor = ["real", "", *(f"{runs[0][name]['floor']:.4g}" for name in names)]
-    return _markdown([["drawn with", "evaluations", *names], *rows, floor])
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cell.replace("_", " ") for cell in row) + " |" for row in rows]
-    return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]])
-
-
-def _plots(runs: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Distance and accuracy against steps, a line per sampler and guidance, and against guidance likewise."""
-    for axis, other in (("steps", "guidance"), ("guidance", "steps")):
-        series: dict[str, list[tuple[float, float, float]]] = {}
-        for recipe, run in ((run["recipe"], run) for run in runs):
-            point = (recipe[axis], run["frechet_distance"]["value"], run["accuracy"]["value"])
-            series.setdefault(f"{recipe['sampler']}, {other} {recipe[other]:g}", []).append(point)
-        series = {name: sorted(points) for name, points in series.items() if len(points) > 1}
-        if not series:
-            continue
-        for index, figure in ((1, "frechet_distance"), (2, "accuracy")):
-            picture = plot.lines(
-                {name: [(point[0], point[index]) for point in points] for name, points in series.items()},
-                x=axis,
-                y=figure.replace("_", " "),
-                log=("x" if axis == "steps" else "") + ("y" if index == 1 else ""),
-                level=("real digits", runs[0][figure]["floor"]),
-            )
-            render.save_png(folder / f"{figure.replace('_', '-')}-{axis}.png", picture)

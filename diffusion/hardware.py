@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
+from diffusion.checks import BadInput
+
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -26,6 +28,11 @@ def use_allowed_cores() -> int:
     except (OSError, ValueError):  # no such file, or no quota ("max")
         pass
     return torch.get_num_threads()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory is full: a CPU and a GPU say it in different ways."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:
@@ -80,9 +87,14 @@ class Team:
             return cls(0, 1, best_device())
         device = best_device()
         if device.type == "cuda":
-            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if rank >= count:
+                raise BadInput(f"Each process needs a GPU of its own: choose --nproc-per-node {count} or less.")
+            device = torch.device("cuda", rank)
             torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            distributed.init_process_group("nccl", device_id=device)
+        else:
+            distributed.init_process_group("gloo")
         return cls(distributed.get_rank(), size, device)
 
     @property

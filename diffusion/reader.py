@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -23,8 +23,9 @@ BATCH = 500  # images read at once
 class Reader(nn.Module):
     """A small classifier: images (B, C, H, W) in [-1, 1] -> logits (B, classes)."""
 
-    def __init__(self, classes: int = 10, channels: int = 1) -> None:
+    def __init__(self, classes: int = 10, channels: int = 1, dataset: str = "mnist") -> None:
         super().__init__()
+        self.dataset = dataset  # whose images it was trained on
         shapes = [(channels, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]  # channels in and out, stride
         layers: list[nn.Module] = []
         for channels, out, stride in shapes:
@@ -55,8 +56,10 @@ class Reader(nn.Module):
 def load_reader(path: str | Path = READER) -> Reader:
     """The reader that ships, or one that `save_reader` wrote. Raises BadInput where there is none."""
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
-        reader = Reader(weights["head.weight"].shape[0], weights["body.0.weight"].shape[1])
+        with safe_open(path, framework="pt") as file:
+            dataset = (file.metadata() or {}).get("dataset", "mnist")
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - it is no dict
+        reader = Reader(weights["head.weight"].shape[0], weights["body.0.weight"].shape[1], dataset)
         reader.load_state_dict(weights)
     except FileNotFoundError:
         raise BadInput(f"There is no reader at {path}: make one with python -m diffusion train-reader.") from None
@@ -66,10 +69,14 @@ def load_reader(path: str | Path = READER) -> Reader:
 
 
 def save_reader(reader: Reader, path: str | Path) -> None:
-    """Write a reader's weights in half precision."""
+    """Write a reader's weights in half precision, and whose images it reads."""
     weights = {name: tensor.cpu().contiguous() for name, tensor in reader.state_dict().items()}
     with replacing(path) as temporary:
-        save_file({name: t.half() if t.is_floating_point() else t for name, t in weights.items()}, temporary)
+        half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+        try:
+            save_file(half, temporary, metadata={"dataset": reader.dataset})
+        except SafetensorError as error:  # a full disk
+            raise OSError(str(error)) from None
 
 
 def train_reader(
@@ -78,6 +85,7 @@ def train_reader(
     *,
     epochs: int,
     classes: int = 10,
+    dataset: str = "mnist",
     jitter: bool = True,
     seed: int = 0,
     progress: bool = True,
@@ -86,19 +94,19 @@ def train_reader(
     device = best_device()
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
-        return _trained(images.to(device), labels.to(device), epochs, classes, jitter, progress)
+        reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
+        return _train(reader, images.to(device), labels.to(device), epochs, jitter, progress)
 
 
-def _trained(images: Tensor, labels: Tensor, epochs: int, classes: int, jitter: bool, progress: bool) -> Reader:
-    device = images.device
-    reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1]).to(device).train()
+def _train(reader: Reader, images: Tensor, labels: Tensor, epochs: int, jitter: bool, progress: bool) -> Reader:
+    reader.train()
     batch = min(128, len(images))
     steps = len(images) // batch
     optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-3, weight_decay=0.05)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=epochs * steps)
     bar = tqdm(total=epochs * steps, unit="step", desc="reader", disable=not progress)
     for _ in range(epochs):
-        order = torch.randperm(len(images), device=device)
+        order = torch.randperm(len(images), device=images.device)
         for chosen in order[: steps * batch].split(batch):
             x = to_float(images[chosen])
             loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])

@@ -207,8 +207,6 @@ class Trainer:
         self.denoiser = Denoiser(config.denoiser()).to(self.device)
         self.flops = training_flops(self.denoiser)
         self.ema = EMA(self.denoiser, config.ema)
-        if config.init:
-            self.start_from(checkpoint.load(checkpoint.find(config.init)))
         if config.compile:
             self.denoiser.unet.compile()
         loss = TrainingLoss(self.denoiser, config.min_snr)
@@ -233,10 +231,11 @@ class Trainer:
         self.stopping = False  # set from outside, by a signal
         self.stopped = False  # what the team made of that
 
-    def start_from(self, other: Denoiser) -> None:
-        """Take the weights of a trained model of the same shape."""
+    def start_from(self, source: str) -> None:
+        """Begin with the weights of a trained model of the same shape: a file, a folder, or "user/repo" on the Hub."""
+        other = checkpoint.load(checkpoint.find(source))
         if other.config.unet != self.denoiser.config.unet:
-            raise checks.BadInput(f"The network in {self.config.init} has another shape than this run's: leave --init.")
+            raise checks.BadInput(f"The network in {source} has another shape than this run's: choose another --init.")
         self.denoiser.load_state_dict(other.state_dict())
         self.ema.model.load_state_dict(other.state_dict())
 
@@ -251,8 +250,7 @@ class Trainer:
             if not math.isfinite(held_out_loss):  # the last update went wrong: keep the last good checkpoint
                 raise self.diverged(self.epoch + 1)
             if self.step < self.steps_per_epoch:
-                self.save()
-                return
+                break
             self.epoch, self.step = self.epoch + 1, 0
             images_per_second = (self.steps_per_epoch - first) * self.config.batch_size / seconds
             self.history.append(
@@ -268,6 +266,8 @@ class Trainer:
             )
             if self.team.leads:
                 self.report()
+            self.save()
+        if self.stopped:
             self.save()
 
     def diverged(self, epoch: int) -> checks.BadInput:
@@ -363,10 +363,10 @@ class Trainer:
         drawn = Pipeline(self.ema.model)(classes * 5, seed=0)
         picture = render.grid(drawn.images, len(classes), scale=2)
         render.save_png(self.out / f"digits-{self.epoch:03}.png", picture, drawn.recipe.to_json())
-        epochs = sorted(self.out.glob("digits-*.png"))[: self.epoch]
-        kept = np.linspace(0, len(epochs) - 1, min(len(epochs), render.FRAMES)).round().astype(int)
+        kept = np.linspace(1, self.epoch, min(self.epoch, render.FRAMES)).round().astype(int)
+        epochs = [path for k in kept if (path := self.out / f"digits-{k:03}.png").exists()]
         if len(epochs) > 1:
-            render.save_gif(self.out / "training.gif", [np.asarray(Image.open(epochs[k])) for k in kept])
+            render.save_gif(self.out / "training.gif", [np.asarray(Image.open(path)) for path in epochs])
         curves = {name: [(entry["epoch"], entry[name]) for entry in self.history] for name in ("loss", "held_out_loss")}
         render.save_png(self.out / "loss.png", plot.lines(curves, x="epoch", y="loss"))
         with replacing(self.out / "metrics.jsonl") as temporary:
@@ -379,6 +379,7 @@ class Trainer:
         state = {
             "config": asdict(self.config),
             "precision": self.precision,
+            "device": self.device.type,
             "denoiser": self.denoiser.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -411,6 +412,12 @@ class Trainer:
                 raise checks.BadInput(
                     f"The run in {self.out} has another {' and '.join(other[:3])}: resume it with --resume alone."
                 )
+            if state["device"] != self.device.type:  # the random numbers would be others
+                raise checks.BadInput(f"The run in {self.out} was begun on a {state['device']}: resume it on one.")
+            if len(state["order"]) != len(self.images):
+                raise checks.BadInput(
+                    f"{self.config.data} holds other images than this run began with: name its --data."
+                )
             self.precision = state["precision"]
             self.denoiser.load_state_dict(state["denoiser"])
             self.ema.load_state_dict(state["ema"])
@@ -424,7 +431,7 @@ class Trainer:
         except checks.BadInput:
             raise
         except Exception:  # a damaged file fails in many ways
-            raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
+            raise checks.BadInput(f"{path} is damaged: start again in another --out.") from None
 
 
 class TrainingLoss(nn.Module):
@@ -454,7 +461,12 @@ def prepare(config: TrainConfig) -> None:
     out = Path(config.out)
     if (out / "state.pt").exists():
         raise checks.BadInput(f"{out} holds a run already: add --resume, or choose another --out.")
-    with replacing(out / "config.json") as temporary:
+    write_config(config)
+
+
+def write_config(config: TrainConfig) -> None:
+    """Keep a run's config in its folder, as JSON."""
+    with replacing(Path(config.out) / "config.json") as temporary:
         temporary.write_text(json.dumps(asdict(config), indent=2))
 
 
@@ -473,7 +485,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise checks.BadInput(f"There is no run to resume in {out}: leave --resume out.") from None
     except (ValueError, TypeError, AttributeError, OSError):
-        raise checks.BadInput(f"{path} is damaged: start the run again without --resume.") from None
+        raise checks.BadInput(f"{path} is damaged: start again in another --out.") from None
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,13 @@ def mnist_folder(tmp_path: Path, digits: tuple[Tensor, Tensor]) -> Path:
     return folder
 
 
+@pytest.fixture
+def real(digits) -> dict[str, tuple[Tensor, Tensor]]:
+    """Enough digits to evaluate 200: the fixture twice over to train with, once to test with."""
+    images, labels = digits
+    return {"train": (images.repeat(2, 1, 1), labels.repeat(2)), "test": (images, labels)}
+
+
 def _write_idx(path: Path, array: np.ndarray) -> None:
     magic = 0x0800 + array.ndim  # 8 says uint8
     path.write_bytes(np.array([magic, *array.shape], ">i4").tobytes() + array.tobytes())

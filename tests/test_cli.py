@@ -12,6 +12,7 @@ from PIL import Image
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
+from diffusion.reader import READER, load_reader, save_reader
 from diffusion.unet import UNetConfig
 
 
@@ -167,6 +168,7 @@ class TestEvaluate:
             product(("ddim", "ddpm"), (1, 2), (1, 2))
         )
         assert {run["weights"] for run in runs} == {checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)}
+        assert {run["reader"] for run in runs} == {checkpoint.fingerprint(READER)}
         self.evaluate(weights, *flags, "--table")
         table = capsys.readouterr().out
         assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
@@ -194,6 +196,36 @@ class TestEvaluate:
         said = capsys.readouterr().err
         assert sentence in said
         assert "Traceback" not in said
+
+    def test_the_reader_of_another_data_set_is_refused(self, weights, tmp_path, capsys) -> None:
+        reader = load_reader()
+        reader.dataset = "kmnist"
+        save_reader(reader, tmp_path / "reader.safetensors")
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, "--reader", str(tmp_path / "reader.safetensors"))
+        assert "This reader reads kmnist: make another" in capsys.readouterr().err
+
+    def test_a_reader_goes_where_its_data_set_belongs(self, tmp_path, monkeypatch, capsys) -> None:
+        monkeypatch.chdir(tmp_path)
+        main(["train-reader", "--dataset", "kmnist", "--epochs", "1"])
+        assert load_reader("runs/kmnist/reader.safetensors").dataset == "kmnist"
+        assert "600 test images are read right" in capsys.readouterr().out
+
+    def test_a_reader_that_cannot_be_written_is_not_trained(self, tmp_path, monkeypatch, capsys) -> None:
+        monkeypatch.setattr("diffusion.__main__.train_reader", lambda *_, **__: pytest.fail("trained"))
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SystemExit):
+            main(["train-reader", "--out", str(tmp_path / "file" / "reader.safetensors")])
+        assert "Cannot write" in capsys.readouterr().err
+
+    def test_a_full_memory_is_told(self, weights, monkeypatch, capsys) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+        monkeypatch.setattr(Pipeline, "run", fail)
+        with pytest.raises(SystemExit):
+            self.evaluate(weights)
+        assert capsys.readouterr().err.endswith("The memory is full: ask for fewer images, or use a smaller network.\n")
 
     def test_a_folder_that_cannot_be_written_is_told(self, weights, tmp_path, capsys) -> None:
         (tmp_path / "file").write_text("")

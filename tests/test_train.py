@@ -245,6 +245,11 @@ class TestCommandLine:
         assert pushed == ["user/repo"]
         assert "https://example.org/user/repo {'private': True, 'tag': 'v1'}" in capsys.readouterr().out
 
+    @pytest.mark.parametrize("arguments", [["--private"], ["--tag", "v1"]], ids=" ".join)
+    def test_flags_of_a_push_need_one(self, arguments, refuses):
+        with refuses("belong to --push-to-hub", SystemExit):
+            main(arguments)
+
     def test_missing_data_is_told(self, config, monkeypatch, refuses):
         def download(self) -> None:
             raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried https://example.org")
@@ -423,7 +428,8 @@ class TestRun:
 
     def test_a_run_can_start_from_trained_weights(self, config, quiet, refuses):
         main(flags(config))
-        trainer = Trainer(replace(config, out="second", init="run"))
+        trainer = Trainer(replace(config, out="second"))
+        trainer.start_from("run")
         first = checkpoint.load("run/model.safetensors")
         assert torch.equal(weights(trainer.denoiser), weights(first))
         assert torch.equal(weights(trainer.ema.model), weights(first))
@@ -431,6 +437,9 @@ class TestRun:
             main(flags(config, out="third", init="run", channels=(8, 16)))
         with refuses("nowhere", SystemExit):
             main(flags(config, out="fourth", init="nowhere.safetensors"))
+        main(flags(config, out="fifth", init="run"))
+        Path("run").rename("moved")
+        main(["--resume", "--out", "fifth", "--epochs", "2"])  # all it needs is in its own state
 
     def test_the_evolution_has_a_frame_for_every_epoch(self, config):
         main(flags(config, epochs=3))
@@ -588,6 +597,7 @@ class TestStopAndResume:
         main(flags(config, decay="constant"))
         main(["--resume", "--out", "run", "--epochs", "2"])
         main(flags(config, decay="constant", out="long", epochs=2))
+        assert parse(["--resume", "--out", "run"])[0].epochs == 2
         short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
         assert torch.equal(weights(short), weights(long))
 
@@ -603,6 +613,29 @@ class TestStopAndResume:
     def test_without_a_run_there_is_nothing_to_resume(self, config, refuses):
         with refuses("There is no run to resume in run", SystemExit):
             main([*flags(config), "--resume"])
+
+    def test_other_data_and_another_kind_of_device_are_refused(self, config, quiet, refuses):
+        main(flags(config))
+        state = torch.load("run/state.pt", weights_only=True)
+        torch.save(state | {"order": torch.arange(7)}, "run/state.pt")
+        with refuses("data holds other images", SystemExit):
+            main(["--resume", "--out", "run"])
+        torch.save(state | {"device": "cuda"}, "run/state.pt")
+        with refuses("begun on a cuda: resume it on one", SystemExit):
+            main(["--resume", "--out", "run"])
+
+    def test_a_stop_before_the_first_step_can_be_resumed_too(self, config, quiet, monkeypatch, refuses):
+        with monkeypatch.context() as early:
+            early.setattr("diffusion.training.matrix_rate", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1e9)
+            with refuses("Stopped and saved", SystemExit):
+                main(flags(config))
+        main(["--resume", "--out", "run"])
+        assert torch.load("run/state.pt", weights_only=True)["epoch"] == 1
+
+    def test_signals_mean_what_they_meant_once_the_training_is_done(self, config, quiet, monkeypatch):
+        before = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
+        main(flags(config))
+        assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == before
 
     def test_other_flags_are_refused_by_name(self, config, refuses):
         main(flags(config))

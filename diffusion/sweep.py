@@ -1,0 +1,148 @@
+"""Evaluating over samplers, steps and guidance into a folder: scores, a table, plots, the best and worst digits."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from diffusion import plot, render
+from diffusion.checks import BadInput
+from diffusion.evaluate import Judge, about, draw
+from diffusion.files import replacing
+from diffusion.guidance import EVERYWHERE
+from diffusion.pipeline import Pipeline, Recipe
+
+SCORES = "scores.json"
+SAME = ("digits", "eta", "seed")  # what the recipes of one folder have in common
+
+Run = dict[str, Any]
+"""The scores of one recipe: what `evaluate.about` says of it, and each figure as {"value", "floor"}."""
+
+
+def sweep(
+    pipe: Pipeline,
+    recipes: Sequence[Recipe],
+    folder: str | Path,
+    *,
+    names: Mapping[str, str],
+    progress: bool = True,
+    **real: Any,
+) -> list[Run]:
+    """Evaluate recipes that differ in sampler, steps and guidance, and go on where an earlier sweep stopped.
+
+    Args:
+        names: of all else that the scores depend on, such as the weights and the reader.
+        real: train, test, reader and full, as in `Judge`.
+
+    Raises BadInput where the folder holds scores of other names, digits, counts or seeds: they are not comparable.
+    """
+    folder = Path(folder)
+    wanted = [{**names} | about(recipe) for recipe in recipes]
+    runs = _earlier(folder / SCORES, wanted[0])
+    full = real.get("full", True)
+    judge = (
+        Judge(recipes[0].digits, progress=progress, **real) if any(_lacks(runs, run, full) for run in wanted) else None
+    )
+    _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))  # before the work, where that cannot be
+    for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
+        if judge and _lacks(runs, run, full):
+            if progress:
+                print(f"{number}/{len(recipes)}: {title(run)}", file=sys.stderr)
+            drawn = draw(pipe, recipe, progress=progress)
+            runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
+            for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
+                render.save_png(folder / f"{name}-{_slug(title(run))}.png", picture)
+            _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))
+    _write(folder / "table.md", table(runs))
+    _plots(runs, folder)
+    return [run for one in wanted for run in runs if _is_of(run, one)]
+
+
+def _earlier(path: Path, wanted: Run) -> list[Run]:
+    """The runs of an earlier sweep, or BadInput where they are not of this kind."""
+    try:
+        runs: list[Run] = json.loads(path.read_text())["runs"]
+        same = all(_kind(run) == _kind(wanted) for run in runs)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        raise BadInput(f"{path} holds no scores: delete it, or choose another --out.") from None
+    if not same:
+        raise BadInput(f"{path} is of other weights, digits or settings: delete it, or choose another --out.")
+    return runs
+
+
+def _kind(run: Run) -> dict[str, Any]:
+    """All but what a sweep varies, and the figures."""
+    recipe = {name: run["recipe"][name] for name in SAME}
+    return {name: value for name, value in run.items() if isinstance(value, str | int)} | recipe | {"evaluations": None}
+
+
+def _is_of(run: Run, wanted: Run) -> bool:
+    return all(run.get(name) == value for name, value in wanted.items())
+
+
+def _lacks(runs: Sequence[Run], wanted: Run, full: bool) -> bool:
+    return not any(_is_of(run, wanted) and ("told_apart" in run or not full) for run in runs)
+
+
+def title(run: Run, without: str = "") -> str:
+    """How a run's digits were drawn, like "ddim, 20 steps, guidance 2", without one of these if asked."""
+    recipe = run["recipe"]
+    interval = tuple(recipe["guidance_interval"])
+    parts = {
+        "sampler": recipe["sampler"],
+        "steps": f"{recipe['steps']} steps",
+        "guidance": f"guidance {recipe['guidance']:g}",
+        "guidance_interval": "" if interval == EVERYWHERE else "from level {} to {}".format(*interval),
+    }
+    return ", ".join(part for name, part in parts.items() if part and name != without)
+
+
+def _slug(text: str) -> str:
+    return text.replace(",", "").replace(" ", "-")
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The figures of runs as a Markdown table: drawn beside real for one, a row each for several."""
+    most = max(runs, key=len)
+    names = [name for name, row in most.items() if isinstance(row, dict) and "floor" in row]
+    if len(runs) == 1:
+        rows = [[name, *(f"{most[name][column]:.4g}" for column in ("value", "floor"))] for name in names]
+        return _markdown([["figure", "drawn", "real"], *rows])
+    names = [name for name in names if not name.startswith("accuracy_of_")]
+    rows = [
+        [title(run), str(run["evaluations"]), *(f"{run[name]['value']:.4g}" if name in run else "" for name in names)]
+        for run in sorted(
+            runs, key=lambda run: (run["recipe"]["sampler"], run["recipe"]["guidance"], run["evaluations"])
+        )
+    ]
+    floor = ["real", "", *(f"{most[name]['floor']:.4g}" for name in names)]
+    return _markdown([["drawn with", "evaluations", *names], *rows, floor])
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("_", " ") for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]])
+
+
+def _plots(runs: Sequence[Run], folder: Path) -> None:
+    """Distance and accuracy against steps, and against guidance, a line for all that has the rest in common."""
+    for axis in ("steps", "guidance"):
+        for figure in ("frechet_distance", "accuracy"):
+            lines: dict[str, list[tuple[float, float]]] = {}
+            for run in runs:
+                point = (run["recipe"][axis], run[figure]["value"])
+                lines.setdefault(title(run, without=axis), []).append(point)
+            lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
+            if lines:
+                logarithmic = ("x" if axis == "steps" else "") + ("y" if figure == "frechet_distance" else "")
+                level = ("real", runs[0][figure]["floor"])
+                drawn = plot.lines(lines, x=axis, y=figure.replace("_", " "), log=logarithmic, level=level)
+                render.save_png(folder / f"{_slug(figure).replace('_', '-')}-{axis}.png", drawn)
