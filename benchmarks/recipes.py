@@ -1,26 +1,30 @@
 """Why the recipe "best" is what it is: change one thing of it at a time, train each as long, and compare.
 
-    python benchmarks/recipes.py                                    # hours on a CPU, minutes on a GPU
-    python benchmarks/recipes.py --channels 32,64 --blocks 1 --epochs 2    # a small network: an hour on two CPU cores
+    python -m benchmarks.recipes                                         # a day on two CPU cores, an hour on a GPU
+    python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: 25 minutes on two CPU cores
 
-Each variant is a run in runs/benchmarks/, and each figure is beside that of real digits. It goes on where it stopped,
-and prints a Markdown table: accuracy as asked, Frechet distance, precision and recall in the reader's features, the
-share of exactly black pixels, and how often a fresh classifier tells drawn digits from real ones (0.5: never).
+Each variant is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table of
+digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
+reader's features, the share of exactly black pixels, and how often a fresh classifier tells drawn digits from real
+training digits (0.5: never).
 """
 
 import argparse
 import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffusion import Pipeline, Recipe, data
+from diffusion import BadInput, Pipeline, Recipe, data
 from diffusion.evaluate import Judge, draw, told_apart
 from diffusion.files import replacing
 from diffusion.hardware import use_allowed_cores
 from diffusion.training import TrainConfig, Trainer
 
+PLAIN_FLOW = {"bounded": False, "level_spread": 0.0, "warmup": 0, "beta2": 0.999}  # the recipe "flow", but for its size
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
     "plain loss (not bounded)": {"bounded": False},
@@ -33,10 +37,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "min-SNR weights (gamma 5)": {"min_snr": 5.0},
     "no average of the weights": {"ema": 0.0},
     "a longer average (0.9998)": {"ema": 0.9998},
-    "learning rate decays to a tenth": {"decay": "exponential"},
-    "learning rate constant, 1e-4": {"decay": "constant", "learning_rate": 1e-4, "weight_decay": 1e-4},
-    "at full size (stem 1)": {"stem": 1},
     "half the channels": {},  # of whatever --channels says
+    "plain flow, learning rate decays to a tenth": PLAIN_FLOW | {"decay": "exponential", "weight_decay": 0.0},
+    "plain flow, learning rate constant 1e-4": PLAIN_FLOW
+    | {"decay": "constant", "learning_rate": 1e-4, "weight_decay": 1e-4},
 }
 
 
@@ -49,47 +53,54 @@ def main() -> None:
     parser.add_argument("--blocks", default=TrainConfig.blocks, type=int)
     parser.add_argument("--count", default=2000, type=int, help="digits drawn by each")
     parser.add_argument("--steps", default=20, type=int)
-    parser.add_argument("--only", help="the variants whose names hold this text")
+    parser.add_argument("--only", default="", help="the variants whose names hold this text")
     flags = parser.parse_args()
     use_allowed_cores()
+    try:
+        compare(flags)
+    except BadInput as error:
+        sys.exit(f"recipes.py: {error}")
 
-    digits = tuple(range(10)) * (flags.count // 10)
+
+def compare(flags: argparse.Namespace) -> None:
+    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
     train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
-    judge = Judge(digits, train=train, test=test, full=False)
+    judge = Judge(recipe.digits, train=train, test=test, full=False)
+    size = f"{'-'.join(map(str, flags.channels))}-blocks-{flags.blocks}-epochs-{flags.epochs}"
     rows = {}
     for name, changes in VARIANTS.items():
-        if flags.only and flags.only not in name:
-            continue
-        channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
-        out = flags.out / name.replace(" ", "-")
-        shape = {"channels": channels, "blocks": flags.blocks}
-        config = TrainConfig(**shape | {"data": flags.data, "out": str(out), "epochs": flags.epochs} | changes)
-        rows[name] = figures(config, Recipe(digits, guidance=1.0, steps=flags.steps), judge)
-    floor = judge.floor | {"told_apart": 0.5, "milliseconds": float("nan")}
-    names = [name for name in next(iter(rows.values())) if not name.startswith("accuracy_of")]
-    print("| " + " | ".join(["variant", *(name.replace("_", " ") for name in names)]) + " |")
-    print("|" + " --- |" * (len(names) + 1))
-    for name, row in (rows | {"real digits": floor}).items():
-        print("| " + " | ".join([name, *(f"{row[figure]:.3f}" for figure in names)]) + " |")
+        if flags.only in name:
+            channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
+            settings = {"channels": channels, "blocks": flags.blocks, "epochs": flags.epochs} | changes
+            out = flags.out / size / "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
+            rows[name] = figures(TrainConfig(data=flags.data, out=str(out), **settings), recipe, judge)
+    print(table(rows, judge.floor | {"told_apart": 0.5}))
 
 
 def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, float]:
-    """Train where that is not done yet, and measure."""
-    path = Path(config.out) / f"benchmark-{len(recipe.digits)}-{recipe.steps}.json"
-    if path.exists():
-        return dict(json.loads(path.read_text()))
-    print(config.out)
+    """Train, where that is not done yet, and measure."""
+    path = Path(config.out) / "figures.json"
+    key = {"config": json.loads(json.dumps(asdict(config))), "recipe": json.loads(recipe.to_json())}
+    if path.exists() and (done := json.loads(path.read_text()))["key"] == key:
+        return dict(done["figures"])
+    print(config.out, file=sys.stderr)
     trainer = Trainer(config)
     if (trainer.out / "state.pt").exists():
         trainer.resume()
     trainer.run()
-    pipe = Pipeline(trainer.ema.model)
-    drawn = draw(pipe, recipe)
-    scores = {name: score["value"] for name, score in judge(drawn).items()}
-    scores["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others)
+    drawn = draw(Pipeline(trainer.ema.model), recipe)
+    values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}
+    values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(scores, indent=2))
-    return scores
+        temporary.write_text(json.dumps({"key": key, "figures": values}))
+    return values
+
+
+def table(rows: dict[str, dict[str, float]], floor: dict[str, float]) -> str:
+    names = list(next(iter(rows.values()), {}))
+    lines = [["variant", *(name.replace("_", " ") for name in names)], ["---"] * (len(names) + 1)]
+    lines += [[name, *(f"{row[figure]:.3f}" for figure in names)] for name, row in (rows | {"real": floor}).items()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
