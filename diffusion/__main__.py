@@ -3,6 +3,7 @@
 python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
+python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
 python -m diffusion evaluate --count 100                            # prints one JSON object
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
 """
@@ -61,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--weights", help="a file, a folder, or user/repo on the Hub (default: the bundled weights)")
     run.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     run.add_argument(
-        "--digits", default="0-9", help='what to draw, like "0-9", "7,7,3" or "2026", or classes by name (default: 0-9)'
+        *("--digits", "--prompt"),
+        default="0-9",
+        metavar="TEXT",
+        help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: 0-9)',
     )
     run.add_argument("--guidance", type=_number, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
     run.add_argument(
