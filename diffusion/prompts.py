@@ -52,7 +52,9 @@ def digits(
     return wanted
 
 
-# The rules: which words may follow each other, in the letters of the tables below. The first that fits is taken.
+# The rules: which words may follow each other, each word one letter. The first rule that fits is taken.
+#   n seven, 2026   c ten   h hundred   s sevens   t cat   - to   x times   w twice   o of
+#   q all   r random   e even   d digit   D digits   , and
 
 _NUMBER = r"(?:[nc]h*+|h++)"
 _TIMES = rf"(?:x{_NUMBER}(?![xo]?s)|{_NUMBER}x(?=,|$)|w)"  # x 5, five times, twice
@@ -99,7 +101,7 @@ def _things(words: list["_Word"], names: Sequence[str]) -> Iterator[tuple[Sequen
         at = match.end()
 
 
-# The words: a letter for each kind. Numbers that can be drawn are n, plurals s, classes t, "even" and "odd" e.
+# The words, by those letters.
 
 _DIGITS = ["zero nought naught nil oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _NUMBERS = {
