@@ -1,5 +1,6 @@
-"""The command line: python -m diffusion sample | evaluate | train-reader.
+"""The command line: python -m diffusion sample | evaluate | train-reader, and without a command a prompt.
 
+python -m diffusion                                                 # draws what you type, in the terminal
 python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, prompts, sweep
+from diffusion import checkpoint, checks, data, evaluate, prompts, sweep, terminal
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory
 from diffusion.pipeline import Pipeline, Recipe
@@ -56,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
 def parser() -> argparse.ArgumentParser:
     """Every flag's default is the library's own."""
     top = argparse.ArgumentParser("python -m diffusion", description=__doc__, formatter_class=_Formatter)
-    commands = top.add_subparsers(required=True, metavar="command")
+    top.set_defaults(command=lambda _: terminal.interact())
+    commands = top.add_subparsers(metavar="command")
 
     run = argparse.ArgumentParser(add_help=False)
     run.add_argument("--weights", help="a file, a folder, or user/repo on the Hub (default: the bundled weights)")
