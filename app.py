@@ -39,6 +39,7 @@ from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import T
 
 EXAMPLES = Path(__file__).parent / "docs"  # what the page shows before its first run
+SEED = 5  # its place among the settings
 MAX_DIGITS = 10
 MAX_COUNT = 10  # of each
 FRAME_SECONDS = 0.1  # between live frames
@@ -76,7 +77,8 @@ Every tile starts as noise. At each step the network looks at the noisy tile, gu
 and the sampler moves a little way from the noise towards that guess. The animation plays these steps.
 
 - **Guidance** compares the guess for your digit with the guess for no digit in particular, and exaggerates the
-  difference: `uncond + guidance * (cond - uncond)`. At 1 nothing is exaggerated.
+  difference: `uncond + guidance * (cond - uncond)`. At 1 nothing is exaggerated. Above 1 it does so only in the middle
+  of the way (*where to guide*): from the start on, it would make all digits alike.
 - **Steps** is how many guesses are made on the way. **Seed** is the noise it all starts from: the same seed and the
   same settings draw the same digits again.
 """
@@ -109,7 +111,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
         """The Generate button: frames as they come, then the files."""
         *settings, new_seed = controls
         if new_seed:
-            settings[-1] = random.randint(0, checks.MAX_SEED)
+            settings[SEED] = random.randint(0, checks.MAX_SEED)
         if isinstance(settings[0], list):
             settings[0] = sorted(settings[0], key=str)  # the picker gives them in the order of the clicks
         try:
@@ -152,14 +154,15 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             yield {status: refused(error), start: on, stop: off}
 
     def generate(
-        digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any
+        digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any, guide_from: Any, guide_to: Any
     ) -> Iterator[tuple[str | None, str | None, int]]:
         """Draw `count` (1 to 10) of each of up to ten digits, in the order given.
 
+        Guidance above 1 is on from noise level guide_from to guide_to, 0 (clean) to 999 (pure noise).
         Returns the grid (PNG), the denoising trajectory (GIF) and the seed.
         """
         try:
-            recipe = requested(digits, count, guidance, steps, sampler, seed)
+            recipe = requested(digits, count, guidance, steps, sampler, seed, guide_from, guide_to)
         except BadInput as error:
             raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
         for state in steps_of(recipe):
@@ -236,6 +239,13 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                     label="Guidance",
                     info="1 is off. More is cleaner and more alike; 0 ignores the digits.",
                 )
+                with gr.Accordion("Where to guide", open=False):
+                    gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
+                    with gr.Row():
+                        guide_from, guide_to = (
+                            gr.Slider(0, T - 1, value=level, step=1, label=label, min_width=120)
+                            for label, level in zip(("From level", "To level"), Recipe.guidance_interval, strict=True)
+                        )
                 steps = gr.Slider(
                     1,
                     T,
@@ -258,7 +268,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
                         True, label="New seed each time", info="Off: the same digits again.", min_width=120
                     )
 
-        settings = [digits, count, guidance, steps, sampler, used_seed]
+        settings = [digits, count, guidance, steps, sampler, used_seed, guide_from, guide_to]
         # The model is one, so all runs share one budget. preprocess=False: the library's checks are the only ones.
         shared: dict[str, Any] = {
             "concurrency_id": "model",
@@ -284,7 +294,9 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
     return page.queue(max_size=16)
 
 
-def requested(digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any) -> Recipe:
+def requested(
+    digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any, guide_from: Any, guide_to: Any
+) -> Recipe:
     """The recipe that the controls ask for, or BadInput."""
     count = checks.whole("count", count, 1, MAX_COUNT)
     if isinstance(digits, list):  # the endpoint's description shows the picker's labels, so "7" is 7
@@ -292,7 +304,8 @@ def requested(digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, 
     chosen = checks.labels("digits", digits, 10)
     if len(chosen) > MAX_DIGITS:
         raise BadInput(f"Choose at most {MAX_DIGITS} digits, and up to {MAX_COUNT} of each.")
-    return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed)
+    interval = (guide_from, guide_to)
+    return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
 
 
 def save(result: Result, folder: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         type=_numbers,
         default=Recipe.guidance_interval,
         metavar="LOW,HIGH",
-        help="the noise levels, 0 to 999, at which guidance is on (default: 0,999, all)",
+        help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
     )
     run.add_argument("--steps", type=_number, default=Recipe.steps, help=f"1 to 1000 {_default(Recipe.steps)}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
@@ -224,6 +224,10 @@ def _number(text: str) -> float | str:
 
 def _numbers(text: str) -> tuple[float | str, ...]:
     return tuple(_number(part) for part in text.split(","))
+
+
+def _list(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
 
 
 def _default(value: object) -> str:

@@ -40,7 +40,8 @@ class Evaluation:
     @property
     def name(self) -> str:
         low, high = self.recipe["guidance_interval"]
-        where = "" if (low, high) == EVERYWHERE else f" from level {low} to {high}"
+        everywhere = self.recipe["guidance"] <= 1 or (low, high) == EVERYWHERE
+        where = "" if everywhere else f" from level {low} to {high}"
         return "guidance {guidance:g}{where}, {steps} steps of {sampler}".format(where=where, **self.recipe)
 
 
@@ -92,7 +93,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         "guidance": number("guidance", run["recipe"]["guidance"], 0, MAX_GUIDANCE),
         "steps": whole("steps", run["recipe"]["steps"], 1, T),
         "sampler": str(run["recipe"]["sampler"]),
-        "guidance_interval": list(interval("", run["recipe"].get("guidance_interval", EVERYWHERE), *EVERYWHERE)),
+        "guidance_interval": list(interval("", run["recipe"]["guidance_interval"], *EVERYWHERE)),
     }
     figures = {
         name: (number(name, row["value"], -1e9, 1e9), number(name, row["floor"], -1e9, 1e9))

@@ -19,13 +19,14 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
     https://arxiv.org/abs/2207.12598, write it 1 + w.) Guiding x0 is the same as guiding eps or v, of which it is an
     affine function (a bounded denoiser clamps both halves first). The guided x0 is clipped to [-1, 1].
 
-    Outside an interval of levels, both ends in it, guidance is off (Kynkaanniemi et al. 2024,
-    https://arxiv.org/abs/2404.07724): it does harm at the noisiest levels, and nothing at the cleanest.
+    Guidance above 1 is on only in an interval of levels, both ends in it (Kynkaanniemi et al. 2024,
+    https://arxiv.org/abs/2404.07724): at the noisiest levels it makes all digits alike, and at the cleanest it does
+    nothing.
     """
     null = torch.full_like(labels, denoiser.config.unet.null_label)
 
     def denoise(x: Tensor, i: int) -> Tensor:
-        if guidance == 1 or not interval[0] <= i <= interval[1]:
+        if guidance == 1 or (guidance > 1 and not interval[0] <= i <= interval[1]):
             x0 = denoiser(x, i, labels)
         elif guidance == 0:
             x0 = denoiser(x, i, null)
@@ -39,4 +40,6 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
 
 def evaluations(guidance: float, interval: tuple[int, int], levels: Iterable[int]) -> int:
     """How often `guided` runs the network for one image at these levels."""
-    return sum(1 if guidance in (0, 1) or not interval[0] <= i <= interval[1] else 2 for i in levels)
+    if guidance <= 1:
+        return sum(1 if guidance in (0, 1) else 2 for _ in levels)
+    return sum(2 if interval[0] <= i <= interval[1] else 1 for i in levels)

@@ -15,7 +15,7 @@ from diffusion import checkpoint, checks, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.files import replacing
-from diffusion.guidance import EVERYWHERE, evaluations, guided
+from diffusion.guidance import evaluations, guided
 from diffusion.noise import Noise
 from diffusion.samplers import SAMPLERS, Step, ddim
 from diffusion.scheduler import T, indices
@@ -34,7 +34,7 @@ class Recipe:
     sampler: str = "ddim"
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
-    guidance_interval: tuple[int, int] = EVERYWHERE  # the levels, from 0 to 999, at which guidance is on
+    guidance_interval: tuple[int, int] = (200, 500)  # the noise levels, 0 to 999, at which guidance above 1 is on
 
     def __post_init__(self) -> None:
         checked = {

@@ -10,8 +10,8 @@ Points = Sequence[tuple[float, float]]
 
 COLORS = ("#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00")
 GREY, INK = "#dddddd", "#444444"
-SIZE = (800, 460)
-LEFT, RIGHT, TOP, BOTTOM = 80, 24, 24, 56
+SIZE = (960, 460)
+LEFT, RIGHT, TOP, BOTTOM = 80, 270, 32, 56  # the legend stands on the right
 
 
 def lines(
@@ -50,7 +50,7 @@ def lines(
         draw.line(spots, fill=color, width=2)
         for left, top in spots:
             draw.ellipse([left - 3, top - 3, left + 3, top + 3], fill=color)
-        draw.text((SIZE[0] - RIGHT - 8, TOP + 8 + 20 * number), name, fill=color, font=font, anchor="rt")
+        draw.text((SIZE[0] - RIGHT + 12, TOP + 20 * number), name, fill=color, font=font, anchor="lt")
     return np.asarray(picture)
 
 

@@ -90,12 +90,12 @@ def _lacks(runs: Sequence[Run], wanted: Run, full: bool) -> bool:
 def title(run: Run, without: str = "") -> str:
     """How a run's digits were drawn, like "ddim, 20 steps, guidance 2", without one of these if asked."""
     recipe = run["recipe"]
-    interval = tuple(recipe["guidance_interval"])
+    everywhere = recipe["guidance"] <= 1 or tuple(recipe["guidance_interval"]) == EVERYWHERE
     parts = {
         "sampler": recipe["sampler"],
         "steps": f"{recipe['steps']} steps",
         "guidance": f"guidance {recipe['guidance']:g}",
-        "guidance_interval": "" if interval == EVERYWHERE else "from level {} to {}".format(*interval),
+        "guidance_interval": "" if everywhere else "from level {} to {}".format(*recipe["guidance_interval"]),
     }
     return ", ".join(part for name, part in parts.items() if part and name != without)
 
@@ -144,5 +144,5 @@ def _plots(runs: Sequence[Run], folder: Path) -> None:
             if lines:
                 logarithmic = ("x" if axis == "steps" else "") + ("y" if figure == "frechet_distance" else "")
                 level = ("real", runs[0][figure]["floor"])
-                drawn = plot.lines(lines, x=axis, y=figure.replace("_", " "), log=logarithmic, level=level)
+                drawn = plot.lines(lines, x=axis, y=figure.replace("_", " ").capitalize(), log=logarithmic, level=level)
                 render.save_png(folder / f"{_slug(figure).replace('_', '-')}-{axis}.png", drawn)

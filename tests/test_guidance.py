@@ -91,6 +91,14 @@ def test_guidance_moves_a_real_denoiser(make_denoiser):
     assert (pictures[1] - pictures[2]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0])
+def test_less_than_full_conditioning_knows_no_interval(guidance):
+    labels, x = torch.tensor([3, 7, 0]), noisy(3)
+    for i in (0, 300, 999):
+        found, wanted = (guided(FakeDenoiser(), labels, guidance, where)(x, i) for where in ((200, 500), EVERYWHERE))
+        assert torch.equal(found, wanted)
+
+
 def test_guidance_is_off_outside_its_interval_and_the_second_evaluation_is_spared():
     denoiser = FakeDenoiser(scale=0.01)
     labels = torch.tensor([3, 7, 0])

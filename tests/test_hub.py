@@ -32,8 +32,28 @@ FIGURES = {
 }
 SCORES = {
     "runs": [
-        FIGURES | {"recipe": {"guidance": 2.0, "steps": 50, "sampler": "ddim", "digits": [0, 1]}, "count": 1000},
-        FIGURES | {"recipe": {"guidance": 1.0, "steps": 20, "sampler": "ddpm", "digits": [0, 1]}, "count": 200},
+        FIGURES
+        | {
+            "recipe": {
+                "guidance": 2.0,
+                "steps": 50,
+                "sampler": "ddim",
+                "digits": [0, 1],
+                "guidance_interval": [200, 500],
+            },
+            "count": 1000,
+        },
+        FIGURES
+        | {
+            "recipe": {
+                "guidance": 1.0,
+                "steps": 20,
+                "sampler": "ddpm",
+                "digits": [0, 1],
+                "guidance_interval": [0, 999],
+            },
+            "count": 200,
+        },
     ]
 }
 SETTINGS = {

@@ -271,6 +271,9 @@ def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
         {"seed": -1},
         {"seed": 2**32},
         {"seed": "<script>"},
+        {"guide_from": 500, "guide_to": 200},
+        {"guide_to": 1000},
+        {"guide_from": None},
     ],
     ids=json.dumps,
 )
@@ -293,18 +296,27 @@ def call(url: str, *values: str) -> str:
         return f"{address}/{json.load(answer)['event_id']}"
 
 
+def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
+    drawn = []
+    for interval in ({}, {"guide_from": 0, "guide_to": 999}, {"guide_from": 200, "guide_to": 500}):
+        png, *_ = client.predict(digits=[7], steps=4, seed=3, guidance=5, **interval, api_name="/generate")
+        drawn.append(np.asarray(Image.open(png)))
+    assert np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
 @pytest.mark.parametrize("guidance", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
-    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0")) as answer:
+    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0", "0", "999")) as answer:
         told = answer.read().decode()
     assert "guidance must be a number from 0 to 20, not " in told
     assert "Traceback" not in told
 
 
 def test_a_full_queue_is_told(url: str) -> None:
-    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0")
+    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0", "0", "999")
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0") for _ in range(30)]
+        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0", "0", "999") for _ in range(30)]
     assert "Queue is full" in refusal.value.read().decode()
     refusal.value.close()
     with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt
