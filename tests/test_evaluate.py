@@ -37,8 +37,12 @@ def test_the_reader_that_ships_reads_real_digits(digits) -> None:
 
 def test_the_weights_that_ship_draw_what_is_asked() -> None:
     pipe = Pipeline.from_pretrained(device="cpu")
-    for guidance, bar in ((2.0, 0.99), (1.0, 0.95)):  # 1,000 digits at 50 steps: 0.998 and 0.976
-        recipe = Recipe(tuple(range(10)) * 20, guidance, steps=20, seed=1)
+    for guidance, interval, bar in (
+        (2.0, (0, 999), 0.99),
+        (2.0, Recipe.guidance_interval, 0.96),
+        (1.0, (0, 999), 0.95),
+    ):
+        recipe = Recipe(tuple(range(10)) * 20, guidance, steps=20, seed=1, guidance_interval=interval)
         drawn = evaluate.draw(pipe, recipe, progress=False)
         assert load_reader().accuracy(drawn, torch.tensor(recipe.digits)) >= bar
 
@@ -57,7 +61,7 @@ DIGITS = tuple(range(10)) * 20
 
 def test_an_untrained_network_scores_badly(tiny_denoiser, real) -> None:
     scores = evaluate.evaluate(Pipeline(tiny_denoiser), Recipe(DIGITS, steps=1), progress=False, **real)
-    assert (scores["count"], scores["evaluations"]) == (200, 2)
+    assert (scores["count"], scores["evaluations"]) == (200, 1)  # one step, at a level where guidance is off
     assert {f"accuracy_of_{digit}" for digit in range(10)} < set(scores)
     assert scores["accuracy"]["value"] < 0.3 < 0.99 <= scores["accuracy"]["floor"]
     assert scores["frechet_distance"]["value"] > 5 * scores["frechet_distance"]["floor"]
