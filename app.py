@@ -173,14 +173,14 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             yield *save(state, folder), recipe.seed
 
     def waiting() -> dict[Any, Any]:
-        return {status: said("Waiting for the runs before yours."), start: off, stop: on}
+        return {status: said("Waiting for the runs before yours."), start: off, stop: on, halted: False}
 
-    def failed(shown: str) -> dict[Any, Any]:
-        told = {} if "Stopped" in shown else {status: said("That did not work. Press <b>Generate</b> to try again.")}
+    def failed(halted: bool) -> dict[Any, Any]:
+        told = {} if halted else {status: said("That did not work. Press <b>Generate</b> to try again.")}
         return {start: on, stop: off, **told}
 
     def stopped() -> dict[Any, Any]:
-        return {status: said("Stopped. Press <b>Generate</b> to start again."), start: on, stop: off}
+        return {status: said("Stopped. Press <b>Generate</b> to start again."), start: on, stop: off, halted: True}
 
     panel: dict[str, Any] = {
         "buttons": ["fullscreen"],
@@ -276,9 +276,10 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             "preprocess": False,
             "show_progress": "hidden",
         }
+        halted = gr.State(False)  # by the Stop button, and not by a failure
         buttons = [status, start, stop]
         at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-        drawing = start.click(waiting, None, buttons, **at_once).then(
+        drawing = start.click(waiting, None, [*buttons, halted], **at_once).then(
             draw,
             [*settings, new_seed],
             [picture, animation, used_seed, keep_png, keep_gif, *buttons],
@@ -286,8 +287,8 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
             trigger_mode="multiple",  # a click just after Stop is not lost
             **shared,
         )
-        drawing.failure(failed, status, buttons, **at_once)  # a full queue, or a stop while waiting
-        stop.click(stopped, None, buttons, cancels=[drawing], **at_once)
+        drawing.failure(failed, halted, buttons, **at_once)  # a full queue, or a stop while waiting
+        stop.click(stopped, None, [*buttons, halted], cancels=[drawing], **at_once)
         gr.Button(visible=False).click(
             generate, settings, [picture, animation, used_seed], api_name="generate", **shared
         )

@@ -177,7 +177,7 @@ def _named(names: Sequence[str]) -> dict[str, _Word]:
 
 def _words(text: str, names: Sequence[str]) -> Iterator[_Word]:
     """The words of a text, the longest first; those that mean nothing are left out."""
-    known = _DICTIONARY | _named(names)
+    known = _DICTIONARY | _named(names) | {",": _DICTIONARY[","]}  # a comma only divides, whatever is named so
     longest = max(key.count(" ") + 1 for key in known)
     tokens = _tokens(text)
     at = 0

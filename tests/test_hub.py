@@ -428,14 +428,15 @@ class TestCard:
         ] * 2
         assert results[0].dataset_type == "ylecun/mnist"
         assert results[-1].metric_name == "frechet distance (guidance 1, 20 steps of ddpm)"
-        assert results[-1].metric_args == {"guidance": 1, "steps": 20, "sampler": "ddpm", "count": 200, "floor": 0.115}
+        recipe = {"guidance": 1, "guidance_interval": [0, 999], "steps": 20, "sampler": "ddpm"}
+        assert results[-1].metric_args == recipe | {"count": 200, "floor": 0.115}
 
     def test_the_text_shows_pictures_use_recipe_and_figures(self, card):
         assert "](digits-1000.png)" in card.text
         assert "](loss.png)" in card.text
         assert 'Pipeline.from_pretrained("user/123", revision="v1")' in card.text
         assert "| learning_rate | 0.001 |" in card.text
-        assert "1,000 images, guidance 2, 50 steps of ddim:" in card.text
+        assert "1,000 images, guidance 2 from level 200 to 500, 50 steps of ddim:" in card.text
         assert "| frechet distance | 0.576 | 0.115 |" in card.text
         assert "someone" not in str(card)  # paths of one's own machine
         assert "The classes" not in card.text  # digits name themselves

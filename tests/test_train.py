@@ -770,7 +770,7 @@ class TestTeam:
         assert self.together(replace(config, out="team")).returncode == 0
         team = torch.load("team/state.pt", weights_only=True)
         assert [entry["loss"] for entry in team["history"]] == pytest.approx(
-            [e["loss"] for e in alone.history], rel=1e-4
+            [e["loss"] for e in alone.history], rel=1e-3
         )
         start = weights(Trainer(config).denoiser)
         for mine, theirs in ((alone.denoiser, team["denoiser"]), (alone.ema.model, team["ema"]["model"])):
