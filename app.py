@@ -39,6 +39,7 @@ from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import T
 
 EXAMPLES = Path(__file__).parent / "docs"  # what the page shows before its first run
+HALTED = "Stopped. Press <b>Generate</b> to start again."
 SEED = 5  # its place among the settings
 MAX_DIGITS = 10
 MAX_COUNT = 10  # of each
@@ -176,11 +177,12 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
         return {status: said("Waiting for the runs before yours."), start: off, stop: on, halted: False}
 
     def failed(halted: bool) -> dict[Any, Any]:
-        told = {} if halted else {status: said("That did not work. Press <b>Generate</b> to try again.")}
-        return {start: on, stop: off, **told}
+        """After a failure, and after a stop: a last step of the run may have come in between."""
+        told = HALTED if halted else "That did not work. Press <b>Generate</b> to try again."
+        return {status: said(told), start: on, stop: off}
 
     def stopped() -> dict[Any, Any]:
-        return {status: said("Stopped. Press <b>Generate</b> to start again."), start: on, stop: off, halted: True}
+        return {status: said(HALTED), start: on, stop: off, halted: True}
 
     panel: dict[str, Any] = {
         "buttons": ["fullscreen"],

