@@ -26,13 +26,14 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
     null = torch.full_like(labels, denoiser.config.unet.null_label)
 
     def denoise(x: Tensor, i: int) -> Tensor:
-        if guidance == 1 or (guidance > 1 and not interval[0] <= i <= interval[1]):
+        scale = _scale(guidance, interval, i)
+        if scale == 1:
             x0 = denoiser(x, i, labels)
-        elif guidance == 0:
+        elif scale == 0:
             x0 = denoiser(x, i, null)
         else:
             cond, uncond = denoiser(torch.cat([x, x]), i, torch.cat([labels, null])).chunk(2)
-            x0 = uncond + guidance * (cond - uncond)
+            x0 = uncond + scale * (cond - uncond)
         return x0.clamp(-1, 1)
 
     return denoise
@@ -40,6 +41,9 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
 
 def evaluations(guidance: float, interval: tuple[int, int], levels: Iterable[int]) -> int:
     """How often `guided` runs the network for one image at these levels."""
-    if guidance <= 1:
-        return sum(1 if guidance in (0, 1) else 2 for _ in levels)
-    return sum(2 if interval[0] <= i <= interval[1] else 1 for i in levels)
+    return sum(1 if _scale(guidance, interval, i) in (0, 1) else 2 for i in levels)
+
+
+def _scale(guidance: float, interval: tuple[int, int], i: int) -> float:
+    """The guidance scale in effect at level i."""
+    return guidance if guidance <= 1 or interval[0] <= i <= interval[1] else 1
