@@ -61,7 +61,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="command")
 
     run = argparse.ArgumentParser(add_help=False)
-    run.add_argument("--weights", help="a file, a folder, or user/repo on the Hub (default: the bundled weights)")
+    run.add_argument(
+        "--weights",
+        help="few-step, the bundled weights for 1 to 8 steps; or a file, a folder, or user/repo on the Hub "
+        "(default: the bundled weights)",
+    )
     run.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     run.add_argument(
         *("--digits", "--prompt"),
@@ -73,11 +77,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--guidance-interval",
         type=_numbers,
-        default=Recipe.guidance_interval,
         metavar="LOW,HIGH",
         help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
     )
-    run.add_argument("--steps", type=_number, default=Recipe.steps, help=f"1 to 1000 {_default(Recipe.steps)}")
+    run.add_argument("--steps", type=_number, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 4')}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
     run.add_argument(
         "--eta", type=_number, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
@@ -125,7 +128,7 @@ def sample(flags: argparse.Namespace) -> None:
     if out.suffix.lower() not in ENDINGS:
         raise checks.BadInput(f"--out {out} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
-    recipe = _recipe(flags, pipe.names)
+    recipe = _recipe(flags, pipe)
     pictured = out.suffix.lower() != ".npz"
     if pictured and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
@@ -145,9 +148,10 @@ def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file)
-    lists = [str(value).split(",") for value in (flags.sampler, flags.guidance, flags.steps)]
+    steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
+    lists = [str(value).split(",") for value in (flags.sampler, flags.guidance, steps)]
     recipes = [
-        _recipe(flags, pipe.names, sampler=sampler, guidance=_number(guidance), steps=_number(steps))
+        _recipe(flags, pipe, sampler=sampler, guidance=_number(guidance), steps=_number(steps))
         for sampler, guidance, steps in product(*lists)
     ]
     if len(recipes) > 1 and not flags.out:
@@ -187,13 +191,13 @@ def train_reader_(flags: argparse.Namespace) -> None:
     print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")
 
 
-def _recipe(flags: argparse.Namespace, names: Sequence[str], **changes: Any) -> Recipe:
+def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe:
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
-    digits = prompts.digits(flags.digits, names)
+    digits = prompts.digits(flags.digits, pipe.names)
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
-    settings = {name: getattr(flags, name) for name in SETTINGS}
-    return Recipe(tuple(digits) * count, **settings | changes)
+    settings = {name: getattr(flags, name) for name in SETTINGS if getattr(flags, name) is not None}
+    return Recipe(tuple(digits) * count, **pipe.defaults | settings | changes)
 
 
 def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:

@@ -11,13 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from diffusion.checks import BadInput, shown
-from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files import replacing
 from diffusion.unet import UNetConfig
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,48}/[\w.-]{1,48}"
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
+FEW_STEP = "few-step"  # the bundled student of few steps
 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
@@ -59,7 +60,8 @@ def load(path: str | Path) -> Denoiser:
 def _config(text: str | None, path: Path) -> DenoiserConfig:
     try:
         values: dict[str, Any] = json.loads(text or "")
-        return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"])})
+        few_step = FewStep(**values["few_step"]) if values.get("few_step") else None
+        return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"]), "few_step": few_step})
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
@@ -71,9 +73,14 @@ def fingerprint(path: str | Path) -> str:
 
 
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
-    """The weights file that `source` names: None for the bundled one, a file, a folder, or "user/repo" on the Hub."""
+    """The weights file that `source` names.
+
+    None is the bundled one, "few-step" the bundled student; else a file, a folder, or "user/repo" on the Hub.
+    """
     if source is None:
         return BUNDLED / WEIGHTS
+    if source == FEW_STEP:
+        return BUNDLED / f"{FEW_STEP}.safetensors"
     path = Path(source)
     if path.is_dir():
         return path / WEIGHTS

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import checks
-from diffusion.scheduler import SCHEDULES, Scheduler
+from diffusion.scheduler import SCHEDULES, Scheduler, T
 from diffusion.unet import UNet, UNetConfig
 
 Denoise = Callable[[Tensor, int], Tensor]
@@ -29,6 +29,32 @@ PREDICTIONS = ("eps", "x0", "v", "flow")
 
 MICRO_BATCH = 100  # images that go through the network at once: bounds memory, costs no speed
 MAX_NAME = 40  # characters of a class name
+
+
+@dataclass(frozen=True)
+class FewStep:
+    """What a student of few steps has learned: see distillation.py."""
+
+    steps: int = 8  # the most steps it takes; half of them, a quarter and so on work as well
+    guidance: tuple[float, float] = (1.0, 4.0)  # the range of the guidance scale that it takes as an input
+    guidance_interval: tuple[int, int] = (200, 500)  # the levels at which its teacher was guided
+
+    def __post_init__(self) -> None:
+        if checks.whole("few_step.steps", self.steps, 1, 256) & (self.steps - 1):
+            raise checks.BadInput(f"few_step.steps must be a power of two, not {self.steps}.")
+        low, high = (checks.number("few_step.guidance", end, 1, checks.MAX_GUIDANCE) for end in self.guidance)
+        if low > high:
+            raise checks.BadInput(
+                f"few_step.guidance must have its lower end first, not {checks.shown(self.guidance)}."
+            )
+        object.__setattr__(self, "guidance", (low, high))
+        interval = checks.interval("few_step.guidance_interval", self.guidance_interval, 0, T - 1)
+        object.__setattr__(self, "guidance_interval", interval)
+
+    @property
+    def choices(self) -> list[int]:
+        """The step counts it can take: 1, 2, 4, ..., steps."""
+        return [2**k for k in range(self.steps.bit_length())]
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,7 @@ class DenoiserConfig:
     # plain one is always off by a little, which shows as grey haze.
     bounded: bool = True
     names: tuple[str, ...] = ()  # of the classes, label k is names[k]; none given means "0", "1", "2", ...
+    few_step: FewStep | None = None  # for a student of few steps
 
     def __post_init__(self) -> None:
         checks.choice("schedule", self.schedule, SCHEDULES)
@@ -82,14 +109,19 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         self.scheduler = Scheduler(config.schedule)
-        self.unet = UNet(config.unet)
+        self.unet = UNet(config.unet, few_step=config.few_step is not None)
 
-    def forward(self, x: Tensor, i: int, labels: Tensor) -> Tensor:
+    def forward(self, x: Tensor, i: int, labels: Tensor, *steering: float) -> Tensor:
+        """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale."""
         guesses = []
         for part, part_labels in zip(x.split(MICRO_BATCH), labels.split(MICRO_BATCH), strict=True):
-            levels = torch.full_like(part_labels, i)
-            guesses.append(self.to_x0(part, self.unet(part, levels, part_labels), levels))
+            levels, *others = (torch.full_like(part_labels, value, dtype=torch.float32) for value in (i, *steering))
+            guesses.append(self.guess(part, levels.long(), part_labels, *others))
         return torch.cat(guesses)
+
+    def guess(self, x: Tensor, levels: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
+        """The same, each image at a level of its own: levels, labels and steering are (B,)."""
+        return self.to_x0(x, self.unet(x, levels, labels, *steering), levels)
 
     def to_x0(self, x: Tensor, prediction: Tensor, levels: Tensor) -> Tensor:
         """The x0 that a raw prediction (B, C, H, W) means for noisy images x at levels (B,)."""
@@ -97,7 +129,9 @@ class Denoiser(nn.Module):
         x0 = predicted_x0(self.config.prediction, x, prediction.float(), alpha, sigma)
         return x0.clamp(-1, 1) if self.config.bounded else x0
 
-    def loss(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, min_snr: float = 0.0) -> Tensor:
+    def loss(
+        self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, min_snr: float = 0.0, *steering: Tensor
+    ) -> Tensor:
         """The training loss: the mean squared error of the raw prediction, a scalar.
 
         Args:
@@ -107,10 +141,11 @@ class Denoiser(nn.Module):
             eps: standard normal noise, shaped like x0.
             min_snr: where above 0, weigh each image so that its error in x0 counts min(SNR, min_snr) times (Hang et al.
                 2023, https://arxiv.org/abs/2303.09556, section 3.4).
+            steering: for a student of few steps, where each step ends and the guidance scale, (B,) each.
         """
         alpha, sigma = self.scheduler.coefficients(levels)
         x = self.scheduler.add_noise(x0, eps, levels)
-        prediction = self.unet(x, levels, labels).float()
+        prediction = self.unet(x, levels, labels, *steering).float()
         error = prediction - target(self.config.prediction, x0, eps, alpha, sigma)
         if self.config.bounded:
             guess = predicted_x0(self.config.prediction, x, prediction.detach(), alpha, sigma)

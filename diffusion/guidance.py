@@ -1,12 +1,13 @@
 """Classifier-free guidance: a denoise function made from a network that was trained with and without labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from diffusion.denoiser import Denoise, Denoiser
-from diffusion.scheduler import T
+from diffusion.scheduler import Level, T
 
 EVERYWHERE = (0, T - 1)  # the interval of all levels
 
@@ -37,6 +38,14 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
         return x0.clamp(-1, 1)
 
     return denoise
+
+
+def few_step(denoiser: Denoiser, labels: Tensor, guidance: float, levels: Sequence[Level]) -> Denoise:
+    """The denoise function of a student on its path: it takes the guidance scale as an input, one evaluation a step."""
+    if guidance == 0:
+        labels, guidance = torch.full_like(labels, denoiser.config.unet.null_label), 1
+    ends = {now.index: then.index for now, then in pairwise(levels)}
+    return lambda x, i: denoiser(x, i, labels, ends[i], guidance)
 
 
 def evaluations(guidance: float, interval: tuple[int, int], levels: Iterable[int]) -> int:

@@ -15,7 +15,7 @@ from diffusion import checkpoint, checks, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.files import replacing
-from diffusion.guidance import evaluations, guided
+from diffusion.guidance import evaluations, few_step, guided
 from diffusion.noise import Noise
 from diffusion.samplers import SAMPLERS, Step, ddim
 from diffusion.scheduler import T, indices
@@ -187,13 +187,21 @@ class Pipeline:
         """What each digit stands for: digit k asks for an image of names[k]; for MNIST they are the digits."""
         return self.denoiser.config.names
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings of a Recipe that depend on the weights."""
+        student = self.denoiser.config.few_step
+        if student:
+            return {"steps": min(4, student.steps), "guidance_interval": student.guidance_interval}
+        return {"steps": Recipe.steps, "guidance_interval": Recipe.guidance_interval}
+
     def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
         """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, ..."""
         return self.stream(digits, **settings).result()
 
     def stream(self, digits: int | Iterable[int], **settings: Any) -> Run:
         """The same run, step by step."""
-        return self.run(Recipe(tuple(checks.labels("digits", digits, 10)), **settings))
+        return self.run(Recipe(tuple(checks.labels("digits", digits, 10)), **self.defaults | settings))
 
     def batches(
         self, recipe: Recipe, size: int = 250, on_step: Callable[[], object] = lambda: None
@@ -209,11 +217,37 @@ class Pipeline:
         """The run of a recipe, step by step."""
         unet = self.denoiser.config.unet
         checks.labels("digits", recipe.digits, unet.classes)
+        self._check_few_step(recipe)
         device = next(self.denoiser.parameters()).device
         labels = torch.tensor(recipe.digits, device=device)
         noise = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size), device)
         sampler = partial(ddim, eta=recipe.eta) if recipe.sampler == "ddim" else SAMPLERS[recipe.sampler]
         levels = self.denoiser.scheduler.levels(recipe.steps)
         start = noise()
-        denoise = guided(self.denoiser, labels, recipe.guidance, recipe.guidance_interval)
+        if self.denoiser.config.few_step:
+            denoise = few_step(self.denoiser, labels, recipe.guidance, levels)
+        else:
+            denoise = guided(self.denoiser, labels, recipe.guidance, recipe.guidance_interval)
         return Run(recipe, sampler(denoise, start, levels, noise), start)
+
+    def _check_few_step(self, recipe: Recipe) -> None:
+        """BadInput for what a student of few steps has not learned."""
+        student = self.denoiser.config.few_step
+        if not student:
+            return
+        low, high = student.guidance
+        if recipe.steps not in student.choices:
+            choices = ", ".join(map(str, student.choices))
+            raise checks.BadInput(f"These few-step weights take {choices} steps, not {recipe.steps:,}.")
+        if recipe.guidance != 0 and not low <= recipe.guidance <= high:
+            raise checks.BadInput(
+                f"These few-step weights know guidance from {low:g} to {high:g}, and 0: choose one of these, not "
+                f"{recipe.guidance:g}."
+            )
+        if recipe.guidance > 1 and recipe.guidance_interval != student.guidance_interval:
+            raise checks.BadInput(
+                f"These few-step weights were taught guidance at levels {student.guidance_interval[0]} to "
+                f"{student.guidance_interval[1]}: leave the guidance interval at that."
+            )
+        if recipe.sampler != "ddim" or recipe.eta:
+            raise checks.BadInput("Few-step weights take the sampler ddim with eta 0.")

@@ -72,8 +72,8 @@ class Conversation:
     """What the prompt remembers: the settings, and what was drawn last."""
 
     def __init__(self, weights: str = BUNDLED):
-        self.set_weights(weights)
         self.recipe = Recipe(digits=(0,))  # its digits and its seed are those of each drawing
+        self.set_weights(weights)
         self.seed: int | None = None  # a new one for each drawing
         self.result: Result | None = None
         self.over = False
@@ -141,6 +141,7 @@ class Conversation:
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
         self.pipe = Pipeline.from_pretrained(None if name == BUNDLED else name)
+        self.recipe = replace(self.recipe, **self.pipe.defaults)
         self.weights = name
 
     @property

@@ -22,7 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, plot, render
-from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
+from diffusion.distillation import Distillation, student_of
 from diffusion.files import replacing
 from diffusion.hardware import PRECISIONS, Team, matrix_rate, quickest_precision
 from diffusion.pipeline import Pipeline
@@ -47,7 +48,8 @@ class TrainConfig:
     data: str = option("data", "folder of the images, downloaded where they are missing")
     out: str = option("runs/mnist", "folder of the run; with another --dataset, runs/ and its name")
     # what
-    recipe: str = option("best", "where the other flags start from: best, ddpm-cosine, ddpm-linear or flow")
+    recipe: str = option("best", "where other flags start: best, few-step, ddpm-cosine, ddpm-linear or flow")
+    teacher: str = option("", "train a student of few steps of these weights: a file, a folder, or user/repo")
     init: str = option("", "weights to start from instead of random ones: a file, a folder, or user/repo on the Hub")
     channels: tuple[int, ...] = option(UNetConfig.channels, "per level of the U-Net, each at half the size of the last")
     blocks: int = option(UNetConfig.blocks, "residual blocks per level")
@@ -92,6 +94,8 @@ class TrainConfig:
         checks.number("min-snr", self.min_snr, 0, 1e6)
         checks.whole("seed", self.seed, 0, checks.MAX_SEED)
         checks.choice("precision", self.precision, ["auto", *PRECISIONS])
+        if self.teacher and self.init:
+            raise checks.BadInput("A student starts as its teacher: leave --init out.")
         self.denoiser()
 
     def denoiser(self) -> DenoiserConfig:
@@ -112,7 +116,9 @@ class TrainConfig:
 
 _PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
-    "best": {},  # what ships in checkpoints/
+    "best": {},  # what ships in checkpoints/model.safetensors
+    "few-step": {"teacher": str(checkpoint.BUNDLED / checkpoint.WEIGHTS)}  # what ships in few-step.safetensors
+    | {"epochs": 5, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
     | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
@@ -135,7 +141,7 @@ DECAYS: dict[str, Callable[[float], float]] = {
 }
 """What is left of the learning rate when a share, 0 to 1, of the steps after the warm-up is done."""
 
-MAY_CHANGE = ("data", "out", "epochs", "compile")  # between a run and its resumption: see `Trainer.resume`
+MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see `Trainer.resume`
 
 
 def learning_rate_factor(step: int, warmup: int, total: int, decay: str = "cosine") -> float:
@@ -204,13 +210,18 @@ class Trainer:
         self.steps_per_epoch = len(self.images) // config.batch_size
 
         torch.manual_seed(config.seed)
-        self.denoiser = Denoiser(config.denoiser()).to(self.device)
-        self.flops = training_flops(self.denoiser)
+        teacher = self.pretrained(config.teacher, "--teacher").to(self.device) if config.teacher else None
+        self.denoiser = (student_of(teacher, FewStep()) if teacher else Denoiser(config.denoiser())).to(self.device)
         self.ema = EMA(self.denoiser, config.ema)
         if config.compile:
             self.denoiser.unet.compile()
-        loss = TrainingLoss(self.denoiser, config.min_snr)
-        self.loss = DistributedDataParallel(loss) if self.team.size > 1 else loss
+        self.objective = (
+            Distillation(self.denoiser, self.ema.model, teacher)
+            if teacher
+            else TrainingLoss(self.denoiser, config.level_spread, config.min_snr)
+        )
+        self.flops = (3 + self.objective.evaluations) * flops(self.denoiser)  # forward, and twice that backward
+        self.loss = DistributedDataParallel(self.objective) if self.team.size > 1 else self.objective
         self.optimizer = torch.optim.AdamW(
             self.denoiser.parameters(),
             lr=config.learning_rate,
@@ -233,11 +244,21 @@ class Trainer:
 
     def start_from(self, source: str) -> None:
         """Begin with the weights of a trained model of the same shape: a file, a folder, or "user/repo" on the Hub."""
+        weights = self.pretrained(source, "--init").state_dict()
+        self.denoiser.load_state_dict(weights)
+        self.ema.model.load_state_dict(weights)
+
+    def pretrained(self, source: str, flag: str) -> Denoiser:
+        """The trained model that a flag names, or BadInput where it is none of this run's shape."""
         other = checkpoint.load(checkpoint.find(source))
-        if other.config.unet != self.denoiser.config.unet:
-            raise checks.BadInput(f"The network in {source} has another shape than this run's: choose another --init.")
-        self.denoiser.load_state_dict(other.state_dict())
-        self.ema.model.load_state_dict(other.state_dict())
+        if other.config.few_step:
+            raise checks.BadInput(f"{source} is a student of few steps itself: choose another {flag}.")
+        if other.config.unet != self.config.denoiser().unet:
+            raise checks.BadInput(
+                f"The network in {source} has another shape than this run's: choose another {flag}, or give its "
+                "--channels, --blocks, --attention, --embedding and --stem."
+            )
+        return other
 
     def run(self) -> None:
         """Train until the last epoch, or until `stopping` is set: then to the end of the step, and save."""
@@ -314,10 +335,9 @@ class Trainer:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
         hidden = torch.rand(len(labels), generator=self.random, device=self.device) < self.config.label_dropout
         labels = labels.masked_fill(hidden, self.denoiser.config.unet.null_label)
-        levels, eps = self.draw(x0, self.random)
-        x0, labels, levels, eps = (self.team.share(part) for part in (x0, labels, levels, eps))
+        parts = [self.team.share(part) for part in (x0, labels, *self.objective.draw(x0, self.random))]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            loss = self.loss(x0, labels, levels, eps)
+            loss = self.loss(*parts)
         loss.backward()
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
         self.optimizer.step()
@@ -325,19 +345,6 @@ class Trainer:
         self.decay.step()
         self.ema.update(self.denoiser)
         return loss.detach()
-
-    def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """A random level and noise for each image.
-
-        Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
-        """
-        if self.config.level_spread:
-            normal = torch.randn(len(x0), generator=random, device=self.device)
-            t = torch.sigmoid(self.config.level_spread * normal)
-        else:
-            t = torch.rand(len(x0), generator=random, device=self.device)
-        eps = torch.randn(x0.shape, generator=random, device=self.device)
-        return (t * T).long().clamp(max=T - 1), eps
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
@@ -347,8 +354,8 @@ class Trainer:
         total = 0.0
         for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
             x0 = data.to_float(part)
-            levels, eps = self.draw(x0, random)
-            total += self.ema.model.loss(x0, part_labels, levels, eps, self.config.min_snr).item() * len(x0)
+            drawn = self.objective.draw(x0, random)
+            total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
         return total / len(images)
 
     def report(self) -> None:
@@ -437,23 +444,42 @@ class Trainer:
 class TrainingLoss(nn.Module):
     """The denoiser's loss as a module's forward, which is what DistributedDataParallel wraps."""
 
-    def __init__(self, denoiser: Denoiser, min_snr: float):
+    evaluations = 0  # of other networks, an image
+
+    def __init__(self, denoiser: Denoiser, level_spread: float, min_snr: float):
         super().__init__()
         self.denoiser = denoiser
+        self.level_spread = level_spread
         self.min_snr = min_snr
 
-    def forward(self, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
-        return self.denoiser.loss(x0, labels, levels, eps, self.min_snr)
+    def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A random level and noise for each image (B, C, H, W).
+
+        Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
+        """
+        if self.level_spread:
+            t = torch.sigmoid(self.level_spread * torch.randn(len(x0), generator=random, device=x0.device))
+        else:
+            t = torch.rand(len(x0), generator=random, device=x0.device)
+        eps = torch.randn(x0.shape, generator=random, device=x0.device)
+        return (t * T).long().clamp(max=T - 1), eps
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return self.of(self.denoiser, *parts)
+
+    def of(self, model: Denoiser, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+        """The loss of the denoiser, or its average, on clean images and what `draw` drew for them: a scalar."""
+        return model.loss(x0, labels, levels, eps, self.min_snr)
 
 
-def training_flops(denoiser: Denoiser) -> int:
-    """The arithmetic operations of one image's training step: forward, and twice that backward."""
+def flops(denoiser: Denoiser) -> int:
+    """The arithmetic operations of one evaluation for one image."""
     unet = denoiser.config.unet
     x = next(denoiser.parameters()).new_zeros(1, unet.image_channels, unet.image_size, unet.image_size)
     zero = torch.zeros(1, dtype=torch.int64, device=x.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        denoiser.unet(x, zero, zero)
-    return 3 * counter.get_total_flops()
+        denoiser.guess(x, zero, zero, *([zero] * 2 if denoiser.config.few_step else []))
+    return counter.get_total_flops()
 
 
 def prepare(config: TrainConfig) -> None:

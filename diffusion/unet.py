@@ -78,14 +78,18 @@ class UNet(nn.Module):
 
     Call it with images (B, C, H, W), levels (B,) in 0..T-1 and int64 labels (B,) in 0..classes, where `classes` is the
     null label. It returns a raw prediction (B, C, H, W). H and W need not be `image_size`, but multiples of `stem`.
+
+    With `few_step` it also sees two numbers that steer it: the level (B,), -1..T-1, where the step under way ends, and
+    the guidance scale (B,).
     """
 
-    def __init__(self, config: UNetConfig):
+    def __init__(self, config: UNetConfig, *, few_step: bool = False):
         super().__init__()
         self.config = config
         width = config.embedding
         self.time_embedding = TimeEmbedding(width)
         self.label_embedding = nn.Embedding(config.classes + 1, width)
+        self.steering = nn.ModuleList([TimeEmbedding(width), TimeEmbedding(width)] if few_step else [])
 
         channels = config.channels[0]
         self.stem = nn.Conv2d(config.image_channels * config.stem**2, channels, 3, padding=1)
@@ -118,8 +122,11 @@ class UNet(nn.Module):
             _zeroed(nn.Conv2d(channels, config.image_channels * config.stem**2, 3, padding=1)),
         )
 
-    def forward(self, x: Tensor, i: Tensor, labels: Tensor) -> Tensor:
-        embedding = F.silu(self.time_embedding(i) + self.label_embedding(labels))  # (B, width)
+    def forward(self, x: Tensor, i: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
+        embedding = self.time_embedding(i) + self.label_embedding(labels)  # (B, width)
+        for embed, number in zip(self.steering, steering, strict=True):
+            embedding = embedding + embed(number)
+        embedding = F.silu(embedding)
 
         x = self.stem(F.pixel_unshuffle(x, self.config.stem))  # (B, channels[0], H / stem, W / stem)
         skips = [x]
@@ -140,7 +147,7 @@ class UNet(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of the level's index, then two linear layers.
+    """Sines and cosines of a number, like the level's index, then two linear layers.
 
     The frequencies are made for 0..1000 (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5): on 0..1
     they would be nearly constant.

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint, hub
-from diffusion.denoiser import Denoiser
+from diffusion.denoiser import Denoiser, FewStep
 from diffusion.scheduler import T
 from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, prepare
 from train import main, parse
@@ -279,7 +279,11 @@ class TestRecipes:
     @pytest.mark.parametrize("name", RECIPES)
     def test_every_recipe_takes_a_step(self, config, name):
         small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
-        trainer = Trainer(replace(parse(["--recipe", name])[0], data="data", **small))
+        wanted = replace(parse(["--recipe", name])[0], data="data", **small)
+        if wanted.teacher:
+            checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")
+            wanted = replace(wanted, teacher="teacher.safetensors")
+        trainer = Trainer(wanted)
         loss = trainer.train_step(torch.zeros(4, 1, 28, 28), torch.arange(4))
         assert loss.isfinite()
 
@@ -441,6 +445,25 @@ class TestRun:
         Path("run").rename("moved")
         main(["--resume", "--out", "fifth", "--epochs", "2"])  # all it needs is in its own state
 
+    def test_a_student_of_few_steps_learns_from_a_teacher(self, config, refuses):
+        main(flags(config))
+        main(flags(config, out="student", recipe="few-step", teacher="run"))
+        student = checkpoint.load("student/model.safetensors")
+        assert student.config == replace(checkpoint.load("run/model.safetensors").config, few_step=FewStep())
+        metrics = json.loads(Path("student/metrics.jsonl").read_text())
+        assert 0 < metrics["held_out_loss"] < 1
+        with refuses("leave --init out", SystemExit):
+            main(flags(config, out="other", teacher="run", init="run"))
+        with refuses("another shape", SystemExit):
+            main(flags(config, out="other", teacher="run", channels=(8, 16)))
+        with refuses("student of few steps itself", SystemExit):
+            main(flags(config, out="other", teacher="student"))
+        Path("run").rename("moved")
+        with refuses("no checkpoint at run", SystemExit):
+            main(["--resume", "--out", "student", "--epochs", "2"])
+        main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
+        assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
+
     def test_the_evolution_has_a_frame_for_every_epoch(self, config):
         main(flags(config, epochs=3))
         with Image.open("run/training.gif") as gif, Image.open("run/digits-003.png") as last:
@@ -493,7 +516,7 @@ class TestDraws:
     @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5, 10.0])
     def test_levels_follow_their_distribution(self, config, spread):
         trainer = Trainer(replace(config, level_spread=spread))
-        levels, eps = trainer.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
+        levels, eps = trainer.objective.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
         assert levels.dtype == torch.int64
         assert 0 <= levels.min() <= levels.max() <= T - 1
         t = torch.arange(1, T) / T  # the share of levels below level t * T is known
@@ -505,7 +528,7 @@ class TestDraws:
 
     def test_uniform_levels_reach_both_ends(self, config):
         trainer = Trainer(replace(config, level_spread=0.0))
-        levels, _ = trainer.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
+        levels, _ = trainer.objective.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
         assert (levels.min(), levels.max()) == (0, T - 1)
 
     def test_the_held_out_loss_is_the_same_each_time(self, config):

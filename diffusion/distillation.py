@@ -1,0 +1,121 @@
+"""Distillation: a student of few steps learns to jump as far at once as its teacher gets in several steps.
+
+Between noise and the clean image lie 2 * steps levels, and every jump between two of them, over a power of two of them,
+has one x0 that leads DDIM straight to where two jumps of half the length lead. The student learns this x0: over the
+shortest jumps its teacher takes the two steps, with guidance; over longer ones the student's own average does, from
+what it has learned so far. So it is told where a jump ends (shortcut models: Frans et al. 2024,
+https://arxiv.org/abs/2410.12557, equation 4; halving: Salimans & Ho 2022, https://arxiv.org/abs/2202.00512, algorithm
+2), and it takes the guidance scale as an input, at one evaluation a step (Meng et al. 2022,
+https://arxiv.org/abs/2210.03142, section 3.1).
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.denoiser import Denoiser, FewStep
+from diffusion.scheduler import indices
+
+
+def student_of(teacher: Denoiser, few_step: FewStep) -> Denoiser:
+    """A student that starts as its teacher: what it sees besides has no effect yet."""
+    student = Denoiser(replace(teacher.config, few_step=few_step))
+    student.load_state_dict(teacher.state_dict(), strict=False)  # all but the two embeddings that only a student has
+    for name, parameter in student.unet.steering.named_parameters():
+        if ".mlp.2." in name:  # the last layer
+            nn.init.zeros_(parameter)
+    return student
+
+
+class Distillation(nn.Module):
+    """The loss of a student.
+
+    Args:
+        student: what is trained.
+        average: the moving average of the student, which takes the half jumps.
+        teacher: a trained denoiser of the same shape.
+    """
+
+    def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser):
+        super().__init__()
+        assert student.config.few_step is not None
+        self.student = student
+        self.few_step = student.config.few_step
+        self.fixed = (average, teacher)  # in a tuple, so that they are no parts of what is trained
+        path = [*indices(2 * self.few_step.steps), -1]
+        levels = [student.scheduler.level(i) for i in path]
+        self.path = torch.tensor(path)
+        self.alpha = torch.tensor([level.alpha for level in levels])
+        self.sigma = torch.tensor([level.sigma for level in levels])
+
+    @property
+    def evaluations(self) -> float:
+        """How often other networks than the student are run for one image."""
+        low, high = self.few_step.guidance_interval
+        guided = ((self.path[:-1] >= low) & (self.path[:-1] <= high)).float().mean().item()
+        return 2 + 2 * guided / len(self.few_step.choices)
+
+    def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, ...]:
+        """For each image (B, C, H, W) a jump, from one place on the path to another, its guidance scale, and noise."""
+        count, device = len(x0), x0.device
+        choices = self.few_step.choices
+        jumps = torch.tensor(choices, device=device)[torch.arange(count, device=device) % len(choices)]  # in a run
+        length = 2 * self.few_step.steps // jumps
+        start = length * (torch.rand(count, generator=random, device=device) * jumps).long()
+        low, high = self.few_step.guidance
+        guidance = low + (high - low) * torch.rand(count, generator=random, device=device)
+        return start, start + length, guidance, torch.randn(x0.shape, generator=random, device=device)
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        return self.of(self.student, *parts)
+
+    def of(
+        self, model: Denoiser, x0: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor, eps: Tensor
+    ) -> Tensor:
+        """The loss of the student, or its average, on clean images and what `draw` drew for them: a scalar."""
+        path = self.path.to(x0.device)
+        x = self.student.scheduler.add_noise(x0, eps, path[start])
+        with torch.no_grad():
+            middle = (start + end) // 2
+            half_way = self.jump(x, labels, start, middle, guidance)
+            there = self.jump(half_way, labels, middle, end, guidance)
+            kept, share = self.coefficients(start, end)
+            target = (there - kept * x) / share  # the x0 that leads from x straight there
+            if model.config.bounded:  # a bound that both half jumps agree on is met but for rounding
+                target = torch.where(target.abs() > 1 - 1e-4, target.sign(), target)
+            alpha, sigma = self.student.scheduler.coefficients(path[start])
+            eps = (x - alpha * target) / sigma
+        return model.loss(target, labels, path[start], eps, 0.0, path[end], guidance)
+
+    def jump(self, x: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor) -> Tensor:
+        """x (B, C, H, W) after a DDIM step: the teacher's over one place on the path, the average's over more."""
+        average, _ = self.fixed
+        levels, ends = self.path.to(x.device)[start], self.path.to(x.device)[end]
+        short = end - start == 1
+        x0 = torch.empty_like(x)
+        if short.any():
+            x0[short] = self.taught(x[short], levels[short], labels[short], guidance[short])
+        if not short.all():
+            x0[~short] = average.guess(x[~short], levels[~short], labels[~short], ends[~short], guidance[~short])
+        kept, share = self.coefficients(start, end)
+        return kept * x + share * x0
+
+    def taught(self, x: Tensor, levels: Tensor, labels: Tensor, guidance: Tensor) -> Tensor:
+        """The teacher's guided x0, each image at a level and a guidance scale of its own."""
+        _, teacher = self.fixed
+        low, high = self.few_step.guidance_interval
+        x0 = teacher.guess(x, levels, labels)
+        on = (low <= levels) & (levels <= high)
+        if on.any():
+            null = torch.full_like(labels[on], teacher.config.unet.null_label)
+            uncond = teacher.guess(x[on], levels[on], null)
+            x0[on] = uncond + guidance[on].view(-1, 1, 1, 1) * (x0[on] - uncond)
+        return x0.clamp(-1, 1)
+
+    def coefficients(self, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        """What DDIM keeps of x and takes of x0 on the way, (B, 1, 1, 1) each."""
+        alpha, sigma = self.alpha.to(start.device), self.sigma.to(start.device)
+        kept = sigma[end] / sigma[start]
+        share = alpha[end] - kept * alpha[start]
+        return kept.view(-1, 1, 1, 1), share.view(-1, 1, 1, 1)
