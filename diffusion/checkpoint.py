@@ -72,6 +72,11 @@ def fingerprint(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
 
 
+def is_fingerprint(text: object) -> bool:
+    """Whether `fingerprint` may have made this."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
+
+
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names.
 

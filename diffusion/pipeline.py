@@ -35,6 +35,8 @@ class Recipe:
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
     guidance_interval: tuple[int, int] = (200, 500)  # the noise levels, 0 to 999, at which guidance above 1 is on
+    redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
+    weights: str = ""  # the fingerprint of the weights that drew it, where known
 
     def __post_init__(self) -> None:
         checked = {
@@ -45,16 +47,42 @@ class Recipe:
             "eta": checks.number("eta", self.eta, 0, 1),
             "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
             "guidance_interval": checks.interval("guidance_interval", self.guidance_interval, 0, T - 1),
+            "redrawn": self._redrawn(),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.eta and self.sampler != "ddim":
             raise checks.BadInput(f"eta belongs to the sampler ddim: leave it at 0 with {self.sampler}.")
+        if self.weights != "" and not checkpoint.is_fingerprint(self.weights):
+            raise checks.BadInput(f"weights must be eight hex digits, or nothing, not {checks.shown(self.weights)}.")
+
+    def _redrawn(self) -> tuple[tuple[int, int], ...]:
+        """`redrawn` in order, the last seed of each image only, or BadInput."""
+        pairs = self.redrawn if isinstance(self.redrawn, list | tuple) else [self.redrawn]
+        seeds = {}
+        for pair in pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise checks.BadInput(f"redrawn must be pairs of an image and its seed, not {checks.shown(pair)}.")
+            k = checks.whole("The image to draw again", pair[0], 0, len(self.digits) - 1)
+            seeds[k] = checks.whole("seed", pair[1], 0, checks.MAX_SEED)
+        return tuple(sorted(seeds.items()))
 
     @property
     def seeds(self) -> list[int]:
         """The seed of every image: drawn alone with it, the image is the same."""
-        return [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
+        seeds = [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
+        for k, seed in self.redrawn:
+            seeds[k] = seed
+        return seeds
+
+    def with_seed(self, k: int, seed: int) -> "Recipe":
+        """The same, but image k, counted from 0, drawn from another seed."""
+        return replace(self, redrawn=(*self.redrawn, (k, seed)))
+
+    def alone(self, k: int) -> "Recipe":
+        """Image k, counted from 0, of this recipe and no other."""
+        k = checks.whole("The image", k, 0, len(self.digits) - 1)
+        return replace(self, digits=(self.digits[k],), seed=self.seeds[k], redrawn=())
 
     @property
     def name(self) -> str:
@@ -70,11 +98,14 @@ class Recipe:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
         for start in range(0, len(self.digits), size):
             seed = (self.seed + start) % (checks.MAX_SEED + 1)
-            yield replace(self, digits=self.digits[start : start + size], seed=seed)
+            redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < start + size)
+            yield replace(self, digits=self.digits[start : start + size], seed=seed, redrawn=redrawn)
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
-        return json.dumps({"version": 1} | asdict(self))
+        return json.dumps(
+            {"version": 1} | {name: value for name, value in asdict(self).items() if value not in ("", ())}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -164,8 +195,9 @@ class Pipeline:
     >>> pipe([7, 7, 3], guidance=2.0, steps=20, sampler="ddim", seed=0).save("digits.png")
     """
 
-    def __init__(self, denoiser: Denoiser):
+    def __init__(self, denoiser: Denoiser, weights: str = ""):
         self.denoiser = denoiser
+        self.weights = weights  # the fingerprint of their file, where there is one
 
     @classmethod
     def from_pretrained(
@@ -176,7 +208,8 @@ class Pipeline:
         The device is the GPU where there is one. Raises BadInput where there are no such weights.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(checkpoint.load(checkpoint.find(source, revision)).to(device))
+        file = checkpoint.find(source, revision)
+        return cls(checkpoint.load(file).to(device), checkpoint.fingerprint(file))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the weights to a folder that `from_pretrained` reads."""
@@ -194,6 +227,13 @@ class Pipeline:
         if student:
             return {"steps": min(4, student.steps), "guidance_interval": student.guidance_interval}
         return {"steps": Recipe.steps, "guidance_interval": Recipe.guidance_interval}
+
+    def differs(self, recipe: Recipe) -> str:
+        """A sentence for a recipe that was drawn by other weights than these, or else no text."""
+        if recipe.weights in ("", self.weights):
+            return ""
+        mine = f"these are {self.weights}" if self.weights else "these have no name"
+        return f"This recipe was drawn by the weights {recipe.weights}, and {mine}: the digits will look different."
 
     def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
         """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, ..."""
@@ -214,7 +254,8 @@ class Pipeline:
             yield run.result()
 
     def run(self, recipe: Recipe) -> Run:
-        """The run of a recipe, step by step."""
+        """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline."""
+        recipe = replace(recipe, weights=self.weights)
         unet = self.denoiser.config.unet
         checks.labels("digits", recipe.digits, unet.classes)
         self._check_few_step(recipe)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, Step, prompts
+from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
 from diffusion.pipeline import Run
 from diffusion.render import FRAMES, read_recipe
@@ -76,6 +76,28 @@ class TestSeeds:
         assert [seed for part in parts for seed in part.seeds] == recipe.seeds
         drawn = torch.cat([final(pipe.run(part)) for part in parts])
         torch.testing.assert_close(drawn, final(pipe.run(recipe)), rtol=0, atol=1e-4)
+
+    @each_sampler
+    def test_one_image_can_be_drawn_again_and_the_others_stay(self, pipe, sampling):
+        recipe = Recipe((7, 3, 3, 0), steps=3, seed=2**32 - 2, **sampling)
+        again = recipe.with_seed(1, 99)
+        assert again.seeds == [2**32 - 2, 99, 0, 1]
+        before, after = (final(pipe.run(each)) for each in (recipe, again))
+        torch.testing.assert_close(after[[0, 2, 3]], before[[0, 2, 3]], rtol=0, atol=1e-4)
+        assert not torch.allclose(after[1], before[1], atol=0.1)
+        for k in range(4):
+            alone = again.alone(k)
+            assert (alone.digits, alone.seeds) == ((again.digits[k],), [again.seeds[k]])
+            torch.testing.assert_close(final(pipe.run(alone))[0], after[k], rtol=0, atol=1e-4)
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 5])
+    def test_seeds_of_their_own_survive_a_split(self, size):
+        recipe = Recipe((7, 3, 0, 1, 2), seed=5, redrawn=((4, 11), (1, 12), (2, 13)))
+        assert recipe.seeds == [5, 12, 13, 8, 11]
+        assert [seed for part in recipe.split(size) for seed in part.seeds] == recipe.seeds
+
+    def test_the_last_seed_of_an_image_counts(self):
+        assert Recipe((7, 3)).with_seed(1, 5).with_seed(1, 6) == Recipe((7, 3)).with_seed(1, 6)
 
     def test_sampling_leaves_the_global_random_state_alone(self, pipe):
         state = torch.get_rng_state()
@@ -271,6 +293,20 @@ class TestPretrained:
         assert result.labels == [6, 3]
         assert result.images.shape == (2, 32, 32, 3)
 
+    def test_a_result_says_which_weights_drew_it(self, pipe, colour_pipe, tmp_path, refuses):
+        for name, each in (("a", pipe), ("b", colour_pipe)):
+            each.save_pretrained(tmp_path / name)
+        mine, other = (Pipeline.from_pretrained(tmp_path / name, device="cpu") for name in "ab")
+        recipe = mine([7], steps=1).recipe
+        assert recipe.weights == mine.weights == checkpoint.fingerprint(tmp_path / "a" / checkpoint.WEIGHTS)
+        assert Recipe.from_json(recipe.to_json()) == recipe
+        assert mine.differs(recipe) == mine.differs(Recipe((7,))) == ""
+        for others in (other, pipe):  # the last one was never in a file
+            told = others.differs(recipe)
+            assert recipe.weights in told
+            assert told.endswith(".")
+            assert others.run(recipe).recipe.weights == others.weights != recipe.weights
+
     def test_missing_weights_are_refused(self, tmp_path, refuses):
         with refuses("There is no checkpoint"):
             Pipeline.from_pretrained(tmp_path)
@@ -284,6 +320,7 @@ class TestRecipe:
             Recipe(tuple(range(10)) * 30, guidance=0, steps=1000, seed=2**32 - 1),
             Recipe((0, 9), guidance=1 / 3, steps=1, sampler="ddim", eta=0.1 + 0.2),
             Recipe((1,), guidance=20, sampler="ddpm"),
+            Recipe((1, 2, 3), redrawn=((2, 0), (0, 2**32 - 1)), weights="0123abcd"),
         ],
     )
     def test_it_comes_back_from_its_json(self, recipe):
@@ -291,6 +328,11 @@ class TestRecipe:
         assert "\n" not in text
         assert Recipe.from_json(text) == recipe
         assert json.loads(text)["version"] == 1
+
+    def test_its_json_says_no_more_than_it_must(self):
+        assert "redrawn" not in Recipe(tuple(range(10)) * 100).to_json()
+        assert "weights" not in Recipe((7,)).to_json()
+        assert len(Recipe(tuple(range(10)) * 100).with_seed(7, 5).to_json()) < 3500
 
     def test_it_holds_plain_values_whatever_it_was_given(self):
         recipe = Recipe(np.array([7, 3]), np.float32(2), torch.tensor(20.0), "ddim", np.int64(0), np.uint32(5))
@@ -321,6 +363,14 @@ class TestRecipe:
             '{"version": 1, "digits": [7], "sampler": ["ddim"]}',
             "[" * 100_000,
             '{"version": 1, "digits": [' + "9" * 10_000 + "]}",
+            '{"version": 1, "digits": [7], "redrawn": [[1, 5]]}',
+            '{"version": 1, "digits": [7], "redrawn": [5]}',
+            '{"version": 1, "digits": [7], "redrawn": {"0": 5}}',
+            '{"version": 1, "digits": [7], "redrawn": [[0, -1]]}',
+            '{"version": 1, "digits": [7], "redrawn": [[0.5, 1]]}',
+            '{"version": 1, "digits": [7], "weights": "../../etc"}',
+            '{"version": 1, "digits": [7], "weights": ["0123abcd"]}',
+            '{"version": 1, "digits": [7], "weights": null}',
         ],
         ids=lambda text: text[:40],
     )
