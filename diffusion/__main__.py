@@ -5,6 +5,8 @@ python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
 python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
+python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON
+python -m diffusion sample --recipe digits.gif --out again.png      # the same digits again
 python -m diffusion evaluate --count 100                            # prints one JSON object
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
 """
@@ -15,6 +17,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; bad input ends it with one sentence and exit status 2."""
     flags = parser().parse_args(arguments)
     try:
+        if getattr(flags, "recipe", None):
+            flags = parser(Recipe.from_file(flags.recipe)).parse_args(arguments)
         flags.command(flags)
     except checks.BadInput as error:
         print(f"diffusion: {error}", file=sys.stderr)
@@ -54,8 +59,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every flag's default is the library's own."""
+def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
+    """Every flag's default is the library's own, or that of a recipe to draw again."""
     top = argparse.ArgumentParser("python -m diffusion", description=__doc__, formatter_class=_Formatter)
     top.set_defaults(command=lambda _: terminal.interact())
     commands = top.add_subparsers(metavar="command")
@@ -101,7 +106,14 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
     command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
     command.add_argument("--out", required=True, help=".npz: images, labels, seeds; .png: a grid; .gif: the trajectory")
+    command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
     command.set_defaults(command=sample)
+    if again:
+        command.set_defaults(again=again, digits=again.digits, **{name: getattr(again, name) for name in SETTINGS})
+
+    command = commands.add_parser("recipe", help="print the recipe (JSON) inside a picture")
+    command.add_argument("file", help="a PNG, GIF or WebP made by this project")
+    command.set_defaults(command=lambda flags: print(Recipe.from_file(flags.file).to_json()))
 
     command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
     command.add_argument("--count", type=_number, default=1000, help="how many of each digit (default: 1000)")
@@ -129,6 +141,11 @@ def sample(flags: argparse.Namespace) -> None:
         raise checks.BadInput(f"--out {out} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
     recipe = _recipe(flags, pipe)
+    if flags.recipe:
+        if (recipe.digits, recipe.seed) == (flags.again.digits, flags.again.seed):
+            recipe = replace(recipe, redrawn=flags.again.redrawn)
+        if told := pipe.differs(flags.again):
+            print(told, file=sys.stderr)
     pictured = out.suffix.lower() != ".npz"
     if pictured and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
@@ -193,7 +210,7 @@ def train_reader_(flags: argparse.Namespace) -> None:
 
 def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe:
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
-    digits = prompts.digits(flags.digits, pipe.names)
+    digits = prompts.digits(flags.digits, pipe.names) if isinstance(flags.digits, str) else flags.digits
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
     settings = {name: getattr(flags, name) for name in SETTINGS if getattr(flags, name) is not None}

@@ -16,6 +16,7 @@ from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.files import replacing
 from diffusion.guidance import evaluations, few_step, guided
+from diffusion.metadata import read_recipe
 from diffusion.noise import Noise
 from diffusion.samplers import SAMPLERS, Step, ddim
 from diffusion.scheduler import T, indices
@@ -119,6 +120,11 @@ class Recipe:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise checks.BadInput("This is no recipe of this project.") from None
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Recipe":
+        """The recipe inside a picture that this project wrote, or in a .json file, or BadInput."""
+        return cls.from_json(read_recipe(path))
 
 
 @dataclass(frozen=True)

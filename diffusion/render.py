@@ -1,4 +1,4 @@
-"""Pictures: grids, animated GIFs of a trajectory, and the recipe written inside the file and read back."""
+"""Pictures: grids, and animated GIFs of a trajectory, with the recipe written inside the file."""
 
 from collections.abc import Sequence
 from math import ceil, isqrt, sqrt
@@ -8,7 +8,6 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from diffusion.checks import BadInput
 from diffusion.files import replacing
 
 FRAMES = 40  # of an animation, at most
@@ -83,16 +82,3 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -
         iio.imwrite(
             temporary, frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
         )
-
-
-def read_recipe(path: str | Path) -> str:
-    """The recipe (JSON) inside a PNG or GIF written here, or BadInput."""
-    try:
-        with Image.open(path, formats=["PNG", "GIF"]) as image:
-            text = image.info.get("recipe") or image.info.get("comment", b"")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise BadInput(f"{Path(path).name} is not a PNG or GIF that can be read.") from None
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    if not text.startswith("{"):
-        raise BadInput(f"{Path(path).name} carries no recipe: choose a PNG or GIF made by this project.")
-    return text

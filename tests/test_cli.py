@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion import Pipeline, checkpoint
+from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
 from diffusion.reader import READER, load_reader, save_reader
 from diffusion.unet import UNetConfig
@@ -69,6 +70,60 @@ def test_pictures_open(weights: str, tmp_path: Path, ending: str, format: str) -
     sample(weights, tmp_path / f"out{ending}", "--digits", "2026")
     with Image.open(tmp_path / f"out{ending}") as image:
         assert image.format == format
+
+
+class TestRecipe:
+    """A picture's own settings, printed and used again."""
+
+    @pytest.fixture
+    def drawn(self, weights: str, tmp_path: Path) -> Path:
+        sample(weights, tmp_path / "a.gif", "--digits", "2026", "--seed", "42", "--sampler", "ddpm")
+        sample(weights, tmp_path / "a.png", "--digits", "2026", "--seed", "42", "--sampler", "ddpm")
+        return tmp_path / "a.gif"
+
+    def test_it_is_printed(self, drawn: Path, capsys) -> None:
+        capsys.readouterr()
+        main(["recipe", str(drawn)])
+        said = json.loads(capsys.readouterr().out)
+        assert (said["version"], said["digits"], said["seed"], said["sampler"]) == (1, [2, 0, 2, 6], 42, "ddpm")
+
+    def test_it_draws_the_same_pixels_again(self, drawn: Path, weights: str, tmp_path: Path, capsys) -> None:
+        main(["sample", "--weights", weights, "--recipe", str(drawn), "--out", str(tmp_path / "again.png")])
+        with Image.open(tmp_path / "a.png") as first, Image.open(tmp_path / "again.png") as again:
+            assert np.array_equal(np.asarray(again), np.asarray(first))
+        assert "weights" not in capsys.readouterr().err
+        assert Recipe.from_file(tmp_path / "again.png") == Recipe.from_file(drawn)
+
+    def test_single_images_keep_seeds_of_their_own(self, drawn: Path, weights: str, tmp_path: Path) -> None:
+        recipe = Recipe.from_file(drawn).with_seed(2, 7)
+        (tmp_path / "a.json").write_text(recipe.to_json())
+        flags = ["sample", "--weights", weights, "--recipe", str(tmp_path / "a.json"), "--out"]
+        main([*flags, str(tmp_path / "again.npz")])
+        with np.load(tmp_path / "again.npz") as file:
+            assert file["seeds"].tolist() == [42, 43, 7, 45]
+        for change in (["--seed", "8"], ["--digits", "7"], ["--count", "2"]):
+            main([*flags, str(tmp_path / "other.npz"), *change])
+            with np.load(tmp_path / "other.npz") as file:
+                assert np.ptp(np.diff(file["seeds"])) == 0 if len(file["seeds"]) > 1 else True
+
+    def test_flags_beside_it_change_that_and_no_more(self, drawn: Path, weights: str, tmp_path: Path) -> None:
+        flags = ["--recipe", str(drawn), "--out", str(tmp_path / "other.png")]
+        main(["sample", "--weights", weights, *flags, "--steps", "1"])
+        assert Recipe.from_file(tmp_path / "other.png") == replace(Recipe.from_file(drawn), steps=1)
+
+    def test_other_weights_are_told(self, drawn: Path, make_denoiser, tmp_path: Path, capsys) -> None:
+        Pipeline(make_denoiser(schedule="cosine", prediction="v")).save_pretrained(tmp_path / "other")
+        sample(str(tmp_path / "other"), tmp_path / "other.png", "--recipe", str(drawn))
+        assert f"drawn by the weights {Recipe.from_file(drawn).weights}, and these are" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("command", [["recipe"], ["sample", "--out", "a.png", "--recipe"]], ids=" ".join)
+    def test_a_file_without_one_is_answered_in_a_sentence(self, tmp_path, capsys, command) -> None:
+        (tmp_path / "notes.txt").write_text("hello")
+        with pytest.raises(SystemExit) as exit:
+            main([*command, str(tmp_path / "notes.txt")])
+        assert exit.value.code == 2
+        said = capsys.readouterr().err
+        assert said == "diffusion: 'notes.txt' is no PNG, GIF or WebP: choose a picture made by this project.\n"
 
 
 @pytest.mark.parametrize(

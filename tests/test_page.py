@@ -106,7 +106,7 @@ def test_digits_form_before_ones_eyes_and_both_files_can_be_kept(page: Page, pip
 
     png, gif = (download(page, f"#keep-{ending}", tmp_path) for ending in ("png", "gif"))
     assert (png.name, gif.name) == ("digits-37-seed42.png", "digits-37-seed42.gif")
-    recipe = Recipe.from_json(render.read_recipe(gif))
+    recipe = Recipe.from_file(gif)
     assert recipe == Recipe((3, 7, 3, 7), steps=60, seed=42, weights=pipe.weights)
     expected = render.picture(pipe.run(recipe).result().images, 2)
     np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)

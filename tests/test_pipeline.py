@@ -12,7 +12,7 @@ from PIL import Image
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
 from diffusion.pipeline import Run
-from diffusion.render import FRAMES, read_recipe
+from diffusion.render import FRAMES
 from diffusion.unet import UNetConfig
 
 STOCHASTIC = [{"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "ddpm"}]
@@ -172,7 +172,7 @@ class TestResult:
         scale = pixels.shape[0] // 32
         error = np.abs(pixels[::scale, : 32 * scale : scale].astype(int) - result.images[0])
         assert error.mean() < (10 if name == "a.gif" else 1e-9)
-        assert Recipe.from_json(read_recipe(path)) == result.recipe
+        assert Recipe.from_file(path) == result.recipe
 
     def test_a_colour_run_goes_step_by_step_and_in_batches(self, colour_pipe):
         run = colour_pipe.stream([7, 3, 1], steps=2)
@@ -190,7 +190,7 @@ class TestResult:
             pixels = np.asarray(file)
         scale = pixels.shape[0] // 28
         assert np.array_equal(pixels[: 28 * scale : scale, : 28 * scale : scale], result.images[0])
-        assert Recipe.from_json(read_recipe(tmp_path / name)) == result.recipe
+        assert Recipe.from_file(tmp_path / name) == result.recipe
 
     @pytest.mark.parametrize("name", ["a.gif", "a.GIF"])
     def test_a_gif_ends_with_the_images_and_has_its_recipe(self, pipe, tmp_path, name):
@@ -202,7 +202,7 @@ class TestResult:
             pixels = np.asarray(file.convert("L"))
         scale = pixels.shape[0] // 28
         assert np.array_equal(pixels[::scale, ::scale], result.images[0])
-        assert Recipe.from_json(read_recipe(tmp_path / name)) == result.recipe
+        assert Recipe.from_file(tmp_path / name) == result.recipe
 
     @pytest.mark.parametrize("name", ["a.npz", "a.NPZ"])
     def test_an_npz_holds_images_labels_and_seeds(self, pipe, tmp_path, name):

@@ -1,15 +1,14 @@
 """Pictures: every tile in its place, every pixel of the last frame, and the recipe inside the file."""
 
 import json
-from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageSequence, PngImagePlugin
+from PIL import Image, ImageSequence
 
-from diffusion import BadInput
 from diffusion.data import to_float, to_uint8
+from diffusion.metadata import read_recipe
 from diffusion.render import (
     FRAMES,
     LAST_FRAME_MS,
@@ -18,7 +17,6 @@ from diffusion.render import (
     columns_for,
     grid,
     picture,
-    read_recipe,
     save_gif,
     save_png,
 )
@@ -221,50 +219,3 @@ class TestColourGif:
     def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
         save_gif(tmp_path / "a.gif", animation(trajectory, 4))
         assert (tmp_path / "a.gif").stat().st_size < 1_500_000
-
-
-class TestReadRecipe:
-    @pytest.mark.parametrize("name", ["a.png", "a.gif"])
-    def test_a_file_cut_anywhere_gives_the_whole_recipe_or_none(self, tmp_path, name, refuses):
-        if name == "a.png":
-            save_png(tmp_path / name, tiles(1)[0], RECIPE)
-        else:
-            save_gif(tmp_path / name, list(tiles(2)), RECIPE)
-        content = (tmp_path / name).read_bytes()
-        found = set()
-        for length in range(0, min(len(content), 900), 2):
-            (tmp_path / name).write_bytes(content[:length])
-            with suppress(BadInput):
-                found.add(read_recipe(tmp_path / name))
-        assert found <= {RECIPE}
-
-        (tmp_path / name).write_bytes(content[:60])
-        with refuses(name):
-            read_recipe(tmp_path / name)
-
-    def test_files_that_are_no_picture_are_refused(self, tmp_path, refuses):
-        for content in (b"", b"just text", b"{}", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", bytes(1000)):
-            (tmp_path / "a.png").write_bytes(content)
-            with refuses("a.png"):
-                read_recipe(tmp_path / "a.png")
-
-    def test_missing_files_and_folders_are_refused(self, tmp_path, refuses):
-        for path in (tmp_path / "missing.png", tmp_path):
-            with refuses(path.name):
-                read_recipe(path)
-
-    @pytest.mark.parametrize(("name", "info"), [("a.png", {}), ("a.gif", {}), ("a.gif", {"comment": b"hello"})])
-    def test_pictures_of_others_are_refused(self, tmp_path, name, info, refuses):
-        Image.fromarray(tiles(1)[0]).save(tmp_path / name, **info)
-        with refuses("carries no recipe"):
-            read_recipe(tmp_path / name)
-
-    @pytest.mark.parametrize(
-        "recipe", ["", "hello", "[7]", "{" + " " * 2_000_000], ids=["none", "text", "list", "bomb"]
-    )
-    def test_other_texts_are_refused(self, tmp_path, recipe, refuses):
-        info = PngImagePlugin.PngInfo()
-        info.add_text("recipe", recipe, zip=True)
-        Image.fromarray(tiles(1)[0]).save(tmp_path / "a.png", pnginfo=info)
-        with refuses("a.png"):
-            read_recipe(tmp_path / "a.png")

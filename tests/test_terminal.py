@@ -17,7 +17,6 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, samplers
 from diffusion.__main__ import main
-from diffusion.render import read_recipe
 from diffusion.terminal import COMMANDS, GREETING, HELP, interact, picture, shows_colours
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +107,7 @@ def test_saved_files_open_and_carry_the_recipe(typed, lines: list[str], name: st
     assert answers[-1] == f"Saved {name}"
     with Image.open(name) as image:
         assert image.format == format
-    recipe = Recipe.from_json(read_recipe(name))
+    recipe = Recipe.from_file(name)
     assert recipe == Recipe((7,), guidance=3, steps=2, sampler="ddpm", seed=42, weights=recipe.weights)
 
 
