@@ -106,6 +106,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
     command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
     command.add_argument("--out", required=True, help=".npz: images, labels, seeds; .png: a grid; .gif: the trajectory")
+    command.add_argument("--track", default="noisy", help="of a .gif: noisy, guess or both (default: noisy)")
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
     command.set_defaults(command=sample)
     if again:
@@ -154,7 +155,7 @@ def sample(flags: argparse.Namespace) -> None:
             run = pipe.run(recipe)
             for _ in tqdm(run, total=recipe.steps, unit="step"):
                 pass
-            run.result().save(temporary)
+            run.result().save(temporary, track=flags.track)
         else:
             _write_npz(temporary, pipe, recipe)
     count = len(recipe.digits)

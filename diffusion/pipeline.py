@@ -134,11 +134,15 @@ class Result:
     Attributes:
         images: uint8 (N, H, W), or (N, H, W, 3) in colour: (N, 28, 28), white on black, for MNIST.
         frames: uint8 (F, N, H, W[, 3]), the trajectory from noise to images, evenly thinned to at most 40 frames.
+        guesses: uint8 like the frames: what the network takes each frame for, its guess of the clean images.
+        levels: the noise level of each frame, F of them, from 999 down to 0, and -1 at the end, which is clean.
         recipe: what was asked.
     """
 
     images: np.ndarray
     frames: np.ndarray
+    guesses: np.ndarray
+    levels: list[int]
     recipe: Recipe
 
     @property
@@ -149,37 +153,55 @@ class Result:
     def seeds(self) -> list[int]:
         return self.recipe.seeds
 
-    def save(self, path: str | Path) -> None:
-        """Write .png (a grid), .gif (the trajectory) or .npz (images, labels, seeds); another ending is BadInput."""
+    def save(self, path: str | Path, *, track: str = "noisy") -> None:
+        """Write .png (a grid), .gif (the trajectory) or .npz (images, labels, seeds); another ending is BadInput.
+
+        Args:
+            track: what a .gif shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
+        """
+        tracks = self.tracks(track)
         ending = Path(path).suffix.lower()
         columns = render.columns_for(self.labels)
         if ending == ".png":
             render.save_png(path, render.picture(self.images, columns), self.recipe.to_json())
         elif ending == ".gif":
-            render.save_gif(path, render.animation(self.frames, columns), self.recipe.to_json())
+            render.save_gif(path, render.animation(tracks, columns), self.recipe.to_json())
         elif ending == ".npz":
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, images=self.images, labels=self.labels, seeds=self.seeds)
         else:
             raise checks.BadInput(f"{path} must end in .png, .gif or .npz.")
 
+    def tracks(self, track: str) -> list[np.ndarray]:
+        """The frames of "noisy", "guess" or "both", or BadInput."""
+        named = {"noisy": [self.frames], "guess": [self.guesses], "both": [self.frames, self.guesses]}
+        return named[checks.choice("track", track, named)]
+
 
 class Run(Iterator[Step]):
-    """One run under way: an iterator over its steps that keeps the trajectory for `result`."""
+    """One run under way: an iterator over its steps that keeps the trajectory for `result`.
 
-    def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor):
+    Args:
+        start, level: the noise that it starts from (B, C, H, W), and its level.
+    """
+
+    def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor, level: int = T - 1):
         self.recipe = recipe
         self._steps = steps
         count = min(render.FRAMES, recipe.steps + 1)
         self._kept = {round(k * recipe.steps / (count - 1)) - 1 for k in range(count)}  # -1 is the start
-        self._x = start
-        self._frames = [self.frame]
+        self._x, self._x0 = start, torch.full_like(start, -1)
+        self._frames, self._levels = [self.frame], [level]
+        self._guesses: list[np.ndarray] = []
 
     def __next__(self) -> Step:
         step = next(self._steps)
-        self._x = step.x
+        self._x, self._x0 = step.x, step.x0
+        if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
+            self._guesses.append(self.guess)
         if step.index in self._kept:
             self._frames.append(self.frame)
+            self._levels.append(step.level)
         return step
 
     @property
@@ -187,11 +209,17 @@ class Run(Iterator[Step]):
         """The images as they are now: uint8 (N, H, W), or (N, H, W, 3) in colour."""
         return to_uint8(self._x).cpu().numpy()
 
+    @property
+    def guess(self) -> np.ndarray:
+        """The newest guess of the clean images, uint8 like `frame`: black before the first step."""
+        return to_uint8(self._x0).cpu().numpy()
+
     def result(self) -> Result:
         """What was drawn; the steps that are left are run first."""
         for _ in self:
             pass
-        return Result(self._frames[-1], np.stack(self._frames), self.recipe)
+        guesses = [*self._guesses, self._frames[-1]]  # the last frame is clean
+        return Result(self._frames[-1], np.stack(self._frames), np.stack(guesses), self._levels, self.recipe)
 
 
 class Pipeline:
@@ -275,7 +303,7 @@ class Pipeline:
             denoise = few_step(self.denoiser, labels, recipe.guidance, levels)
         else:
             denoise = guided(self.denoiser, labels, recipe.guidance, recipe.guidance_interval)
-        return Run(recipe, sampler(denoise, start, levels, noise), start)
+        return Run(recipe, sampler(denoise, start, levels, noise), start, levels[0].index)
 
     def _check_few_step(self, recipe: Recipe) -> None:
         """BadInput for what a student of few steps has not learned."""

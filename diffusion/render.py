@@ -37,11 +37,24 @@ def picture(images: np.ndarray, columns: int) -> np.ndarray:
     return grid(images, columns, scale=min(16, max(2, 1200 // max(height, width))))
 
 
-def animation(frames: np.ndarray, columns: int) -> list[np.ndarray]:
-    """A grid for each of the uint8 frames (F, N, H, W[, 3]), enlarged to about 240,000 pixels, a moderate download."""
-    height, width = grid(frames[0], columns, scale=1).shape[:2]
-    scale = min(12, max(2, isqrt(240_000 // (height * width))))
-    return [grid(frame, columns, scale) for frame in frames]
+def animation(tracks: Sequence[np.ndarray], columns: int) -> list[np.ndarray]:
+    """A picture for each frame of one or two tracks, uint8 (F, N, H, W[, 3]) each: their grids, side by side.
+
+    They are enlarged to about 240,000 pixels together, a moderate download. Grids that are wider than high lie one
+    below the other.
+    """
+    height, width = grid(tracks[0][0], columns, scale=1).shape[:2]
+    scale = min(12, max(2, isqrt(240_000 // (height * width * len(tracks)))))
+    return [_beside([grid(frame, columns, scale) for frame in frames], scale) for frames in zip(*tracks, strict=True)]
+
+
+def _beside(grids: Sequence[np.ndarray], scale: int) -> np.ndarray:
+    """Grids of one size as one picture, with a wider border between them."""
+    height, width = grids[0].shape[:2]
+    axis = 0 if width > height else 1
+    border = np.full_like(np.take(grids[0], range(4 * PADDING * scale), axis, mode="clip"), BORDER)
+    parts = [part for each in grids for part in (border, each)][1:]
+    return np.concatenate(parts, axis)
 
 
 def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
+from diffusion.noise import Noise
 from diffusion.pipeline import Run
 from diffusion.render import FRAMES
 from diffusion.unet import UNetConfig
@@ -116,6 +117,8 @@ class TestStream:
         result, called = run.result(), pipe([7, 3], steps=steps, seed=1, **sampling)
         assert np.array_equal(result.images, called.images)
         assert np.array_equal(result.frames, called.frames)
+        assert np.array_equal(result.guesses, called.guesses)
+        assert result.levels == called.levels
         assert result.recipe == called.recipe
         assert np.array_equal(result.images, to_uint8(found[-1].x).numpy())
 
@@ -127,11 +130,14 @@ class TestStream:
         assert np.array_equal(run.result().frames, pipe([7], steps=5).frames)
         assert np.array_equal(run.result().images, pipe([7], steps=5).images)
 
-    def test_the_frame_is_that_of_the_newest_step(self, pipe):
+    def test_frame_and_guess_are_those_of_the_newest_step(self, pipe):
         run = pipe.stream([7, 3], steps=50)
         start = run.frame
+        assert run.guess.shape == start.shape
+        assert not run.guess.any()
         for step in run:
             assert np.array_equal(run.frame, to_uint8(step.x).numpy())
+            assert np.array_equal(run.guess, to_uint8(step.x0).numpy())
         assert np.array_equal(run.result().frames[0], start)
 
     def test_the_network_runs_once_a_step(self, pipe, monkeypatch):
@@ -204,6 +210,24 @@ class TestResult:
         assert np.array_equal(pixels[::scale, ::scale], result.images[0])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
+    @pytest.mark.parametrize("track", ["noisy", "guess", "both"])
+    def test_a_gif_shows_the_track_asked_for(self, pipe, tmp_path, track):
+        result = pipe([7], steps=6, seed=9)
+        result.save(tmp_path / "a.gif", track=track)
+        with Image.open(tmp_path / "a.gif") as file:
+            assert file.n_frames == 7
+            file.seek(2)
+            pixels = np.asarray(file.convert("L")).astype(int)
+        scale = pixels.shape[0] // 28
+        expected = {"noisy": [result.frames], "guess": [result.guesses], "both": [result.frames, result.guesses]}[track]
+        assert pixels.shape[1] // scale == (28 if len(expected) == 1 else 28 + 8 + 28)
+        for place, frames in zip((np.s_[:28], np.s_[-28:]), expected, strict=False):
+            assert np.abs(pixels[::scale, ::scale][:, place] - frames[2]).max() <= 9
+
+    def test_other_tracks_are_refused(self, pipe, tmp_path, refuses):
+        with refuses("track must be one of noisy, guess, both"):
+            pipe([7], steps=1).save(tmp_path / "a.gif", track="x0")
+
     @pytest.mark.parametrize("name", ["a.npz", "a.NPZ"])
     def test_an_npz_holds_images_labels_and_seeds(self, pipe, tmp_path, name):
         result = pipe([7, 7, 3], steps=2, seed=9)
@@ -243,7 +267,7 @@ class TestResult:
 class TestFrames:
     @staticmethod
     def counting_run(steps: int) -> Run:
-        """A run whose images say, in binary, after how many updates they are."""
+        """A run whose images say, in binary, after how many updates they are, and its guesses from which image."""
 
         def image(count: int) -> torch.Tensor:
             bits = [count >> bit & 1 for bit in range(16)]
@@ -251,9 +275,9 @@ class TestFrames:
 
         def stepping() -> Iterator[Step]:
             for index in range(steps):
-                yield Step(index, 0, image(index + 1), image(index + 1))
+                yield Step(index, steps - 2 - index, image(index + 1), image(index))
 
-        return Run(Recipe((7,), steps=steps), stepping(), image(0))
+        return Run(Recipe((7,), steps=steps), stepping(), image(0), steps - 1)
 
     @pytest.mark.parametrize("steps", [1, 2, 5, 38, 39, 40, 41, 100, 999, 1000])
     def test_they_go_evenly_from_noise_to_the_images(self, steps):
@@ -266,6 +290,18 @@ class TestFrames:
         assert gaps.min() >= 1
         assert np.ptp(gaps) <= 1
         assert np.array_equal(result.frames[-1], result.images)
+        assert np.array_equal(result.guesses, result.frames)  # each guess is the one made from its frame
+        assert result.levels == [steps - 1 - count for count in counts]
+
+    @each_sampler
+    def test_each_frame_has_the_guess_that_the_network_makes_of_it(self, pipe, sampling):
+        result = pipe([7, 3], steps=5, guidance=1, **sampling)
+        assert result.levels == [999, 799, 599, 399, 199, -1]
+        noisy = Noise(result.seeds, (1, 28, 28))()
+        assert np.array_equal(result.frames[0], to_uint8(noisy).numpy())
+        guess = pipe.denoiser(noisy, 999, torch.tensor([7, 3]))
+        assert np.abs(result.guesses[0].astype(int) - to_uint8(guess).numpy()).max() <= 1
+        assert np.array_equal(result.guesses[-1], result.images)
 
 
 class TestPretrained:

@@ -67,6 +67,18 @@ class TestGrid:
             covered[place][:h, :w] = True
         assert len(np.unique(small[~covered])) <= 1  # one grey between the tiles
 
+    @pytest.mark.parametrize(("n", "columns", "wide"), [(1, 1, False), (4, 2, False), (10, 10, True), (12, 4, True)])
+    def test_two_tracks_are_shown_in_one_picture(self, n, columns, wide):
+        noisy, guess = tiles(2 * n).reshape(2, 1, n, 28, 28)
+        [found] = animation([noisy, guess], columns)
+        scale = found.shape[1] // grid(noisy[0], columns, 1).shape[1] if wide else found.shape[0] // 28 // columns
+        first, second = (grid(track[0], columns, scale) for track in (noisy, guess))
+        height, width = first.shape
+        assert np.array_equal(found[:height, :width], first)
+        assert np.array_equal(found[-height:, -width:], second)
+        assert found.shape == ((2 * height + 8 * scale, width) if wide else (height, 2 * width + 8 * scale))
+        assert found.size <= 1.2 * 240_000
+
     def test_the_images_are_left_alone(self):
         images = tiles(3)
         before = images.copy()
@@ -77,7 +89,7 @@ class TestGrid:
     def test_pictures_are_enlarged_by_whole_pixels_to_a_moderate_size(self, n):
         images = tiles(n)
         columns = columns_for([7] * n)
-        for found in (picture(images, columns), animation(images[None], columns)[0]):
+        for found in (picture(images, columns), animation([images[None]], columns)[0]):
             scale = found.shape[0] // grid(images, columns, 1).shape[0]
             assert scale >= 2
             assert np.array_equal(found, grid(images, columns, scale))
@@ -121,7 +133,7 @@ class TestPng:
 
 class TestGif:
     def test_frames_come_back_in_order_to_within_half_a_grey_step(self, tmp_path, trajectory):
-        frames = animation(trajectory, 4)
+        frames = animation([trajectory], 4)
         save_gif(tmp_path / "a.gif", frames)
         found = decoded(tmp_path / "a.gif")
         assert len(found) == len(frames)
@@ -129,7 +141,7 @@ class TestGif:
             assert np.abs(shown.astype(int) - frame).max() <= 9
 
     def test_the_last_frame_is_exact(self, tmp_path, trajectory):
-        frames = animation(trajectory, 4)
+        frames = animation([trajectory], 4)
         save_gif(tmp_path / "a.gif", frames)
         assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], frames[-1])
 
@@ -170,7 +182,7 @@ class TestGif:
         assert read_recipe(tmp_path / "a.gif") == recipe
 
     def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
-        save_gif(tmp_path / "a.gif", animation(trajectory, 4), RECIPE)
+        save_gif(tmp_path / "a.gif", animation([trajectory], 4), RECIPE)
         assert (tmp_path / "a.gif").stat().st_size < 1_500_000
 
 
@@ -189,7 +201,7 @@ class TestColourGif:
             return [np.asarray(f.convert("RGB")).astype(int) for f in ImageSequence.Iterator(image)]
 
     def test_frames_come_back_in_order_to_within_half_a_shade(self, tmp_path, trajectory):
-        frames = animation(trajectory, 4)
+        frames = animation([trajectory], 4)
         save_gif(tmp_path / "a.gif", frames, RECIPE)
         found = self.decoded(tmp_path / "a.gif")
         assert len(found) == len(frames)
@@ -205,7 +217,7 @@ class TestColourGif:
         assert len({frame[:16].tobytes() for frame in self.decoded(tmp_path / "a.gif")[:-1]}) == 1
 
     def test_the_last_frame_is_close_and_in_colours_of_its_own(self, tmp_path, trajectory):
-        frames = animation(trajectory, 4)
+        frames = animation([trajectory], 4)
         save_gif(tmp_path / "a.gif", frames)
         last, before = (np.abs(shown - frames[-1]).mean() for shown in self.decoded(tmp_path / "a.gif")[:-3:-1])
         assert last < 9
@@ -217,5 +229,5 @@ class TestColourGif:
         assert np.array_equal(self.decoded(tmp_path / "a.gif")[-1], frames[-1])
 
     def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
-        save_gif(tmp_path / "a.gif", animation(trajectory, 4))
+        save_gif(tmp_path / "a.gif", animation([trajectory], 4))
         assert (tmp_path / "a.gif").stat().st_size < 1_500_000
