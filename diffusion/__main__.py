@@ -14,7 +14,6 @@ python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # 
 import argparse
 import json
 import sys
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,20 +22,17 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, prompts, sweep, terminal
+from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory
-from diffusion.pipeline import Pipeline, Recipe
+from diffusion.pipeline import BATCH, TRACKS, Pipeline, Recipe, check_options, ending_of
 from diffusion.reader import READER, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 
 SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "eta", "seed")  # of a Recipe
-ENDINGS = (".npz", ".png", ".gif")
-BATCH = 250  # images drawn at once for an .npz: memory stays the same however many are asked for
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,8 +101,16 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
 
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
     command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
-    command.add_argument("--out", required=True, help=".npz: images, labels, seeds; .png: a grid; .gif: the trajectory")
-    command.add_argument("--track", default="noisy", help="of a .gif: noisy, guess or both (default: noisy)")
+    command.add_argument(
+        "--out",
+        required=True,
+        metavar="FILE",
+        help=".png: a grid; .gif, .webp, .apng: the trajectory; .npz: images, labels, seeds; .zip: single pictures; "
+        ".idx.zip: MNIST's own files",
+    )
+    command.add_argument("--scale", type=_number, help="of a picture: pixels per pixel, 1 to 16")
+    command.add_argument("--fps", type=_number, help="of an animation: frames per second, 1 to 50")
+    command.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
     command.set_defaults(command=sample)
     if again:
@@ -138,8 +142,8 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
 def sample(flags: argparse.Namespace) -> None:
     """Draw `count` of each digit into one file."""
     out = Path(flags.out)
-    if out.suffix.lower() not in ENDINGS:
-        raise checks.BadInput(f"--out {out} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    single = ending_of(out) in export.ENDINGS
+    check_options(flags.track, flags.scale, flags.fps)
     pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
     recipe = _recipe(flags, pipe)
     if flags.recipe:
@@ -147,17 +151,17 @@ def sample(flags: argparse.Namespace) -> None:
             recipe = replace(recipe, redrawn=flags.again.redrawn)
         if told := pipe.differs(flags.again):
             print(told, file=sys.stderr)
-    pictured = out.suffix.lower() != ".npz"
-    if pictured and len(recipe.digits) > MAX_TILES:
+    if not single and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
-    with replacing(out) as temporary:
-        if pictured:
+    if single:
+        with tqdm(total=ceil(len(recipe.digits) / BATCH) * recipe.steps, unit="step") as bar:
+            export.write(out, pipe.batches(recipe, BATCH, bar.update), recipe, scale=flags.scale)
+    else:
+        with replacing(out) as temporary:  # before the drawing, where that cannot be
             run = pipe.run(recipe)
             for _ in tqdm(run, total=recipe.steps, unit="step"):
                 pass
-            run.result().save(temporary, track=flags.track)
-        else:
-            _write_npz(temporary, pipe, recipe)
+            run.result().save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
     count = len(recipe.digits)
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
 
@@ -216,24 +220,6 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
     settings = {name: getattr(flags, name) for name in SETTINGS if getattr(flags, name) is not None}
     return Recipe(tuple(digits) * count, **pipe.defaults | settings | changes)
-
-
-def _write_npz(path: Path, pipe: Pipeline, recipe: Recipe) -> None:
-    """What np.savez writes, but a batch at a time: images uint8 (N, H, W[, C]), labels and seeds int64 (N,)."""
-    count = len(recipe.digits)
-    unet = pipe.denoiser.config.unet
-    colour = (unet.image_channels,) if unet.image_channels > 1 else ()
-    shape = (count, unet.image_size, unet.image_size, *colour)
-    steps = ceil(count / BATCH) * recipe.steps
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with tqdm(total=steps, unit="step") as bar, archive.open("images.npy", "w", force_zip64=True) as file:
-            header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for result in pipe.batches(recipe, BATCH, bar.update):
-                file.write(result.images.tobytes())
-        for name, values in {"labels": recipe.digits, "seeds": recipe.seeds}.items():
-            with archive.open(f"{name}.npy", "w") as file:
-                np.lib.format.write_array(file, np.asarray(values, np.int64))
 
 
 def _number(text: str) -> float | str:

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion import checkpoint, checks, render
+from diffusion import checkpoint, checks, export, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
-from diffusion.files import replacing
 from diffusion.guidance import evaluations, few_step, guided
 from diffusion.metadata import read_recipe
 from diffusion.noise import Noise
@@ -127,6 +126,28 @@ class Recipe:
         return cls.from_json(read_recipe(path))
 
 
+ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
+TRACKS = ("noisy", "guess", "both")  # what an animation shows
+BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
+
+
+def ending_of(path: str | Path) -> str:
+    """Which of ENDINGS a path has, or BadInput."""
+    ending = export.ending(path)
+    if ending not in ENDINGS:
+        raise checks.BadInput(f"{path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
+    return ending
+
+
+def check_options(track: str = "noisy", scale: int | None = None, fps: float | None = None) -> None:
+    """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
+    checks.choice("track", track, TRACKS)
+    if scale is not None:
+        checks.whole("scale", scale, 1, render.MAX_SCALE)
+    if fps is not None:
+        checks.number("fps", fps, 1, render.MAX_FPS)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run drew.
@@ -153,29 +174,32 @@ class Result:
     def seeds(self) -> list[int]:
         return self.recipe.seeds
 
-    def save(self, path: str | Path, *, track: str = "noisy") -> None:
-        """Write .png (a grid), .gif (the trajectory) or .npz (images, labels, seeds); another ending is BadInput.
+    def save(
+        self, path: str | Path, *, track: str = "noisy", scale: int | None = None, fps: float | None = None
+    ) -> None:
+        """Write .png (a grid), .gif, .webp or .apng (the trajectory), or a file of single digits (export.py).
+
+        The options count where they apply. Another ending is BadInput, and so are options out of range.
 
         Args:
-            track: what a .gif shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
+            track: what an animation shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
+            scale: pixels per pixel, 1 to 16; by default what suits a screen.
+            fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
         """
-        tracks = self.tracks(track)
-        ending = Path(path).suffix.lower()
+        check_options(track, scale, fps)
+        ending = ending_of(path)
         columns = render.columns_for(self.labels)
         if ending == ".png":
-            render.save_png(path, render.picture(self.images, columns), self.recipe.to_json())
-        elif ending == ".gif":
-            render.save_gif(path, render.animation(tracks, columns), self.recipe.to_json())
-        elif ending == ".npz":
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, images=self.images, labels=self.labels, seeds=self.seeds)
+            render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
+        elif ending in render.ANIMATIONS:
+            frames = render.animation(self.tracks(track), columns, scale)
+            render.save_animation(path, frames, self.recipe.to_json(), fps=fps)
         else:
-            raise checks.BadInput(f"{path} must end in .png, .gif or .npz.")
+            export.write(path, [self], self.recipe, scale=scale)
 
     def tracks(self, track: str) -> list[np.ndarray]:
-        """The frames of "noisy", "guess" or "both", or BadInput."""
-        named = {"noisy": [self.frames], "guess": [self.guesses], "both": [self.frames, self.guesses]}
-        return named[checks.choice("track", track, named)]
+        """The frames of one of TRACKS."""
+        return {"noisy": [self.frames], "guess": [self.guesses], "both": [self.frames, self.guesses]}[track]
 
 
 class Run(Iterator[Step]):
@@ -278,7 +302,7 @@ class Pipeline:
         return self.run(Recipe(tuple(checks.labels("digits", digits, 10)), **self.defaults | settings))
 
     def batches(
-        self, recipe: Recipe, size: int = 250, on_step: Callable[[], object] = lambda: None
+        self, recipe: Recipe, size: int = BATCH, on_step: Callable[[], object] = lambda: None
     ) -> Iterator[Result]:
         """A recipe of any length, drawn `size` images at a time so that memory stays small."""
         for part in recipe.split(size):

@@ -1,14 +1,18 @@
 """Pictures: grids, and animated GIFs of a trajectory, with the recipe written inside the file."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from math import ceil, isqrt, sqrt
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from diffusion import checks
 from diffusion.files import replacing
+from diffusion.metadata import exif
 
 FRAMES = 40  # of an animation, at most
 MOTION_MS = 2800  # from noise to digits, however many frames there are
@@ -19,6 +23,12 @@ SHADES = 6  # of red, green and blue each, likewise: the same colours in every f
 PADDING = 2  # pixels between tiles, before scaling
 BORDER = 51  # their grey, one of the 16 and of the 6 above
 MAX_TILES = 1000  # of one picture or animation
+MAX_SCALE = 16  # pixels per pixel
+MAX_PIXELS = 64_000_000  # of a picture, at a scale that is asked for
+MAX_FRAME_PIXELS = 4_000_000  # of each frame of an animation, likewise
+MAX_FPS = 50  # browsers slow down what is quicker
+MAX_WEBP = 16_383  # pixels in a row or column
+ANIMATIONS = (".gif", ".webp", ".apng")
 
 
 def columns_for(labels: Sequence[int]) -> int:
@@ -31,20 +41,29 @@ def columns_for(labels: Sequence[int]) -> int:
     return n if n <= 5 else next((c for c in range(square, 2 * square) if n % c == 0), square)
 
 
-def picture(images: np.ndarray, columns: int) -> np.ndarray:
-    """A grid of uint8 images (N, H, W[, 3]), enlarged to about 1,200 pixels on its longer side."""
+def picture(images: np.ndarray, columns: int, scale: int | None = None) -> np.ndarray:
+    """A grid of uint8 images (N, H, W[, 3]).
+
+    Args:
+        scale: pixels per pixel, 1 to 16, or BadInput; by default about 1,200 pixels on the longer side.
+    """
     height, width = grid(images, columns, scale=1).shape[:2]
-    return grid(images, columns, scale=min(16, max(2, 1200 // max(height, width))))
+    usual = min(MAX_SCALE, max(2, 1200 // max(height, width)))
+    return grid(images, columns, usual if scale is None else _checked(scale, height * width, MAX_PIXELS))
 
 
-def animation(tracks: Sequence[np.ndarray], columns: int) -> list[np.ndarray]:
+def animation(tracks: Sequence[np.ndarray], columns: int, scale: int | None = None) -> list[np.ndarray]:
     """A picture for each frame of one or two tracks, uint8 (F, N, H, W[, 3]) each: their grids, side by side.
 
-    They are enlarged to about 240,000 pixels together, a moderate download. Grids that are wider than high lie one
-    below the other.
+    Grids that are wider than high lie one below the other.
+
+    Args:
+        scale: pixels per pixel, 1 to 16, or BadInput; by default about 240,000 pixels in all, a moderate download.
     """
     height, width = grid(tracks[0][0], columns, scale=1).shape[:2]
-    scale = min(12, max(2, isqrt(240_000 // (height * width * len(tracks)))))
+    pixels = height * width * len(tracks)
+    usual = min(12, max(2, isqrt(240_000 // pixels)))
+    scale = usual if scale is None else _checked(scale, pixels, MAX_FRAME_PIXELS)
     return [_beside([grid(frame, columns, scale) for frame in frames], scale) for frames in zip(*tracks, strict=True)]
 
 
@@ -52,9 +71,20 @@ def _beside(grids: Sequence[np.ndarray], scale: int) -> np.ndarray:
     """Grids of one size as one picture, with a wider border between them."""
     height, width = grids[0].shape[:2]
     axis = 0 if width > height else 1
-    border = np.full_like(np.take(grids[0], range(4 * PADDING * scale), axis, mode="clip"), BORDER)
+    shape = list(grids[0].shape)
+    shape[axis] = 4 * PADDING * scale
+    border = np.full(shape, BORDER, np.uint8)
     parts = [part for each in grids for part in (border, each)][1:]
     return np.concatenate(parts, axis)
+
+
+def _checked(scale: int, pixels: int, most: int) -> int:
+    """The scale of a picture that has so many pixels at scale 1, and may have so many in the end, or BadInput."""
+    scale = checks.whole("scale", scale, 1, MAX_SCALE)
+    if pixels * scale**2 > most:
+        told = f"at scale {scale}: choose at most {max(1, isqrt(most // pixels))}, or fewer images."
+        raise checks.BadInput(f"The picture has more than {most:,} pixels {told}")
+    return scale
 
 
 def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
@@ -71,27 +101,71 @@ def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     return canvas.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def png(picture: np.ndarray, recipe: str = "") -> bytes:
+    """A uint8 picture (H, W), or (H, W, 3) in colour, as PNG, with the recipe (JSON) as its text "recipe"."""
+    file = BytesIO()
+    Image.fromarray(picture).save(file, format="PNG", pnginfo=_text(recipe))
+    return file.getvalue()
+
+
 def save_png(path: str | Path, picture: np.ndarray, recipe: str = "") -> None:
-    """Write a uint8 picture (H, W), or (H, W, 3) in colour, as PNG, with the recipe (JSON) as its text "recipe"."""
-    info = PngImagePlugin.PngInfo()
-    info.add_itxt("recipe", recipe)
+    """Write a picture as PNG."""
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=info)
+        temporary.write_bytes(png(picture, recipe))
 
 
-def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "") -> None:
-    """Write uint8 frames (H, W), or (H, W, 3) in colour, as a looping GIF with the recipe (JSON) as its comment.
+def save_animation(
+    path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None
+) -> None:
+    """Write uint8 frames (H, W), or (H, W, 3) in colour, as a looping animation with the recipe (JSON) in it.
 
-    The first and the last frame are held longer. The last one is exact in grey, and as close as 256 colours of its own
-    come in colour; the others keep 16 greys, or 216 colours.
+    The first and the last frame are held longer. WebP and animated PNG are exact, and carry the recipe as image
+    description and as text "recipe".
+
+    Args:
+        path: ends in .gif, .webp or .apng.
+        fps: frames per second, 1 to 50, or BadInput; by default as many as make 2.8 seconds, or 5 to 25.
+    """
+    durations = _durations(len(frames), fps)
+    kind = Path(path).suffix.lower()
+    if kind == ".gif":
+        return save_gif(path, frames, recipe, durations)
+    if kind == ".webp" and max(frames[0].shape) > MAX_WEBP:
+        raise checks.BadInput(f"A WebP is at most {MAX_WEBP:,} pixels wide and high: choose .gif, or fewer images.")
+    how: dict[str, Any] = {"format": "PNG", "pnginfo": _text(recipe)}
+    if kind == ".webp":
+        how = {"format": "WEBP", "exif": exif(recipe), "lossless": True, "quality": 30, "method": 2}  # of effort
+    first, *others = map(Image.fromarray, frames)
+    with replacing(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0, **how)
+
+
+def save_gif(
+    path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", durations: Sequence[int] | None = None
+) -> None:
+    """Write frames as a GIF, with the recipe as its comment.
+
+    The last frame is exact in grey, and as close as 256 colours of its own come in colour; the others keep 16 greys, or
+    216 colours.
     """
     step = 255 // ((GREYS if frames[0].ndim == 2 else SHADES) - 1)
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
-    durations = [min(200, max(40, MOTION_MS // len(frames)))] * len(frames)
-    durations[0] = FIRST_FRAME_MS
-    durations[-1] = LAST_FRAME_MS
+    durations = list(durations or _durations(len(frames)))
     with replacing(path) as temporary:
         iio.imwrite(
             temporary, frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
         )
+
+
+def _durations(count: int, fps: float | None = None) -> list[int]:
+    """Of so many frames, in milliseconds."""
+    usual = min(200, max(40, MOTION_MS // count))
+    step = usual if fps is None else round(1000 / checks.number("fps", fps, 1, MAX_FPS))
+    return [max(step, FIRST_FRAME_MS), *[step] * (count - 2), max(step, LAST_FRAME_MS)][-count:]
+
+
+def _text(recipe: str) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("recipe", recipe)
+    return info

@@ -65,7 +65,7 @@ def test_colour_and_names_come_out_as_they_should(make_denoiser, tmp_path: Path)
         assert file["labels"].tolist() == [3, 8, 4]
 
 
-@pytest.mark.parametrize(("ending", "format"), [(".png", "PNG"), (".gif", "GIF")])
+@pytest.mark.parametrize(("ending", "format"), [(".png", "PNG"), (".gif", "GIF"), (".webp", "WEBP"), (".apng", "PNG")])
 def test_pictures_open(weights: str, tmp_path: Path, ending: str, format: str) -> None:
     sample(weights, tmp_path / f"out{ending}", "--digits", "2026")
     with Image.open(tmp_path / f"out{ending}") as image:
@@ -147,6 +147,9 @@ class TestRecipe:
         (["--sampler", "euler"], "sampler must be one of ddim, ddpm"),
         (["--seed", "4294967296"], "seed must be a whole number from 0 to 4,294,967,295"),
         (["--eta", "0.5", "--sampler", "ddpm"], "eta belongs to the sampler ddim"),
+        (["--scale", "17"], "scale must be a whole number from 1 to 16, not 17"),
+        (["--fps", "x"], "fps must be a number from 1 to 50, not 'x'"),
+        (["--track", "clean"], "track must be one of noisy, guess, both, not 'clean'"),
         (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -167,7 +170,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys,
 def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / out)
-    assert "must end in .npz, .png or .gif." in capsys.readouterr().err
+    assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip." in capsys.readouterr().err
 
 
 def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> None:

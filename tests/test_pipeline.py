@@ -240,8 +240,28 @@ class TestResult:
             assert file["labels"].tolist() == [7, 7, 3]
             assert file["seeds"].tolist() == [9, 10, 11]
 
+    @pytest.mark.parametrize("name", ["a.webp", "a.apng"])
+    def test_webp_and_apng_are_exact_in_every_frame_and_have_their_recipe(self, pipe, tmp_path, name):
+        result = pipe([7], steps=6, seed=9)
+        result.save(tmp_path / name, scale=3, fps=10, track="guess")
+        with Image.open(tmp_path / name) as file:
+            assert file.n_frames == 7
+            for k in range(7):
+                file.seek(k)
+                assert np.array_equal(np.asarray(file.convert("L"))[::3, ::3], result.guesses[k])
+        assert Recipe.from_file(tmp_path / name) == result.recipe
+
+    @pytest.mark.parametrize(
+        "option", [{"scale": 0}, {"scale": 17}, {"fps": 0}, {"fps": "x"}, {"track": "x0"}], ids=str
+    )
+    @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.npz"])
+    def test_options_out_of_range_are_refused_for_every_kind(self, pipe, tmp_path, refuses, option, name):
+        with refuses(next(iter(option))):
+            pipe([7], steps=1).save(tmp_path / name, **option)
+        assert not list(tmp_path.iterdir())
+
     def test_files_of_the_same_run_are_the_same(self, pipe, tmp_path):
-        for name in ("a.png", "a.gif"):
+        for name in ("a.png", "a.gif", "a.webp", "a.apng"):
             pipe([7], steps=2).save(tmp_path / name)
             first = (tmp_path / name).read_bytes()
             pipe([7], steps=2).save(tmp_path / name)
@@ -250,7 +270,7 @@ class TestResult:
     @pytest.mark.parametrize("name", ["a.jpg", "a", "a.png.txt", ".png", ""])
     def test_other_endings_are_refused(self, pipe, tmp_path, name, refuses, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with refuses("must end in .png, .gif or .npz"):
+        with refuses("must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip"):
             pipe([7], steps=1).save(name)
         assert list(tmp_path.iterdir()) == []
 

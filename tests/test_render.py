@@ -17,6 +17,7 @@ from diffusion.render import (
     columns_for,
     grid,
     picture,
+    save_animation,
     save_gif,
     save_png,
 )
@@ -184,6 +185,76 @@ class TestGif:
     def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory):
         save_gif(tmp_path / "a.gif", animation([trajectory], 4), RECIPE)
         assert (tmp_path / "a.gif").stat().st_size < 1_500_000
+
+
+class TestAnimations:
+    """GIF, WebP and animated PNG, by way of save_animation."""
+
+    each_kind = pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.apng"])
+
+    @each_kind
+    @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3)], ids=str)
+    def test_frames_come_back_in_order_and_the_recipe_with_them(self, tmp_path, name, shape):
+        frames = list(tiles(5, shape))
+        save_animation(tmp_path / name, frames, RECIPE)
+        with Image.open(tmp_path / name) as file:
+            assert file.format == {"a.gif": "GIF", "a.webp": "WEBP", "a.apng": "PNG"}[name]
+            assert file.n_frames == 5
+            assert file.info["loop"] == 0
+            shown = [np.asarray(f.convert("RGB")).astype(int) for f in ImageSequence.Iterator(file)]
+        if name != "a.gif":
+            for found, frame in zip(shown, frames, strict=True):
+                assert np.array_equal(found, frame if frame.ndim == 3 else frame[..., None].repeat(3, -1))
+        assert read_recipe(tmp_path / name) == RECIPE
+
+    @each_kind
+    @pytest.mark.parametrize(("fps", "step"), [(None, 200), (1, 1000), (25, 40), (50, 20)])
+    def test_the_speed_is_as_asked(self, tmp_path, name, fps, step):
+        save_animation(tmp_path / name, list(tiles(6)), fps=fps)
+        with Image.open(tmp_path / name) as file:
+            durations = []
+            for frame in range(6):
+                file.seek(frame)
+                file.load()
+                durations.append(file.info["duration"])
+        assert durations == [max(step, 400), *[step] * 4, max(step, LAST_FRAME_MS)]
+
+    @each_kind
+    def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory, name):
+        save_animation(tmp_path / name, animation([trajectory], 4), RECIPE)
+        assert (tmp_path / name).stat().st_size < 2_500_000
+
+    @pytest.mark.parametrize("fps", [0, 51, -1, "x", float("nan")])
+    def test_other_speeds_are_refused(self, tmp_path, fps, refuses):
+        with refuses("fps must be a number from 1 to 50"):
+            save_animation(tmp_path / "a.gif", list(tiles(2)), fps=fps)
+
+    def test_a_picture_too_long_for_webp_is_refused(self, tmp_path, refuses):
+        with refuses("at most 16,383 pixels"):
+            save_animation(tmp_path / "a.webp", [np.zeros((16_384, 2), np.uint8)] * 2)
+
+
+class TestScale:
+    @pytest.mark.parametrize("scale", [1, 3, 16])
+    def test_it_is_the_one_asked_for(self, scale):
+        images = tiles(4)
+        assert np.array_equal(picture(images, 2, scale), grid(images, 2, scale))
+        [frame] = animation([images[None]], 2, scale)
+        assert np.array_equal(frame, grid(images, 2, scale))
+
+    @pytest.mark.parametrize("scale", [0, 17, 1.5, "2", float("nan")])
+    def test_others_are_refused(self, scale, refuses):
+        for draw in (lambda: picture(tiles(4), 2, scale), lambda: animation([tiles(4)[None]], 2, scale)):
+            with refuses("scale must be a whole number from 1 to 16"):
+                draw()
+
+    def test_pictures_that_grow_too_large_are_refused_with_what_is_not(self, refuses):
+        images = np.zeros((1000, 28, 28), np.uint8)
+        with refuses("at scale 16: choose at most 8"):
+            picture(images, 32, 16)
+        with refuses("at scale 3: choose at most 2"):
+            animation([images[None]], 32, 3)
+        assert picture(images, 32, 8).size <= 64_000_000
 
 
 class TestColourGif:

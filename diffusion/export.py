@@ -1,0 +1,122 @@
+"""Files of single digits, written as the digits come, however many there are.
+
+.npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it
+.idx.zip   the files of MNIST itself, in the folders where torchvision looks for them; one image in seven, as there,
+           is a test image
+.zip       a PNG of each digit, like 03-digit-7-seed-42.png, and recipe.json
+"""
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffusion import render
+from diffusion.checks import BadInput
+from diffusion.files import replacing
+
+if TYPE_CHECKING:  # a Result saves itself through this file
+    from diffusion.pipeline import Recipe, Result
+
+ENDINGS = (".npz", ".zip", ".idx.zip")
+MAX_FILES = 10_000  # in a .zip of single digits
+
+
+def ending(path: str | Path) -> str:
+    """The kind of file that a path asks for, in lower case."""
+    path = Path(path)
+    return ".idx.zip" if path.name.lower().endswith(".idx.zip") else path.suffix.lower()
+
+
+def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, scale: int | None = None) -> None:
+    """Write what is drawn to a file of one of ENDINGS.
+
+    Args:
+        results: the parts of the drawing in order, such as `pipe.batches(recipe)`. They are asked for one at a time,
+            after the path is found good, so that the drawing can go on while the file is written.
+        recipe: of all of it.
+        scale: pixels per pixel of the pictures in a .zip, 1 to 16, by default 1.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        if ending(path) == ".npz":
+            _npz(archive, iter(results), recipe)
+        elif ending(path) == ".idx.zip":
+            _idx(archive, iter(results), recipe)
+        else:
+            _zip(archive, iter(results), recipe, 1 if scale is None else scale)
+
+
+def _npz(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+    """What np.savez_compressed writes, but a part at a time."""
+    labels: list[int] = []
+    seeds: list[int] = []
+    first = next(results)
+    with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
+        shape = (len(recipe.digits), *first.images.shape[1:])
+        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for result in chain([first], results):
+            file.write(result.images.tobytes())
+            labels += result.labels
+            seeds += result.seeds
+    for name, values in {"labels": labels, "seeds": seeds}.items():
+        with archive.open(_entry(f"{name}.npy"), "w") as file:
+            np.lib.format.write_array(file, np.array(values, np.int64))
+
+
+def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+    """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
+    count = len(recipe.digits)
+    if count < 2:
+        raise BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+    labels: list[int] = []
+
+    def drawn() -> Iterator[np.ndarray]:
+        for result in results:
+            labels.extend(result.labels)
+            yield from result.images
+
+    images = drawn()
+    first = next(images)
+    if first.ndim != 2:
+        raise BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
+    images = chain([first], images)
+    tests = max(1, round(count / 7))
+    sizes = {"train": count - tests, "t10k": tests}
+    for part, size in sizes.items():
+        with archive.open(_entry(f"MNIST/raw/{part}-images-idx3-ubyte"), "w", force_zip64=True) as file:
+            file.write(np.array([0x0803, size, *first.shape], ">i4").tobytes())
+            for image in islice(images, size):
+                file.write(image.tobytes())
+    for part, some in {"train": labels[:-tests], "t10k": labels[-tests:]}.items():
+        content = np.array([0x0801, len(some)], ">i4").tobytes() + bytes(some)
+        archive.writestr(_entry(f"MNIST/raw/{part}-labels-idx1-ubyte"), content)
+
+
+def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe", scale: int) -> None:
+    """Each digit with a recipe of its own, and the recipe of all of them."""
+    count = len(recipe.digits)
+    if count > MAX_FILES:
+        raise BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
+    seeds: list[int] = []
+    for result in results:
+        for k, (image, label, seed) in enumerate(zip(result.images, result.labels, result.seeds, strict=True)):
+            name = f"{len(seeds):0{max(2, len(str(count - 1)))}}-digit-{label}-seed-{seed}.png"
+            picture = render.picture(image[None], 1, scale)
+            archive.writestr(_entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
+            seeds.append(seed)
+        recipe = replace(recipe, weights=result.recipe.weights)
+    usual = replace(recipe, redrawn=()).seeds
+    redrawn = tuple((k, seed) for k, seed in enumerate(seeds) if seed != usual[k])
+    archive.writestr(_entry("recipe.json"), replace(recipe, redrawn=redrawn).to_json())
+
+
+def _entry(name: str, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    """A file in an archive, with no date of its own: the same digits make the same archive."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = kind
+    return entry
