@@ -45,6 +45,8 @@ class Distillation(nn.Module):
         self.fixed = (average, teacher)  # in a tuple, so that they are no parts of what is trained
         path = [*indices(2 * self.few_step.steps), -1]
         levels = [student.scheduler.level(i) for i in path]
+        low, high = self.few_step.guidance_interval
+        self.guided = torch.tensor([low <= i <= high for i in path])
         self.path = torch.tensor(path)
         self.alpha = torch.tensor([level.alpha for level in levels])
         self.sigma = torch.tensor([level.sigma for level in levels])
@@ -52,17 +54,32 @@ class Distillation(nn.Module):
     @property
     def evaluations(self) -> float:
         """How often other networks than the student are run for one image."""
-        low, high = self.few_step.guidance_interval
-        guided = ((self.path[:-1] >= low) & (self.path[:-1] <= high)).float().mean().item()
-        return 2 + 2 * guided / len(self.few_step.choices)
+        *longer, shortest = self.few_step.choices
+        share = 0.5 if longer else 1.0  # of the shortest jumps
+        on = self.guided[:-1].view(shortest, 2).sum(1)  # second evaluations of the teacher, in each of them
+        return 2 + share * (self.odds @ on.double()).item()
+
+    @property
+    def odds(self) -> Tensor:
+        """Where the shortest jumps of a batch start: a quarter of them anywhere, the others where guidance is on."""
+        on = self.guided[:-1:2].double()
+        anywhere = torch.full_like(on, 1 / len(on))
+        return anywhere / 4 + on / on.sum() * 3 / 4 if on.any() else anywhere
 
     def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, ...]:
-        """For each image (B, C, H, W) a jump, from one place on the path to another, its guidance scale, and noise."""
+        """For each image (B, C, H, W) a jump, from one place on the path to another, its guidance scale, and noise.
+
+        Every other jump is one of the shortest, since these alone teach what guidance does; the longer ones come
+        equally often.
+        """
         count, device = len(x0), x0.device
-        choices = self.few_step.choices
-        jumps = torch.tensor(choices, device=device)[torch.arange(count, device=device) % len(choices)]  # in a run
-        length = 2 * self.few_step.steps // jumps
-        start = length * (torch.rand(count, generator=random, device=device) * jumps).long()
+        *longer, shortest = self.few_step.choices
+        pattern = [jumps for each in longer for jumps in (shortest, each)] or [shortest]
+        jumps = torch.tensor(pattern, device=device)[torch.arange(count, device=device) % len(pattern)]  # in a run
+        which = (torch.rand(count, generator=random, device=device) * jumps).long()
+        taught = torch.multinomial(self.odds.to(device), count, replacement=True, generator=random)
+        length = 2 * shortest // jumps
+        start = length * torch.where(jumps == shortest, taught, which)
         low, high = self.few_step.guidance
         guidance = low + (high - low) * torch.rand(count, generator=random, device=device)
         return start, start + length, guidance, torch.randn(x0.shape, generator=random, device=device)

@@ -50,10 +50,16 @@ class TestDraw:
         assert 3.99 < guidance.max() <= 4
         assert eps.std().item() == pytest.approx(1, abs=0.05)
 
-    def test_each_length_comes_equally_often_wherever_a_batch_is_cut(self, teacher, student):
+    def test_half_are_of_the_shortest_wherever_a_batch_is_cut(self, teacher, student):
         loss = Distillation(student, student, teacher)
         start, end, *_ = loss.draw(torch.zeros(64, 1, 1, 1), torch.Generator().manual_seed(0))
-        assert (end - start)[16:32].sort().values.tolist() == [2] * 4 + [4] * 4 + [8] * 4 + [16] * 4
+        assert (end - start)[18:36].sort().values.tolist() == [2] * 9 + [4] * 3 + [8] * 3 + [16] * 3
+
+    def test_most_of_the_shortest_start_where_guidance_is_on(self, teacher, student):
+        loss = Distillation(student, student, teacher)
+        start, end, *_ = loss.draw(torch.zeros(8000, 1, 1, 1), torch.Generator().manual_seed(0))
+        levels = loss.path[start[end - start == 2]]
+        assert ((levels >= 200) & (levels <= 500)).float().mean().item() == pytest.approx(3 / 4 + 3 / 8 / 4, abs=0.02)
 
 
 class TestTarget:
