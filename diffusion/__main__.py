@@ -7,6 +7,7 @@ python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out 
 python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
 python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON
 python -m diffusion sample --recipe digits.gif --out again.png      # the same digits again
+python -m diffusion compare --x steps=4,10,50 --y guidance=1,2,4 --digits 7 --out sheet.png
 python -m diffusion evaluate --count 100                            # prints one JSON object
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
 """
@@ -25,9 +26,10 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
+from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory
-from diffusion.pipeline import BATCH, TRACKS, Pipeline, Recipe, check_options, ending_of
+from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Recipe, check_options
 from diffusion.reader import READER, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
@@ -120,6 +122,14 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("file", help="a PNG, GIF or WebP made by this project")
     command.set_defaults(command=lambda flags: print(Recipe.from_file(flags.file).to_json()))
 
+    command = commands.add_parser("compare", parents=[run], help="draw an X/Y sheet: the same noise, other settings")
+    for flag, way, example in (("--x", "left to right", "steps=4,10,50"), ("--y", "top to bottom", "guidance=1,2,4")):
+        told = f"what changes from {way}: {' or '.join(AXES)}, like {example}"
+        command.add_argument(flag, required=True, metavar="NAME=VALUES", help=told)
+    command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
+    command.add_argument("--out", required=True, metavar="FILE.png", help="the sheet")
+    command.set_defaults(command=compare)
+
     command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
     command.add_argument("--count", type=_number, default=1000, help="how many of each digit (default: 1000)")
     command.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
@@ -142,7 +152,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
 def sample(flags: argparse.Namespace) -> None:
     """Draw `count` of each digit into one file."""
     out = Path(flags.out)
-    single = ending_of(out) in export.ENDINGS
+    single = checks.ending(out, ENDINGS) in export.ENDINGS
     check_options(flags.track, flags.scale, flags.fps)
     pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
     recipe = _recipe(flags, pipe)
@@ -164,6 +174,29 @@ def sample(flags: argparse.Namespace) -> None:
             run.result().save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
     count = len(recipe.digits)
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
+
+
+def compare(flags: argparse.Namespace) -> None:
+    """Draw an X/Y sheet."""
+    checks.ending(flags.out, [".png"])
+    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
+    x, y = (_axis(flag, getattr(flags, flag), pipe.names) for flag in ("x", "y"))
+    if "digits" in (x[0], y[0]):
+        flags.digits = (0,)  # each cell has its own
+    sheet = Sheet(pipe, _recipe(flags, pipe.names), x, y)
+    with replacing(flags.out) as temporary:  # before the drawing, where that cannot be
+        for _ in tqdm(sheet, unit="cell"):
+            pass
+        sheet.save(temporary)
+    print(f"{len(sheet)} cells in {flags.out}")
+
+
+def _axis(flag: str, text: str, names: Sequence[str]) -> tuple[str, list[Any]]:
+    """The axis of a sheet that a text like "steps=4,10,50" names, or BadInput."""
+    name, found, values = text.partition("=")
+    if not found:
+        raise checks.BadInput(f"--{flag} must be like steps=4,10,50, not {checks.shown(text)}.")
+    return name, prompts.digits(values, names) if name == "digits" else list(_numbers(values))
 
 
 def evaluate_(flags: argparse.Namespace) -> None:

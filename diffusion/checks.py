@@ -1,6 +1,7 @@
 """The checks of everything that comes from outside: one place, one tone, for library, CLI and page alike."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 MAX_SEED = 2**32 - 1
@@ -54,6 +55,16 @@ def choice(name: str, value: Any, choices: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise BadInput(f"{name} must be one of {', '.join(choices)}, not {shown(value)}.")
     return value
+
+
+def ending(path: str | Path, endings: Iterable[str]) -> str:
+    """Which of `endings` a path has, in whatever case, or BadInput."""
+    *others, last = endings
+    name = Path(path).name.lower()
+    for known in sorted([*others, last], key=len, reverse=True):  # .idx.zip before .zip
+        if name.endswith(known) and name != known:
+            return known
+    raise BadInput(f"{path} must end in {', '.join(others) + ' or ' if others else ''}{last}.")
 
 
 def labels(name: str, value: Any, classes: int) -> list[int]:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusion import render
-from diffusion.checks import BadInput
+from diffusion import checks, render
 from diffusion.files import replacing
 
 if TYPE_CHECKING:  # a Result saves itself through this file
@@ -24,12 +23,6 @@ if TYPE_CHECKING:  # a Result saves itself through this file
 
 ENDINGS = (".npz", ".zip", ".idx.zip")
 MAX_FILES = 10_000  # in a .zip of single digits
-
-
-def ending(path: str | Path) -> str:
-    """The kind of file that a path asks for, in lower case."""
-    path = Path(path)
-    return ".idx.zip" if path.name.lower().endswith(".idx.zip") else path.suffix.lower()
 
 
 def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, scale: int | None = None) -> None:
@@ -41,10 +34,11 @@ def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, sc
         recipe: of all of it.
         scale: pixels per pixel of the pictures in a .zip, 1 to 16, by default 1.
     """
+    ending = checks.ending(path, ENDINGS)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        if ending(path) == ".npz":
+        if ending == ".npz":
             _npz(archive, iter(results), recipe)
-        elif ending(path) == ".idx.zip":
+        elif ending == ".idx.zip":
             _idx(archive, iter(results), recipe)
         else:
             _zip(archive, iter(results), recipe, 1 if scale is None else scale)
@@ -72,7 +66,7 @@ def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
     """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
     count = len(recipe.digits)
     if count < 2:
-        raise BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+        raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
     labels: list[int] = []
 
     def drawn() -> Iterator[np.ndarray]:
@@ -83,7 +77,7 @@ def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
     images = drawn()
     first = next(images)
     if first.ndim != 2:
-        raise BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
+        raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
     images = chain([first], images)
     tests = max(1, round(count / 7))
     sizes = {"train": count - tests, "t10k": tests}
@@ -101,7 +95,7 @@ def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
     """Each digit with a recipe of its own, and the recipe of all of them."""
     count = len(recipe.digits)
     if count > MAX_FILES:
-        raise BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
+        raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
     seeds: list[int] = []
     for result in results:
         for k, (image, label, seed) in enumerate(zip(result.images, result.labels, result.seeds, strict=True)):

@@ -131,14 +131,6 @@ TRACKS = ("noisy", "guess", "both")  # what an animation shows
 BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
 
 
-def ending_of(path: str | Path) -> str:
-    """Which of ENDINGS a path has, or BadInput."""
-    ending = export.ending(path)
-    if ending not in ENDINGS:
-        raise checks.BadInput(f"{path} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
-    return ending
-
-
 def check_options(track: str = "noisy", scale: int | None = None, fps: float | None = None) -> None:
     """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
     checks.choice("track", track, TRACKS)
@@ -187,7 +179,7 @@ class Result:
             fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
         """
         check_options(track, scale, fps)
-        ending = ending_of(path)
+        ending = checks.ending(path, ENDINGS)
         columns = render.columns_for(self.labels)
         if ending == ".png":
             render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())

@@ -101,17 +101,17 @@ def grid(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     return canvas.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def png(picture: np.ndarray, recipe: str = "") -> bytes:
+def png(picture: np.ndarray, recipe: str = "", **texts: str) -> bytes:
     """A uint8 picture (H, W), or (H, W, 3) in colour, as PNG, with the recipe (JSON) as its text "recipe"."""
     file = BytesIO()
-    Image.fromarray(picture).save(file, format="PNG", pnginfo=_text(recipe))
+    Image.fromarray(picture).save(file, format="PNG", pnginfo=_text(recipe=recipe, **texts))
     return file.getvalue()
 
 
-def save_png(path: str | Path, picture: np.ndarray, recipe: str = "") -> None:
-    """Write a picture as PNG."""
+def save_png(path: str | Path, picture: np.ndarray, recipe: str = "", **texts: str) -> None:
+    """Write a picture as PNG, with the recipe and other texts by name."""
     with replacing(path) as temporary:
-        temporary.write_bytes(png(picture, recipe))
+        temporary.write_bytes(png(picture, recipe, **texts))
 
 
 def save_animation(
@@ -132,7 +132,7 @@ def save_animation(
         return save_gif(path, frames, recipe, durations)
     if kind == ".webp" and max(frames[0].shape) > MAX_WEBP:
         raise checks.BadInput(f"A WebP is at most {MAX_WEBP:,} pixels wide and high: choose .gif, or fewer images.")
-    how: dict[str, Any] = {"format": "PNG", "pnginfo": _text(recipe)}
+    how: dict[str, Any] = {"format": "PNG", "pnginfo": _text(recipe=recipe)}
     if kind == ".webp":
         how = {"format": "WEBP", "exif": exif(recipe), "lossless": True, "quality": 30, "method": 2}  # of effort
     first, *others = map(Image.fromarray, frames)
@@ -165,7 +165,8 @@ def _durations(count: int, fps: float | None = None) -> list[int]:
     return [max(step, FIRST_FRAME_MS), *[step] * (count - 2), max(step, LAST_FRAME_MS)][-count:]
 
 
-def _text(recipe: str) -> PngImagePlugin.PngInfo:
+def _text(**texts: str) -> PngImagePlugin.PngInfo:
     info = PngImagePlugin.PngInfo()
-    info.add_itxt("recipe", recipe)
+    for name, text in texts.items():
+        info.add_itxt(name, text)
     return info

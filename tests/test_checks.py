@@ -113,3 +113,17 @@ def test_a_message_stays_one_short_line_whatever_the_value(value, refuses):
 def test_a_message_shows_what_was_given(value, shown, refuses):
     with refuses(f"not {shown}."):
         number("guidance", value, 0, 20)
+
+
+@pytest.mark.parametrize("name", ["a.png", "A.PNG", "a.b.zip", "a.idx.zip", "folder/a.npz"])
+def test_the_ending_of_a_path_is_the_longest_that_fits(name):
+    assert name.lower().endswith(checks.ending(name, [".png", ".npz", ".zip", ".idx.zip"]))
+    assert checks.ending("a.idx.zip", [".idx.zip", ".zip"]) == checks.ending("a.IDX.zip", [".zip", ".idx.zip"])
+
+
+@pytest.mark.parametrize("name", ["", ".png", "png", "a.jpg", "a.png.txt"])
+def test_another_ending_is_refused_with_those_there_are(name, refuses):
+    with refuses("must end in .gif, .npz or .zip."):
+        checks.ending(name, [".gif", ".npz", ".zip"])
+    with refuses("must end in .png."):
+        checks.ending(name, [".png"])
