@@ -5,6 +5,7 @@ python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
 python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
+python -m diffusion sample --digits 0-9 --until-right 10 --out digits.png    # until the reader reads each right
 python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON
 python -m diffusion sample --recipe digits.gif --out again.png      # the same digits again
 python -m diffusion compare --x steps=4,10,50 --y guidance=1,2,4 --digits 7 --out sheet.png
@@ -15,7 +16,7 @@ python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import product
@@ -29,12 +30,15 @@ from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep
 from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory
-from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Recipe, check_options
-from diffusion.reader import READER, load_reader, save_reader, train_reader
+from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Recipe, Result, check_options
+from diffusion.readback import MAX_TRIES, until_right
+from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 
 SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "eta", "seed")  # of a Recipe
+
+MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are told
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -113,6 +117,13 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--scale", type=_number, help="of a picture: pixels per pixel, 1 to 16")
     command.add_argument("--fps", type=_number, help="of an animation: frames per second, 1 to 50")
     command.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
+    command.add_argument("--read", action="store_true", help="let the reader say what it makes of each digit")
+    command.add_argument(
+        "--until-right",
+        type=_number,
+        metavar="TRIES",
+        help="draw each digit that does not read right again, from other seeds, up to so often in all",
+    )
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
     command.set_defaults(command=sample)
     if again:
@@ -159,21 +170,46 @@ def sample(flags: argparse.Namespace) -> None:
     if flags.recipe:
         if (recipe.digits, recipe.seed) == (flags.again.digits, flags.again.seed):
             recipe = replace(recipe, redrawn=flags.again.redrawn)
-        if told := pipe.differs(flags.again):
-            print(told, file=sys.stderr)
+        if warning := pipe.differs(flags.again):
+            print(warning, file=sys.stderr)
     if not single and len(recipe.digits) > MAX_TILES:
         raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
-    if single:
-        with tqdm(total=ceil(len(recipe.digits) / BATCH) * recipe.steps, unit="step") as bar:
-            export.write(out, pipe.batches(recipe, BATCH, bar.update), recipe, scale=flags.scale)
-    else:
-        with replacing(out) as temporary:  # before the drawing, where that cannot be
-            run = pipe.run(recipe)
-            for _ in tqdm(run, total=recipe.steps, unit="step"):
-                pass
-            run.result().save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
+    tries = 1 if flags.until_right is None else checks.whole("--until-right", flags.until_right, 1, MAX_TRIES)
+    reader = load_reader() if flags.read or flags.until_right is not None else None
+    told: list[str] = []
     count = len(recipe.digits)
+    size = BATCH if single else count
+    with tqdm(total=ceil(count / size) * recipe.steps, unit="step") as bar:
+        if reader:
+            results = _read(pipe, reader, recipe.split(size), tries, bar.update, told)
+        else:
+            results = pipe.batches(recipe, size, bar.update)
+        if single:
+            export.write(out, results, recipe, scale=flags.scale)
+        else:
+            with replacing(out) as temporary:  # before the drawing, where that cannot be
+                [result] = results
+                result.save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
+    print(*told, sep="\n", end="\n" if told else "")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
+
+
+def _read(
+    pipe: Pipeline, reader: Reader, parts: Iterable[Recipe], tries: int, on_step: Callable[[], object], told: list[str]
+) -> Iterator[Result]:
+    """Draw and read back. `told` gets a line for each of the first images and for each miss, and in the end the sum."""
+    done = drawn = right = 0
+    for part in parts:
+        tried = until_right(pipe, reader, part, tries, on_step)
+        for k, (reading, seed) in enumerate(zip(tried.readings, tried.result.seeds, strict=True), done):
+            miss = "" if reading.right else f", but {pipe.names[reading.asked]} was asked for"
+            if miss or k < MOST_CAPTIONS:
+                told.append(f"image {k}, seed {seed}: {reading.caption}{miss}")
+        done += len(tried.readings)
+        drawn += tried.drawn
+        right += sum(reading.right for reading in tried.readings)
+        yield tried.result
+    told.append(f"{right:,} of {done:,} read as asked, {drawn:,} drawn")
 
 
 def compare(flags: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """python -m diffusion: files as promised, one sentence for bad input, memory that does not grow."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -126,9 +127,41 @@ class TestRecipe:
         assert said == "diffusion: 'notes.txt' is no PNG, GIF or WebP: choose a picture made by this project.\n"
 
 
+class TestRead:
+    """What the reader makes of the digits, told and acted on."""
+
+    @pytest.mark.parametrize("ending", [".png", ".npz"])
+    def test_every_image_has_a_caption(self, tmp_path: Path, capsys, ending: str) -> None:
+        out = str(tmp_path / f"out{ending}")
+        main(["sample", "--digits", "77", "--seed", "5", "--steps", "8", "--read", "--out", out])
+        first, second, total, *_ = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(r"image 0, seed 5: 7, \d+\.\d %", first)
+        assert re.fullmatch(r"image 1, seed 6: 7, \d+\.\d %", second)
+        assert total == "2 of 2 read as asked, 2 drawn"
+
+    def test_misses_are_flagged_and_drawn_again(self, weights: str, tmp_path: Path, capsys) -> None:
+        sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--until-right", "2")
+        *lines, total, _ = capsys.readouterr().out.splitlines()
+        missed = [line for line in lines if re.search(r"%, but \d was asked for$", line)]
+        assert 0 < len(missed) <= 10  # these weights are random
+        right, drawn = map(int, re.fullmatch(r"(\d+) of 10 read as asked, (\d+) drawn", total).groups())
+        assert right + len(missed) == 10
+        assert 10 + len(missed) <= drawn <= 20
+        with np.load(tmp_path / "out.npz") as file:
+            assert [f"seed {seed}:" in line for seed, line in zip(file["seeds"], lines, strict=True)] == [True] * 10
+
+    def test_what_was_found_is_in_the_picture(self, weights: str, tmp_path: Path, capsys) -> None:
+        sample(weights, tmp_path / "a.png", "--digits", "0-9", "--until-right", "3")
+        sample(weights, tmp_path / "again.png", "--recipe", str(tmp_path / "a.png"))
+        assert Recipe.from_file(tmp_path / "a.png").redrawn
+        with Image.open(tmp_path / "a.png") as first, Image.open(tmp_path / "again.png") as again:
+            assert np.array_equal(np.asarray(again), np.asarray(first))
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
+        (["--until-right", "0"], "--until-right must be a whole number from 1 to 100, not 0"),
         (["--digits", "ten"], "Cannot read 'ten' as digits"),
         (["--digits", ""], "No digits asked for"),
         (["--digits", "0-12"], "Cannot read '0-12' as digits"),
