@@ -166,6 +166,20 @@ class Result:
     def seeds(self) -> list[int]:
         return self.recipe.seeds
 
+    def alone(self, k: int) -> "Result":
+        """Image k, counted from 0, with its own trajectory and its own recipe."""
+        recipe = self.recipe.alone(k)
+        return Result(self.images[[k]], self.frames[:, [k]], self.guesses[:, [k]], self.levels, recipe)
+
+    def with_image(self, k: int, other: "Result") -> "Result":
+        """The same, but image k is that of `other`, drawn alone by the same recipe from another seed. Else BadInput."""
+        recipe = self.recipe.with_seed(k, other.recipe.seed)
+        if recipe.alone(k) != other.recipe:
+            raise checks.BadInput("Draw the image alone by the same recipe, all but its seed.")
+        images, frames, guesses = self.images.copy(), self.frames.copy(), self.guesses.copy()
+        images[k], frames[:, k], guesses[:, k] = other.images[0], other.frames[:, 0], other.guesses[:, 0]
+        return Result(images, frames, guesses, self.levels, recipe)
+
     def save(
         self, path: str | Path, *, track: str = "noisy", scale: int | None = None, fps: float | None = None
     ) -> None:

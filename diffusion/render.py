@@ -1,4 +1,4 @@
-"""Pictures: grids, and animated GIFs of a trajectory, with the recipe written inside the file."""
+"""Pictures: grids, and animations of a trajectory, with the recipe written inside the file."""
 
 from collections.abc import Sequence
 from io import BytesIO

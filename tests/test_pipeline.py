@@ -159,6 +159,33 @@ class TestResult:
         assert result.seeds == [40 + k for k in range(len(labels))]
         assert result.recipe == Recipe(tuple(labels), steps=2, seed=40)
 
+    def test_one_image_alone_has_its_own_trajectory_and_recipe(self, pipe):
+        result = pipe([7, 3, 0], steps=3, seed=9)
+        alone, drawn = result.alone(1), pipe(3, steps=3, seed=10)
+        assert alone.recipe == drawn.recipe
+        assert alone.levels == drawn.levels
+        for name in ("images", "frames", "guesses"):
+            found, expected = getattr(alone, name), getattr(drawn, name)
+            assert found.shape == expected.shape
+            assert np.abs(found.astype(int) - expected).max() <= 1
+        assert np.array_equal(result.images[1], alone.images[0])
+
+    def test_one_image_is_replaced_and_the_others_stay(self, pipe, refuses):
+        result = pipe([7, 3, 0], steps=3, seed=9)
+        before = result.images.copy()
+        changed = result.with_image(1, pipe.run(result.recipe.with_seed(1, 77).alone(1)).result())
+        assert changed.seeds == [9, 77, 11]
+        again = pipe.run(changed.recipe).result()
+        for name in ("images", "frames", "guesses"):
+            found, expected = getattr(changed, name), getattr(again, name)
+            assert np.abs(found.astype(int) - expected).max() <= 1
+        assert np.array_equal(changed.images[[0, 2]], before[[0, 2]])
+        assert not np.array_equal(changed.images[1], before[1])
+        assert np.array_equal(result.images, before)
+        for other in (pipe(7, steps=3, seed=77), pipe(3, steps=4, seed=77), pipe([3, 3], steps=3)):
+            with refuses("Draw the image alone"):
+                result.with_image(1, other)
+
     @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.npz"])
     def test_colour_models_draw_and_save_colour_images(self, colour_pipe, tmp_path, name):
         result = colour_pipe([7, 3], steps=5, seed=9)

@@ -96,7 +96,7 @@ def test_where_none_reads_right_the_nearest_is_kept(pipe, reader):
     drawn = pipe.run(Recipe(digits, steps=1, redrawn=tuple(enumerate(candidates)))).result()
     likely = np.array([reading.likely_asked for reading in read(pipe, reader, drawn)]).reshape(len(missed), tries)
     found = [tried.readings[k].likely_asked for k in missed]
-    np.testing.assert_allclose(found, likely.max(1), atol=1e-3)
+    np.testing.assert_allclose(found, likely.max(1), atol=0.02)
 
 
 def test_as_many_are_drawn_as_it_says(pipe, monkeypatch):
