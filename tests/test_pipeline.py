@@ -270,12 +270,12 @@ class TestResult:
     @pytest.mark.parametrize("name", ["a.webp", "a.apng"])
     def test_webp_and_apng_are_exact_in_every_frame_and_have_their_recipe(self, pipe, tmp_path, name):
         result = pipe([7], steps=6, seed=9)
-        result.save(tmp_path / name, scale=3, fps=10, track="guess")
+        result.save(tmp_path / name, scale=3, fps=10)
         with Image.open(tmp_path / name) as file:
             assert file.n_frames == 7
             for k in range(7):
                 file.seek(k)
-                assert np.array_equal(np.asarray(file.convert("L"))[::3, ::3], result.guesses[k])
+                assert np.array_equal(np.asarray(file.convert("L"))[::3, ::3], result.frames[k])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
     @pytest.mark.parametrize(
