@@ -275,7 +275,7 @@ class TestResult:
             assert file.n_frames == 7
             for k in range(7):
                 file.seek(k)
-                assert np.array_equal(np.asarray(file.convert("L"))[::3, ::3], result.frames[k])
+                assert np.array_equal(np.asarray(file.convert("L"))[::3, ::3], result.frames[k, 0])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
     @pytest.mark.parametrize(
