@@ -35,8 +35,9 @@ from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
+from diffusion.scheduler import SPACINGS
 
-SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "eta", "seed")  # of a Recipe
+SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "spacing", "eta", "seed")  # of a Recipe
 
 MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are told
 
@@ -89,6 +90,11 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     )
     run.add_argument("--steps", type=_number, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 4')}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
+    run.add_argument(
+        "--spacing",
+        default=Recipe.spacing,
+        help=f"of the noise levels: {' or '.join(SPACINGS)} {_default(Recipe.spacing)}",
+    )
     run.add_argument(
         "--eta", type=_number, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
     )
@@ -148,8 +154,8 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
     command.add_argument(
         "--out",
-        help="folder for scores, table and pictures; --guidance, --steps and --sampler may then be lists, like 4,10: "
-        "a sweep, which goes on where it stopped",
+        help="folder for scores, table and pictures; --guidance, --steps, --sampler and --spacing may then be lists, "
+        "like 4,10: a sweep, which goes on where it stopped",
     )
     command.set_defaults(command=evaluate_)
 
@@ -240,10 +246,10 @@ def evaluate_(flags: argparse.Namespace) -> None:
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file)
     steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
-    lists = [str(value).split(",") for value in (flags.sampler, flags.guidance, steps)]
+    lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.guidance, steps)]
     recipes = [
-        _recipe(flags, pipe, sampler=sampler, guidance=_number(guidance), steps=_number(steps))
-        for sampler, guidance, steps in product(*lists)
+        _recipe(flags, pipe, sampler=sampler, spacing=spacing, guidance=_number(guidance), steps=_number(steps))
+        for sampler, spacing, guidance, steps in product(*lists)
     ]
     if len(recipes) > 1 and not flags.out:
         raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")

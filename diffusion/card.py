@@ -33,7 +33,7 @@ TASK = "unconditional-image-generation"  # the Hub's nearest: it has no task for
 class Evaluation:
     """One run of `python -m diffusion evaluate`, as scores.json keeps it."""
 
-    recipe: dict[str, Any]  # guidance, steps, sampler
+    recipe: dict[str, Any]  # guidance, steps, sampler, spacing
     count: int
     figures: dict[str, tuple[float, float]]  # name -> the figure for drawn images, and its floor: for real ones
 
@@ -42,7 +42,10 @@ class Evaluation:
         low, high = self.recipe["guidance_interval"]
         everywhere = self.recipe["guidance"] <= 1 or (low, high) == EVERYWHERE
         where = "" if everywhere else f" from level {low} to {high}"
-        return "guidance {guidance:g}{where}, {steps} steps of {sampler}".format(where=where, **self.recipe)
+        levels = "" if self.recipe["spacing"] == "trailing" else f" on {self.recipe['spacing']} levels"
+        return "guidance {guidance:g}{where}, {steps} steps of {sampler}{levels}".format(
+            where=where, levels=levels, **self.recipe
+        )
 
 
 def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) -> str:
@@ -93,6 +96,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         "guidance": number("guidance", run["recipe"]["guidance"], 0, MAX_GUIDANCE),
         "steps": whole("steps", run["recipe"]["steps"], 1, T),
         "sampler": str(run["recipe"]["sampler"]),
+        "spacing": str(run["recipe"].get("spacing", "trailing")),  # older scores do not say
         "guidance_interval": list(interval("", run["recipe"]["guidance_interval"], *EVERYWHERE)),
     }
     figures = {

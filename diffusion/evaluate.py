@@ -217,10 +217,10 @@ def evaluate(
         A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
     judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
-    return about(recipe) | judge(draw(pipe, recipe, progress=progress))
+    return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress))
 
 
-def about(recipe: Recipe) -> dict[str, Any]:
+def about(pipe: Pipeline, recipe: Recipe) -> dict[str, Any]:
     """What is evaluated: the recipe with each digit once, how many there are, and the cost of one."""
     values = json.loads(recipe.to_json()) | {"digits": sorted(set(recipe.digits))}
-    return {"recipe": values, "count": len(recipe.digits), "evaluations": recipe.evaluations}
+    return {"recipe": values, "count": len(recipe.digits), "evaluations": pipe.evaluations(recipe)}

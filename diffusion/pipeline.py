@@ -17,8 +17,8 @@ from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, few_step, guided
 from diffusion.metadata import read_recipe
 from diffusion.noise import Noise
-from diffusion.samplers import SAMPLERS, Step, ddim
-from diffusion.scheduler import T, indices
+from diffusion.samplers import SAMPLERS, Step, asked, ddim
+from diffusion.scheduler import SPACINGS, T
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Recipe:
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
     guidance_interval: tuple[int, int] = (200, 500)  # the noise levels, 0 to 999, at which guidance above 1 is on
+    spacing: str = "trailing"  # of the noise levels that the steps go through
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known
 
@@ -47,6 +48,7 @@ class Recipe:
             "eta": checks.number("eta", self.eta, 0, 1),
             "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
             "guidance_interval": checks.interval("guidance_interval", self.guidance_interval, 0, T - 1),
+            "spacing": checks.choice("spacing", self.spacing, SPACINGS),
             "redrawn": self._redrawn(),
         }
         for name, value in checked.items():
@@ -88,11 +90,6 @@ class Recipe:
     def name(self) -> str:
         """A telling name for files, like "digits-7-seed42"."""
         return f"digits-{''.join(map(str, dict.fromkeys(self.digits)))}-seed{self.seed}"
-
-    @property
-    def evaluations(self) -> int:
-        """How often the network is run for one image."""
-        return evaluations(self.guidance, self.guidance_interval, indices(self.steps))
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
@@ -317,6 +314,11 @@ class Pipeline:
                 on_step()
             yield run.result()
 
+    def evaluations(self, recipe: Recipe) -> int:
+        """How often the network is run for one image."""
+        path = self.denoiser.scheduler.indices(recipe.steps, recipe.spacing)
+        return evaluations(recipe.guidance, recipe.guidance_interval, asked(recipe.sampler, path))
+
     def run(self, recipe: Recipe) -> Run:
         """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline."""
         recipe = replace(recipe, weights=self.weights)
@@ -327,7 +329,7 @@ class Pipeline:
         labels = torch.tensor(recipe.digits, device=device)
         noise = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size), device)
         sampler = partial(ddim, eta=recipe.eta) if recipe.sampler == "ddim" else SAMPLERS[recipe.sampler]
-        levels = self.denoiser.scheduler.levels(recipe.steps)
+        levels = self.denoiser.scheduler.levels(recipe.steps, recipe.spacing)
         start = noise()
         if self.denoiser.config.few_step:
             denoise = few_step(self.denoiser, labels, recipe.guidance, levels)

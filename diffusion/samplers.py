@@ -30,6 +30,14 @@ class Step:
     x0: Tensor  # the guess of the clean image that this update followed (B, C, H, W)
 
 
+ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newest first
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
+
+
 class Sampler(Protocol):
     """What every sampler looks like."""
 
@@ -97,6 +105,56 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callab
         yield Step(index, then.index, x, x0)
 
 
+@torch.inference_mode()
+def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
+    """Heun's method (Karras et al. 2022, https://arxiv.org/abs/2206.00364, algorithm 1): two evaluations a step.
+
+    Each step follows the mean of the velocities at its two ends. The last one ends at the clean image, where there is
+    no noise to tell a velocity by, and follows the first alone.
+    """
+    for index, (now, then) in enumerate(pairwise(levels)):
+        velocity = _velocity(x, denoise(x, now.index), now)
+        ahead, x0 = _follow(velocity, x, now, then)
+        if then.sigma > 0:
+            velocity = (velocity + _velocity(ahead, denoise(ahead, then.index), then)) / 2
+            ahead, x0 = _follow(velocity, x, now, then)
+        x = ahead
+        yield Step(index, then.index, x, x0)
+
+
+@torch.inference_mode()
+def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
+    """iPNDM of order 4 (Zhang & Chen 2022, https://arxiv.org/abs/2204.13902): each step looks back at three others.
+
+    It follows the sum of the last four velocities that Adams and Bashforth give for equal steps (Liu et al. 2022,
+    https://arxiv.org/abs/2202.09778, equation 9). The first three steps know fewer of them. The last follows its own
+    velocity alone, and so ends on a guess of the network's: nearer to the exact image at ten steps and fewer.
+    """
+    before: list[Tensor] = []  # the last velocities, the newest first
+    for index, (now, then) in enumerate(pairwise(levels)):
+        velocity = _velocity(x, denoise(x, now.index), now)
+        before = [velocity, *before[:3]] if then.sigma > 0 else [velocity]
+        weights = ADAMS_BASHFORTH[len(before) - 1]
+        velocity = torch.stack([weight * old for weight, old in zip(weights, before, strict=True)]).sum(0)
+        x, x0 = _follow(velocity, x, now, then)
+        yield Step(index, then.index, x, x0)
+
+
+def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
+    """eps - x0, the direction of x in the coordinates of flow matching.
+
+    With z = x / (alpha + sigma) and t = sigma / (alpha + sigma), every schedule is z = (1 - t) * x0 + t * eps, and its
+    probability flow dz / dt = eps - x0 is finite from pure noise to the clean image.
+    """
+    return (x - (level.alpha + level.sigma) * x0) / level.sigma
+
+
+def _follow(velocity: Tensor, x: Tensor, now: Level, then: Level) -> tuple[Tensor, Tensor]:
+    """A straight step along a velocity: x at the next level, and the clean image that the line leads to."""
+    x0 = (x - now.sigma * velocity) / (now.alpha + now.sigma)
+    return (then.alpha + then.sigma) * x0 + then.sigma * velocity, x0
+
+
 def _log_snr(level: Level) -> float:
     """log(alpha / sigma), from minus infinity at pure noise to infinity at the clean image."""
     if level.alpha == 0 or level.sigma == 0:
@@ -104,4 +162,9 @@ def _log_snr(level: Level) -> float:
     return log(level.alpha / level.sigma)
 
 
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm, "dpm++2m": dpmpp_2m}
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm, "dpm++2m": dpmpp_2m, "heun": heun, "ipndm": ipndm}
+
+
+def asked(sampler: str, indices: Sequence[int]) -> list[int]:
+    """The levels at which a sampler asks for a guess, in order, on a path through these: heun ends steps by asking."""
+    return sorted([*indices, *indices[1:]], reverse=True) if sampler == "heun" else list(indices)

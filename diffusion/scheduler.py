@@ -5,6 +5,7 @@ Samplers only see a list of levels, so one set of samplers serves DDPM and flow 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor
 from diffusion import checks
 
 T = 1000  # number of noise levels, as in DDPM
+SHIFT = 3.0  # of the spacing "shifted"
+RHO = 7.0  # of the spacing "karras"
+NOISE_TO_SIGNAL = (0.002, 80.0)  # where "log-snr" and "karras" begin and end at most: sigma_min and sigma_max of EDM
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,21 @@ class Scheduler:
             return CLEAN
         return Level(index, float(self.alpha[index]), float(self.sigma[index]))
 
-    def levels(self, steps: int) -> list[Level]:
+    def levels(self, steps: int, spacing: str = "trailing") -> list[Level]:
         """The path of a run of `steps` updates, 1..T: that many noise levels, noisiest first, then the clean image.
 
-        Trailing spacing: the first level is always T - 1, where generation starts (Lin et al. 2023,
-        https://arxiv.org/abs/2305.08891, table 2).
+        The first level is always T - 1, where generation starts; `spacing` is one of SPACINGS.
         """
-        return [self.level(i) for i in indices(steps)] + [CLEAN]
+        return [self.level(i) for i in self.indices(steps, spacing)] + [CLEAN]
+
+    def indices(self, steps: int, spacing: str = "trailing") -> list[int]:
+        """The indices of those levels, without the clean image: strictly decreasing from T - 1, none below 0."""
+        steps = checks.whole("steps", steps, 1, T)
+        wanted = SPACINGS[checks.choice("spacing", spacing, SPACINGS)](self, steps)
+        path = [T - 1]
+        for k, index in enumerate(wanted[1:], 1):  # a level that is taken gives way to the next one that is free
+            path.append(max(min(index, path[-1] - 1), steps - 1 - k))
+        return path
 
     def coefficients(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """alpha and sigma at int64 `indices` (B,), as float32 (B, 1, 1, 1), ready to multiply images."""
@@ -68,12 +80,6 @@ class Scheduler:
         """The forward process, x_i = alpha[i] * x0 + sigma[i] * eps, for images (B, C, H, W) and levels (B,)."""
         alpha, sigma = self.coefficients(indices)
         return alpha * x0 + sigma * eps
-
-
-def indices(steps: int) -> list[int]:
-    """The levels at which a run of `steps` asks the network, noisiest first."""
-    steps = checks.whole("steps", steps, 1, T)
-    return [round(T - k * T / steps) - 1 for k in range(steps)]
 
 
 def _linear() -> tuple[Tensor, Tensor]:
@@ -104,3 +110,47 @@ def _from_betas(betas: Tensor) -> tuple[Tensor, Tensor]:
 
 
 SCHEDULES = {"linear": _linear, "cosine": _cosine, "flow": _flow}
+
+
+def _trailing(scheduler: Scheduler, steps: int) -> list[int]:
+    """Equal steps in the index (Lin et al. 2023, https://arxiv.org/abs/2305.08891, table 2)."""
+    return [round(T - k * T / steps) - 1 for k in range(steps)]
+
+
+def _shifted(scheduler: Scheduler, steps: int) -> list[int]:
+    """Trailing, then moved towards the noise: t becomes 3 t / (1 + 2 t), where level i stands for t = (i + 1) / T.
+
+    The time shift of flow models (Esser et al. 2024, https://arxiv.org/abs/2403.03206, equation 23), with their factor.
+    What the digit will be is decided where the noise is high, and there the steps become up to three times shorter.
+    """
+    times = [1 - k / steps for k in range(steps)]
+    return [round(T * SHIFT * t / (1 + (SHIFT - 1) * t)) - 1 for t in times]
+
+
+def _log_snr(scheduler: Scheduler, steps: int) -> list[int]:
+    """Equal steps in log(alpha / sigma) (Lu et al. 2022, https://arxiv.org/abs/2206.00927, section 3.4)."""
+    return _evenly(_noise_to_signal(scheduler).log(), steps)
+
+
+def _karras(scheduler: Scheduler, steps: int) -> list[int]:
+    """Equal steps in (sigma / alpha)**(1 / rho) (Karras et al. 2022, https://arxiv.org/abs/2206.00364, equation 5)."""
+    return _evenly(_noise_to_signal(scheduler) ** (1 / RHO), steps)
+
+
+def _noise_to_signal(scheduler: Scheduler) -> Tensor:
+    """sigma / alpha of each level (T,), within the bounds beyond which there is nothing but noise, or but the image."""
+    return (scheduler.sigma / scheduler.alpha).clamp(*NOISE_TO_SIGNAL)
+
+
+def _evenly(scale: Tensor, steps: int) -> list[int]:
+    """The levels nearest to `steps` equally spaced points on a scale of noise, which has a value for each (T,)."""
+    points = torch.linspace(float(scale[-1]), float(scale[0]), steps, dtype=scale.dtype)
+    return torch.searchsorted((scale[1:] + scale[:-1]) / 2, points).tolist()
+
+
+SPACINGS: dict[str, Callable[[Scheduler, int], list[int]]] = {
+    "trailing": _trailing,
+    "log-snr": _log_snr,
+    "karras": _karras,
+    "shifted": _shifted,
+}

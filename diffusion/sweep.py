@@ -1,4 +1,4 @@
-"""Evaluating over samplers, steps and guidance into a folder: scores, a table, plots, the best and worst digits."""
+"""Evaluating over samplers, spacings, steps and guidance into a folder: scores, table, plots, best and worst digits."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def sweep(
     progress: bool = True,
     **real: Any,
 ) -> list[Run]:
-    """Evaluate recipes that differ in sampler, steps and guidance, and go on where an earlier sweep stopped.
+    """Evaluate recipes that differ in sampler, spacing, steps and guidance, and go on where an earlier sweep stopped.
 
     Args:
         names: of all else that the scores depend on, such as the weights and the reader.
@@ -38,7 +38,7 @@ def sweep(
     Raises BadInput where the folder holds scores of other names, digits, counts or seeds: they are not comparable.
     """
     folder = Path(folder)
-    wanted = [{**names} | about(recipe) for recipe in recipes]
+    wanted = [{**names} | about(pipe, recipe) for recipe in recipes]
     runs = _earlier(folder / SCORES, wanted[0])
     full = real.get("full", True)
     judge = (
@@ -90,12 +90,14 @@ def _lacks(runs: Sequence[Run], wanted: Run, full: bool) -> bool:
 def title(run: Run, without: str = "") -> str:
     """How a run's digits were drawn, like "ddim, 20 steps, guidance 2", without one of these if asked."""
     recipe = run["recipe"]
+    spacing = recipe.get("spacing", "trailing")  # older scores do not say
     everywhere = recipe["guidance"] <= 1 or tuple(recipe["guidance_interval"]) == EVERYWHERE
     parts = {
         "sampler": recipe["sampler"],
         "steps": f"{recipe['steps']} steps",
         "guidance": f"guidance {recipe['guidance']:g}",
         "guidance_interval": "" if everywhere else "from level {} to {}".format(*recipe["guidance_interval"]),
+        "spacing": "" if spacing == "trailing" else f"{spacing} levels",
     }
     return ", ".join(part for name, part in parts.items() if part and name != without)
 

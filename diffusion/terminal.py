@@ -21,6 +21,7 @@ from diffusion import checks, prompts
 from diffusion.pipeline import Pipeline, Recipe, Result
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
+from diffusion.scheduler import SPACINGS
 
 BUNDLED = "bundled"  # the name of the weights that ship
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
@@ -31,13 +32,14 @@ png, gif                  saves the last drawing; or: save NAME.gif
 steps 30                  1 to 1,000
 guidance 3                0 to {checks.MAX_GUIDANCE:g}: 1 is off, more is clearer, 0 ignores the digit
 sampler ddpm              {" or ".join(SAMPLERS)}
+spacing shifted           {" or ".join(SPACINGS)}
 eta 0.5                   0 to 1: the fresh noise in ddim
 seed 42                   the same noise each time, until: seed random
 weights runs/mnist        a file, a folder, or user/repo on the Hub, until: weights {BUNDLED}
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
-SETTINGS = ("steps", "guidance", "sampler", "eta", "seed", "weights")
+SETTINGS = ("steps", "guidance", "sampler", "spacing", "eta", "seed", "weights")
 COMMANDS = (*SETTINGS, "grid", "png", "gif", "save", "settings", "help", "quit", "exit")
 SHADES = " .:-=+*#%@"
 HALF_BLOCK = "\N{UPPER HALF BLOCK}"
@@ -134,7 +136,7 @@ class Conversation:
         elif name == "seed":
             self.seed = None if value.casefold() == "random" else checks.whole(name, _number(value), 0, checks.MAX_SEED)
         else:
-            changed: dict[str, Any] = {name: value.casefold() if name == "sampler" else _number(value)}
+            changed: dict[str, Any] = {name: value.casefold() if name in ("sampler", "spacing") else _number(value)}
             self.recipe = replace(self.recipe, **changed)
         print(self.settings)
 

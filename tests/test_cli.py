@@ -178,6 +178,7 @@ class TestRead:
         (["--guidance-interval", "0,x"], "guidance_interval must be two whole numbers from 0 to 999, the lower one"),
         (["--guidance-interval", "0,1000"], "guidance_interval must be two whole numbers from 0 to 999, the"),
         (["--sampler", "euler"], "sampler must be one of ddim, ddpm"),
+        (["--spacing", "even"], "spacing must be one of trailing, log-snr, karras, shifted, not 'even'"),
         (["--seed", "4294967296"], "seed must be a whole number from 0 to 4,294,967,295"),
         (["--eta", "0.5", "--sampler", "ddpm"], "eta belongs to the sampler ddim"),
         (["--scale", "17"], "scale must be a whole number from 1 to 16, not 17"),
@@ -270,7 +271,14 @@ class TestEvaluate:
         [
             (["--steps", "1,2"], "A sweep needs a folder to keep its scores in: add --out."),
             (["--steps", "4,x", "--out", "sweep"], "steps must be a whole number from 1 to 1,000, not 'x'."),
-            (["--sampler", "ddim,euler", "--out", "sweep"], "sampler must be one of ddim, ddpm, dpm++2m, not 'euler'."),
+            (
+                ["--sampler", "ddim,euler", "--out", "sweep"],
+                "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, not 'euler'.",
+            ),
+            (
+                ["--spacing", "karras,even", "--out", "sweep"],
+                "spacing must be one of trailing, log-snr, karras, shifted",
+            ),
             (["--count", "19"], "Evaluation needs at least 200 digits to mean anything, not 190: ask for more."),
             (["--count", "31"], "Evaluating 31 images of class 0 needs 62 real ones"),
             (["--dataset", "cifar10"], "These weights do not draw cifar10: name their data with --dataset."),

@@ -428,7 +428,7 @@ class TestCard:
         ] * 2
         assert results[0].dataset_type == "ylecun/mnist"
         assert results[-1].metric_name == "frechet distance (guidance 1, 20 steps of ddpm)"
-        recipe = {"guidance": 1, "guidance_interval": [0, 999], "steps": 20, "sampler": "ddpm"}
+        recipe = {"guidance": 1, "guidance_interval": [0, 999], "steps": 20, "sampler": "ddpm", "spacing": "trailing"}
         assert results[-1].metric_args == recipe | {"count": 200, "floor": 0.115}
 
     def test_the_text_shows_pictures_use_recipe_and_figures(self, card):

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from diffusion.data import DATASETS, to_uint8
 from diffusion.noise import Noise
 from diffusion.pipeline import Run
 from diffusion.render import FRAMES
+from diffusion.samplers import SAMPLERS
+from diffusion.scheduler import SCHEDULES, SPACINGS
 from diffusion.unet import UNetConfig
 
 STOCHASTIC = [{"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "ddpm"}]
@@ -468,6 +471,7 @@ BAD_SETTINGS = [
     *({"steps": value} for value in (0, -1, 1001, 2.5, None, "20", math.nan, math.inf, 2**70)),
     *({"seed": value} for value in (-1, 2**32, 1.5, None, "0", math.nan, 10**400)),
     *({"sampler": value} for value in ("euler", "DDIM", "", None, 0, ["ddim"])),
+    *({"spacing": value} for value in ("even", "Trailing", "", None, 0, ["trailing"])),
     *({"eta": value} for value in (-1, -0.01, 1.01, 2, None, "0", math.nan)),
 ]
 
@@ -481,6 +485,21 @@ def test_settings_that_no_run_can_have_are_refused_before_it_starts(bad, pipe, r
         pipe(**{"digits": [7]} | bad)
     with refuses(name):
         Recipe(**{"digits": (7,)} | bad)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_evaluations_are_counted_as_they_are_made(schedule, spacing, sampler, make_denoiser, monkeypatch):
+    denoiser = make_denoiser(schedule=schedule, prediction="v")
+    pipe = Pipeline(denoiser)
+    made = []
+    monkeypatch.setattr(denoiser, "forward", lambda x, i, labels: made.append(len(x)) or torch.zeros_like(x))
+    for steps, guidance, interval in product((1, 2, 9), (0.0, 1.0, 2.0), ((0, 999), (200, 500), (990, 999))):
+        recipe = Recipe((3, 7), guidance, steps, sampler, guidance_interval=interval, spacing=spacing)
+        made.clear()
+        pipe.run(recipe).result()
+        assert pipe.evaluations(recipe) == sum(made) / 2, recipe
 
 
 def test_eta_is_refused_where_it_has_no_effect(pipe, refuses):

@@ -7,14 +7,21 @@ from math import exp, sqrt
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
+    IPNDMScheduler,
+)
 from diffusers.schedulers import scheduling_ddpm
 from torch import Tensor
 
 from diffusion.data import to_float
 from diffusion.denoiser import Denoise
-from diffusion.samplers import SAMPLERS, Step, ddim, ddpm, dpmpp_2m
-from diffusion.scheduler import SCHEDULES, Level, Scheduler
+from diffusion.samplers import SAMPLERS, Step, asked, ddim, ddpm, dpmpp_2m, heun, ipndm
+from diffusion.scheduler import CLEAN, SCHEDULES, SPACINGS, Level, Scheduler
 
 COUNTS = [1, 2, 7, 50, 1000]
 VARIANTS = {
@@ -23,6 +30,8 @@ VARIANTS = {
     "ddim full eta": partial(ddim, eta=1.0),
     "ddpm": ddpm,
     "dpm++2m": dpmpp_2m,
+    "heun": heun,
+    "ipndm": ipndm,
 }
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)
@@ -131,6 +140,52 @@ class TestAgainstDiffusers:
             x = theirs.step(velocity, t, x)[0]
         assert_same(last(ddim(denoise, start, levels, normal(1))).x, x)
 
+    @every_schedule
+    @pytest.mark.parametrize("spacing", ["trailing", "karras"])
+    @pytest.mark.parametrize("steps", COUNTS)
+    def test_heun(self, schedule, spacing, steps, closed_form, points):
+        scheduler = Scheduler(schedule)
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps, spacing), normal(0)()
+        theirs = FlowMatchHeunDiscreteScheduler()
+        theirs.set_timesteps(steps)
+        theirs.set_begin_index(0)
+        times = torch.tensor([flow_time(level) for level in levels], dtype=torch.float64)
+        theirs.sigmas = torch.cat([times[:1], times[1:-1].repeat_interleave(2), times[-1:]])
+        z = start / (levels[0].alpha + levels[0].sigma)
+        for now, then in pairwise(levels):
+            z = theirs.step(flow_velocity(denoise, z, now), 0.0, z)[0]
+            if then is not CLEAN:
+                z = theirs.step(flow_velocity(denoise, z, then), 0.0, z)[0]
+        assert_same(last(heun(denoise, start, levels, normal(1))).x, z)
+
+    @every_schedule
+    @pytest.mark.parametrize("spacing", ["trailing", "karras"])
+    @pytest.mark.parametrize("steps", COUNTS)
+    def test_ipndm(self, schedule, spacing, steps, closed_form, points):
+        scheduler = Scheduler(schedule)
+        denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps, spacing), normal(0)()
+        theirs = IPNDMScheduler()
+        theirs.set_timesteps(steps)
+        theirs.set_begin_index(0)
+        theirs.betas = torch.tensor([flow_time(level) for level in levels], dtype=torch.float64)
+        theirs.alphas = torch.ones_like(theirs.betas)  # then it follows its sum of ets, here the velocities, in a line
+        z = start / (levels[0].alpha + levels[0].sigma)
+        *all_but_one, before_clean = levels[:-1]
+        for t, now in zip(theirs.betas, all_but_one, strict=False):
+            z = theirs.step(flow_velocity(denoise, z, now) - t * z, t, z)[0]
+        x0 = denoise((before_clean.alpha + before_clean.sigma) * z, before_clean.index)  # our last step ends there
+        assert_same(last(ipndm(denoise, start, levels, normal(1))).x, x0)
+
+
+def flow_time(level: Level) -> float:
+    """The t at which flow matching has this ratio of noise to signal."""
+    return level.sigma / (level.alpha + level.sigma)
+
+
+def flow_velocity(denoise: Denoise, z: Tensor, level: Level) -> Tensor:
+    """dz / dt at z = (1 - t) * x0 + t * eps, by a denoise function of another schedule."""
+    return (z - denoise((level.alpha + level.sigma) * z, level.index)) / flow_time(level)
+
 
 @pytest.mark.parametrize("steps", COUNTS)
 def test_ddim_on_flow_is_euler_s_method(steps, closed_form, points):
@@ -212,6 +267,51 @@ def test_dpmpp_2m_is_of_second_order(schedule):
         assert ratios == pytest.approx([2**order] * 2, rel=0.1), sampler.__name__
 
 
+def error_over_flow(sampler, steps: int) -> float:
+    """Against the exact solution for normal data, over equal steps from t = 0.9 to t = 0.1 of flow."""
+    data, start = Gaussian(Scheduler("flow")), normal(0, (50,))()
+    levels = [Level(k, 1 - t, t) for k in range(steps + 1) for t in [0.9 - 0.8 * k / steps]]
+
+    def denoise(x: Tensor, i: int) -> Tensor:
+        return levels[i].alpha * data.s**2 / data.variance(levels[i]) * x
+
+    found = last(sampler(denoise, start, levels, normal())).x
+    wanted = start * sqrt(data.variance(levels[-1]) / data.variance(levels[0]))
+    return float((found - wanted).abs().max())
+
+
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (heun, 2)])
+def test_the_error_falls_with_the_order(sampler, order):
+    ratios = [error_over_flow(sampler, steps) / error_over_flow(sampler, 2 * steps) for steps in (40, 80)]
+    assert ratios == pytest.approx([2**order] * 2, rel=0.1)
+
+
+@pytest.mark.parametrize("evaluations", [10, 20, 40])
+def test_ipndm_gets_most_from_its_evaluations(evaluations):
+    """Its first step is DDIM's, which keeps the whole of it at second order, but with an error far below Heun's."""
+    assert error_over_flow(ipndm, evaluations) < 0.1 * error_over_flow(heun, evaluations // 2)
+    assert error_over_flow(heun, evaluations // 2) < 0.3 * error_over_flow(ddim, evaluations)
+
+
+@pytest.mark.parametrize("power", [0, 1, 2, 3])
+def test_ipndm_is_exact_where_the_velocity_is_a_cubic_of_time(power):
+    """That is fourth order, from the fourth step on; the first three know fewer velocities, and the last uses one."""
+    levels = [Level(k, 1 - t, t) for k in range(11) for t in [1 - k / 10]]
+
+    def denoise(x: Tensor, i: int) -> Tensor:  # eps - x0 = t**power
+        t = levels[i].sigma
+        return x - t * t**power
+
+    xs = [
+        torch.ones(1, dtype=torch.float64),
+        *(step.x for step in ipndm(denoise, torch.ones(1).double(), levels, normal())),
+    ]
+    for k, (now, then) in enumerate(pairwise(levels)):
+        wanted = (then.sigma ** (power + 1) - now.sigma ** (power + 1)) / (power + 1)
+        exact = abs(float(xs[k + 1] - xs[k]) - wanted) < 1e-12
+        assert exact == (power <= (k if k < 9 else 0)), k
+
+
 @every_schedule
 def test_ddim_follows_the_exact_solution_on_its_way(schedule):
     scheduler = Scheduler(schedule)
@@ -258,18 +358,29 @@ def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, poi
 def test_each_step_reports_where_it_is(schedule, sampler, steps):
     levels = Scheduler(schedule).levels(steps)
     shape = (2, 1, 1, 1)
-    asked: list[int] = []
+    seen: list[int] = []
 
     def denoise(x: Tensor, i: int) -> Tensor:
-        asked.append(i)
+        seen.append(i)
         return 0.3 * x
 
     found = list(sampler(denoise, normal(0, shape)(), levels, normal(1, shape)))
     assert [step.index for step in found] == list(range(steps))
     assert [step.level for step in found] == [level.index for level in levels[1:]]
-    assert asked == [level.index for level in levels[:-1]]
+    assert seen == asked("heun" if sampler is heun else "ddim", [level.index for level in levels[:-1]])
     assert found[-1].level == -1
     assert all(step.x.shape == step.x0.shape == shape and step.x.isfinite().all() for step in found)
+
+
+@every_schedule
+@every_variant
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_spacing_ends_at_a_digit_of_the_data(schedule, sampler, spacing, closed_form, points):
+    scheduler = Scheduler(schedule)
+    for steps in (1, 2, 3, 40):
+        step = last(sampler(closed_form(points, scheduler), normal(0)(), scheduler.levels(steps, spacing), normal(1)))
+        assert step.x.isfinite().all()
+    assert torch.cdist(step.x.flatten(1), points.flatten(1)).min(dim=1).values.max() < 0.1
 
 
 @every_schedule
@@ -283,7 +394,16 @@ def test_the_last_step_lands_on_its_guess_without_noise(schedule, sampler, steps
 
 @every_schedule
 @pytest.mark.parametrize(
-    ("name", "draws"), [("ddim", 0), ("ddim half eta", 19), ("ddim full eta", 19), ("ddpm", 19), ("dpm++2m", 0)]
+    ("name", "draws"),
+    [
+        ("ddim", 0),
+        ("ddim half eta", 19),
+        ("ddim full eta", 19),
+        ("ddpm", 19),
+        ("dpm++2m", 0),
+        ("heun", 0),
+        ("ipndm", 0),
+    ],
 )
 def test_noise_is_drawn_once_a_step_but_not_on_the_last(schedule, name, draws):
     calls = []
@@ -340,7 +460,7 @@ def test_sampling_records_no_gradient(sampler):
 
 
 def test_every_sampler_has_its_name_and_one_signature(closed_form, points):
-    assert set(SAMPLERS) == {"ddim", "ddpm", "dpm++2m"}
+    assert set(SAMPLERS) == {"ddim", "ddpm", "dpm++2m", "heun", "ipndm"}
     scheduler = Scheduler("cosine")
     denoise: Denoise = closed_form(points, scheduler)
     for sampler in SAMPLERS.values():

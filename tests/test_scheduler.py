@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, EDMEulerScheduler, FlowMatchEulerDiscreteScheduler
 
-from diffusion.scheduler import CLEAN, SCHEDULES, Level, Scheduler, T
+from diffusion.scheduler import CLEAN, SCHEDULES, SPACINGS, Level, Scheduler, T
 
 EVERY_COUNT = range(1, T + 1)
 
@@ -91,6 +91,51 @@ def test_every_run_goes_strictly_down_from_the_last_level_to_the_clean_image(sch
         assert all(now > then for now, then in pairwise(indices)), steps
         assert levels[-1] == CLEAN
         assert levels[0] == scheduler.level(T - 1)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_every_spacing_goes_strictly_down_from_the_last_level_at_every_count(scheduler, spacing):
+    for steps in EVERY_COUNT:
+        found = scheduler.indices(steps, spacing)
+        assert len(found) == steps
+        assert found[0] == T - 1
+        assert found[-1] >= 0
+        assert all(now > then for now, then in pairwise(found)), steps
+        if steps == T:
+            assert found == list(range(T))[::-1]
+
+
+def test_equal_steps_in_log_snr(scheduler):
+    """Between the bounds of EDM, and as equal as whole levels can be."""
+    log_snr = (scheduler.alpha / scheduler.sigma).clamp(1 / 80, 1 / 0.002).log()
+    path = [float(log_snr[i]) for i in scheduler.indices(8, "log-snr")]
+    assert (path[0], path[-1]) == (log_snr[-1], log_snr[0])
+    for k, found in enumerate(path):
+        wanted = path[0] + k * (path[-1] - path[0]) / 7
+        assert abs(found - wanted) == pytest.approx(float((log_snr - wanted).abs().min()), abs=1e-9)
+
+
+def test_karras_levels_are_those_of_diffusers(scheduler):
+    ratio = (scheduler.sigma / scheduler.alpha).clamp(0.002, 80)
+    theirs = EDMEulerScheduler(sigma_min=float(ratio[0]), sigma_max=float(ratio[-1]), rho=7.0)
+    theirs.set_timesteps(9)
+    for index, wanted in zip(scheduler.indices(9, "karras")[1:], theirs.sigmas[1:-1].tolist(), strict=True):
+        nearest = min(range(T), key=lambda i: abs(float(ratio[i]) ** (1 / 7) - wanted ** (1 / 7)))
+        assert abs(index - nearest) <= 1  # theirs are float32
+
+
+def test_shifted_levels_are_those_of_diffusers():
+    theirs = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    for steps in (1, 2, 4, 10, 50):
+        theirs.set_timesteps(sigmas=[1 - k / steps for k in range(steps)])
+        found = [level.sigma for level in Scheduler("flow").levels(steps, "shifted")]
+        assert found == pytest.approx(theirs.sigmas.tolist(), abs=0.5 / T + 1e-6)
+
+
+@pytest.mark.parametrize("spacing", ["even", "Trailing", "", None, 3, ["karras"]])
+def test_unknown_spacings_are_refused(spacing, refuses):
+    with refuses("spacing"):
+        Scheduler("linear").levels(10, spacing)
 
 
 def test_trailing_timesteps_are_those_of_diffusers():

@@ -98,6 +98,26 @@ def test_intervals_of_guidance_are_told_apart(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 4
 
 
+def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
+    some = {"names": NAMES, "full": False, "progress": False} | real
+    wanted = [
+        replace(recipe, spacing=spacing) for spacing in ("trailing", "karras") for recipe in recipes((1, 2), (1.0,))
+    ]
+    assert [run["recipe"]["spacing"] for run in sweep.sweep(pipe, wanted, tmp_path, **some)] == [
+        *("trailing", "trailing"),
+        *("karras", "karras"),
+    ]
+    assert "| ddim, 2 steps, guidance 1, karras levels | 2 |" in (tmp_path / "table.md").read_text()
+    assert len(list(tmp_path.glob("best-*.png"))) == 4
+
+
+def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, real, tmp_path) -> None:
+    some = {"names": NAMES, "full": False, "progress": False} | real
+    [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
+    del run["recipe"]["spacing"]
+    assert sweep.title(run) == "ddim, 1 steps, guidance 1"
+
+
 def test_a_lost_table_or_plot_is_made_again(pipe, real, tmp_path) -> None:
     some = {"names": NAMES, "full": False, "progress": False} | real
     sweep.sweep(pipe, recipes(), tmp_path, **some)

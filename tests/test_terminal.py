@@ -112,10 +112,10 @@ def test_saved_files_open_and_carry_the_recipe(typed, lines: list[str], name: st
 
 
 def test_settings_are_shown_as_they_are_typed(typed, weights: str) -> None:
-    changes = ["steps=30", "guidance: 3", "SAMPLER ddim", "eta 0.5", "seed 7"]
+    changes = ["steps=30", "guidance: 3", "SAMPLER ddim", "spacing LOG-SNR", "eta 0.5", "seed 7"]
     *_, line, again, steps = typed(*changes, "settings", "steps")
     assert line == again == steps
-    assert line == f"steps 30, guidance 3.0, sampler ddim, eta 0.5, seed 7, weights {weights}"
+    assert line == f"steps 30, guidance 3.0, sampler ddim, spacing log-snr, eta 0.5, seed 7, weights {weights}"
     assert typed(*line.split(", "))[-1] == line
 
 
@@ -143,7 +143,8 @@ def test_other_weights_draw_their_own_classes(typed, make_denoiser, tmp_path: Pa
         ("steps many", "steps must be a whole number from 1 to 1,000, not 'many'."),
         ("steps 0", "steps must be a whole number from 1 to 1,000, not 0"),
         ("guidance inf", "guidance must be a number from 0 to 20, not inf."),
-        ("sampler euler", "sampler must be one of ddim, ddpm, dpm++2m, not 'euler'."),
+        ("sampler euler", "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, not 'euler'."),
+        ("spacing even", "spacing must be one of trailing, log-snr, karras, shifted, not 'even'."),
         ("seed -1", "seed must be a whole number from 0 to 4,294,967,295, not -1"),
         ("weights nowhere/at/all", "There is no checkpoint at nowhere/at/all: "),
         ("png", "Nothing is drawn yet: type a digit first."),
@@ -155,7 +156,7 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(typed, line: st
     assert sentence in said
     assert said.endswith(".")
     assert len(said) < 250
-    assert rest[0].startswith("steps 2, guidance 2.0, sampler ddim, eta 0.0, seed random")
+    assert rest[0].startswith("steps 2, guidance 2.0, sampler ddim, spacing trailing, eta 0.0, seed random")
     assert drawn(rest)
 
 
