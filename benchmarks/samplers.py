@@ -1,0 +1,153 @@
+"""Which sampler, on which levels, comes nearest to the exact solution in few evaluations?
+
+    python -m benchmarks.samplers                # three minutes on two CPU cores
+    python -m benchmarks.samplers --guidance 2
+
+The error is the root mean square distance of the final pixels, in [-1, 1], to those of 500 steps of DDIM from the same
+noise. (ddpm is not here: it adds noise of its own, and ends elsewhere.) The same network also runs under the schedulers
+of diffusers where that is installed. Then ten digits are timed: how much of it is not the network?
+
+Prints two Markdown tables, and writes pictures of the first.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffusion import BadInput, Pipeline, Recipe, plot, render
+from diffusion.guidance import guided
+from diffusion.hardware import use_allowed_cores
+from diffusion.noise import Noise
+from diffusion.samplers import asked
+from diffusion.scheduler import SPACINGS
+
+SAMPLERS = ("ddim", "dpm++2m", "heun", "ipndm")
+FLOW: dict[str, Any] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+THEIRS: dict[str, tuple[str, dict[str, Any], str]] = {  # our name -> their class, its settings, and whom it asks like
+    "diffusers Euler": ("FlowMatchEulerDiscreteScheduler", {}, "ddim"),
+    "diffusers DPM++(2M)": ("DPMSolverMultistepScheduler", FLOW, "dpm++2m"),
+    "diffusers Heun": ("FlowMatchHeunDiscreteScheduler", {}, "heun"),
+    "diffusers UniPC-3": ("UniPCMultistepScheduler", FLOW | {"solver_order": 3}, "ddim"),
+}
+REPEATS = 7  # of each timing, of which the median counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", help="default: the bundled ones")
+    parser.add_argument("--out", default="benchmarks/samplers", type=Path)
+    parser.add_argument("--count", default=40, type=int, help="digits to draw (default: 40)")
+    parser.add_argument("--guidance", default=1.0, type=float, help="default: 1, one evaluation for a guess")
+    parser.add_argument("--guesses", default=[4, 6, 8, 10, 14, 20], type=lambda text: [int(n) for n in text.split(",")])
+    flags = parser.parse_args()
+    use_allowed_cores()
+    try:
+        study(Pipeline.from_pretrained(flags.weights), flags)
+    except BadInput as error:
+        sys.exit(f"samplers.py: {error}")
+
+
+def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
+    digits = tuple(k % 10 for k in range(flags.count))
+    exact = ours(pipe, Recipe(digits, flags.guidance, 500))
+    theirs = THEIRS if find_spec("diffusers") else {}
+    errors: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for name, spacing in [(s, spacing) for spacing in SPACINGS for s in SAMPLERS] + [(s, "trailing") for s in theirs]:
+        for guesses in flags.guesses:
+            recipe = planned(name, guesses, digits, flags.guidance, spacing)
+            drawn = under_diffusers(pipe, name, recipe) if name in theirs else ours(pipe, recipe)
+            error = float((drawn - exact).square().mean().sqrt())
+            errors.setdefault((name, spacing), []).append((pipe.evaluations(recipe), error))
+        print(f"{name}, {spacing}", file=sys.stderr)
+    head = ["sampler", "levels", *(f"{guesses} guesses" for guesses in flags.guesses)]
+    print(table([head, *([*key, *(f"{error:.4f}" for _, error in row)] for key, row in errors.items())]))
+    by_sampler = {name: row for (name, spacing), row in errors.items() if spacing == Recipe.spacing}
+    by_spacing = {f"ipndm, {spacing}": row for (name, spacing), row in errors.items() if name == "ipndm"}
+    for file, lines in {"samplers.png": by_sampler, "spacings.png": by_spacing}.items():
+        picture = plot.lines(lines, x="evaluations", y="Error, against 500 steps", log="xy")
+        render.save_png(flags.out / file, picture)
+    print(
+        "\n" + table([["ten digits, ten guesses", "milliseconds", "outside the network"], *timings(pipe, list(theirs))])
+    )
+
+
+def planned(
+    name: str, guesses: int, digits: tuple[int, ...], guidance: float = 1.0, spacing: str = "trailing"
+) -> Recipe:
+    """A recipe with so many guesses, or one less where each step but the last takes two."""
+    sampler = THEIRS[name][2] if name in THEIRS else name
+    steps = (guesses + 1) // 2 if sampler == "heun" else guesses
+    return Recipe(digits, guidance, steps, sampler, spacing=spacing)
+
+
+def ours(pipe: Pipeline, recipe: Recipe) -> Tensor:
+    """The final images (N, C, H, W), not rounded to whole greys."""
+    *_, step = pipe.run(recipe)
+    return step.x
+
+
+@torch.inference_mode()
+def under_diffusers(pipe: Pipeline, name: str, recipe: Recipe) -> Tensor:
+    """The same images, by the same network, levels and noise, under a scheduler of diffusers.
+
+    Theirs that know flow matching do for every schedule: z = x / (alpha + sigma) is at t = sigma / (alpha + sigma).
+    """
+    kind, settings, _ = THEIRS[name]
+    denoiser = pipe.denoiser
+    unet = denoiser.config.unet
+    labels = torch.tensor(recipe.digits)
+    denoise = guided(denoiser, labels, recipe.guidance, recipe.guidance_interval)
+    levels = denoiser.scheduler.levels(recipe.steps, recipe.spacing)
+    times = torch.tensor([level.sigma / (level.alpha + level.sigma) for level in levels])
+    path = asked(recipe.sampler, [level.index for level in levels[:-1]])
+    scheduler = getattr(import_module("diffusers"), kind)(**settings)
+    scheduler.set_timesteps(recipe.steps)
+    scheduler.set_begin_index(0)
+    scheduler.sigmas = times.clamp(max=1 - 1e-6)  # theirs cannot start at 1
+    if recipe.sampler == "heun":
+        scheduler.sigmas = torch.cat([times[:1], times[1:-1].repeat_interleave(2), times[-1:]])
+    first = levels[0]
+    z = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size))() / (first.alpha + first.sigma)
+    for level in map(denoiser.scheduler.level, path):
+        scale = level.alpha + level.sigma
+        velocity = (z - denoise(scale * z, level.index)) * scale / level.sigma
+        z = scheduler.step(velocity, 0.0, z)[0]
+    return z
+
+
+def timings(pipe: Pipeline, theirs: Sequence[str]) -> list[list[str]]:
+    """A row for each: the milliseconds, and the share of them in which no network ran."""
+    inside: list[float] = []
+    begin = pipe.denoiser.unet.register_forward_pre_hook(lambda *_: inside.append(-perf_counter()))
+    end = pipe.denoiser.unet.register_forward_hook(lambda *_: inside.append(perf_counter()))
+    runs: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(REPEATS):
+        for name in (*SAMPLERS, *theirs):
+            recipe = planned(name, 10, tuple(range(10)))
+            inside.clear()
+            start = perf_counter()
+            under_diffusers(pipe, name, recipe) if name in theirs else ours(pipe, recipe)
+            total = perf_counter() - start
+            runs.setdefault(name, []).append((1000 * total, 1 - sum(inside) / total))
+    begin.remove()
+    end.remove()
+    middle = {name: [median(values) for values in zip(*pairs, strict=True)] for name, pairs in runs.items()}
+    return [[name, f"{total:.0f}", f"{outside:.1%}"] for name, (total, outside) in middle.items()]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    lines = [" | ".join(row) for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
