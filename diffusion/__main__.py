@@ -225,7 +225,7 @@ def compare(flags: argparse.Namespace) -> None:
     x, y = (_axis(flag, getattr(flags, flag), pipe.names) for flag in ("x", "y"))
     if "digits" in (x[0], y[0]):
         flags.digits = (0,)  # each cell has its own
-    sheet = Sheet(pipe, _recipe(flags, pipe.names), x, y)
+    sheet = Sheet(pipe, _recipe(flags, pipe), x, y)
     with replacing(flags.out) as temporary:  # before the drawing, where that cannot be
         for _ in tqdm(sheet, unit="cell"):
             pass

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser, FewStep
-from diffusion.scheduler import indices
 
 
 def student_of(teacher: Denoiser, few_step: FewStep) -> Denoiser:
@@ -43,11 +42,10 @@ class Distillation(nn.Module):
         self.student = student
         self.few_step = student.config.few_step
         self.fixed = (average, teacher)  # in a tuple, so that they are no parts of what is trained
-        path = [*indices(2 * self.few_step.steps), -1]
-        levels = [student.scheduler.level(i) for i in path]
+        levels = student.scheduler.levels(2 * self.few_step.steps)
         low, high = self.few_step.guidance_interval
-        self.guided = torch.tensor([low <= i <= high for i in path])
-        self.path = torch.tensor(path)
+        self.guided = torch.tensor([low <= level.index <= high for level in levels])
+        self.path = torch.tensor([level.index for level in levels])
         self.alpha = torch.tensor([level.alpha for level in levels])
         self.sigma = torch.tensor([level.sigma for level in levels])
 

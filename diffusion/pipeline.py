@@ -316,6 +316,8 @@ class Pipeline:
 
     def evaluations(self, recipe: Recipe) -> int:
         """How often the network is run for one image."""
+        if self.denoiser.config.few_step:
+            return recipe.steps
         path = self.denoiser.scheduler.indices(recipe.steps, recipe.spacing)
         return evaluations(recipe.guidance, recipe.guidance_interval, asked(recipe.sampler, path))
 
@@ -356,5 +358,5 @@ class Pipeline:
                 f"These few-step weights were taught guidance at levels {student.guidance_interval[0]} to "
                 f"{student.guidance_interval[1]}: leave the guidance interval at that."
             )
-        if recipe.sampler != "ddim" or recipe.eta:
-            raise checks.BadInput("Few-step weights take the sampler ddim with eta 0.")
+        if (recipe.sampler, recipe.eta, recipe.spacing) != ("ddim", 0, "trailing"):
+            raise checks.BadInput("Few-step weights take the sampler ddim with eta 0 and the spacing trailing.")

@@ -179,6 +179,7 @@ class TestDrawing:
         pipe = Pipeline(student)
         assert pipe([1]).recipe.steps == 4
         assert pipe([1], steps=8).recipe.steps == 8
+        assert pipe.evaluations(pipe([1], guidance=3.0).recipe) == 4  # guided, and yet one a step
 
     @pytest.mark.parametrize(
         ("settings", "told"),
@@ -190,6 +191,7 @@ class TestDrawing:
             ({"guidance_interval": (0, 999)}, "200 to 500"),
             ({"sampler": "ddpm"}, "sampler ddim"),
             ({"eta": 1.0}, "sampler ddim"),
+            ({"spacing": "karras"}, "spacing trailing"),
         ],
     )
     def test_what_it_has_not_learned_is_refused(self, student, settings, told, refuses):
