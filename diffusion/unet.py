@@ -128,7 +128,8 @@ class UNet(nn.Module):
             embedding = embedding + embed(number)
         embedding = F.silu(embedding)
 
-        x = self.stem(F.pixel_unshuffle(x, self.config.stem))  # (B, channels[0], H / stem, W / stem)
+        x = F.pixel_unshuffle(x, self.config.stem).to(self.stem.weight.dtype)
+        x = self.stem(x)  # (B, channels[0], H / stem, W / stem)
         skips = [x]
         for layer in self.down:
             x = layer(x, embedding)
@@ -180,9 +181,9 @@ class Block(nn.Module):
         self.attention = SelfAttention(out) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        scale, shift = self.scale_shift(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, out, 1, 1) each
-        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
+        scale, shift = self.scale_shift(embedding).to(h.dtype)[:, :, None, None].chunk(2, dim=1)  # (B, out, 1, 1) each
+        h = self.conv2(F.silu(torch.addcmul(shift, self.norm2(h), 1 + scale), inplace=True))
         return self.attention(self.skip(x) + h)
 
 
@@ -199,7 +200,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        q, k, v = qkv.unbind(1)  # (B, heads, H * W, C / heads) each
+        q, k, v = qkv.contiguous().unbind(1)  # (B, heads, H * W, C / heads) each: only so is the kernel a fused one
         attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(b, c, h, w)
         return x + self.out(attended)
 
