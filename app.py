@@ -21,7 +21,9 @@ try:
     import spaces  # on a Space with ZeroGPU, and it must come before torch
 
     gpu: Callable[..., Any] = spaces.GPU(duration=60)
+    PRECISION = "fp32"  # the GPU is there only while a run lasts, so that nothing can be tried before
 except ImportError:
+    PRECISION = "auto"
 
     def gpu(function: Callable[..., Any]) -> Callable[..., Any]:
         """Anywhere else: the function as it is."""
@@ -35,6 +37,7 @@ import gradio as gr
 import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, render
+from diffusion.hardware import use_allowed_cores
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import T
 
@@ -96,7 +99,7 @@ LAUNCH: dict[str, Any] = {
 
 def build(pipe: Pipeline | None = None) -> gr.Blocks:
     """The page, ready to launch. It draws with `pipe`, or with the bundled weights."""
-    pipe = pipe or Pipeline.from_pretrained()
+    pipe = pipe or Pipeline.from_pretrained(precision=PRECISION)
     on, off = gr.update(interactive=True), gr.update(interactive=False)
 
     @gpu
@@ -347,6 +350,7 @@ def _example(name: str) -> str | None:
 
 
 def main() -> None:
+    use_allowed_cores()
     try:
         page = build()
     except BadInput as error:

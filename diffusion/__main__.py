@@ -29,7 +29,7 @@ from tqdm import tqdm
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
 from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
-from diffusion.hardware import out_of_memory
+from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Recipe, Result, check_options
 from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
@@ -45,6 +45,7 @@ MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses ar
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; bad input ends it with one sentence and exit status 2."""
     flags = parser().parse_args(arguments)
+    use_allowed_cores()
     try:
         if getattr(flags, "recipe", None):
             flags = parser(Recipe.from_file(flags.recipe)).parse_args(arguments)
@@ -131,6 +132,11 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         help="draw each digit that does not read right again, from other seeds, up to so often in all",
     )
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
+    command.add_argument(
+        "--precision",
+        default="fp32",
+        help="fp32, or bf16, which moves pixels by less than one can see; auto takes the quickest (default: fp32)",
+    )
     command.set_defaults(command=sample)
     if again:
         command.set_defaults(again=again, digits=again.digits, **{name: getattr(again, name) for name in SETTINGS})
@@ -171,7 +177,7 @@ def sample(flags: argparse.Namespace) -> None:
     out = Path(flags.out)
     single = checks.ending(out, ENDINGS) in export.ENDINGS
     check_options(flags.track, flags.scale, flags.fps)
-    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
+    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision, precision=flags.precision)
     recipe = _recipe(flags, pipe)
     if flags.recipe:
         if (recipe.digits, recipe.seed) == (flags.again.digits, flags.again.seed):

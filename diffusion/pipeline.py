@@ -15,6 +15,7 @@ from diffusion import checkpoint, checks, export, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, few_step, guided
+from diffusion.inference import prepared
 from diffusion.metadata import read_recipe
 from diffusion.noise import Noise
 from diffusion.samplers import SAMPLERS, Step, asked, ddim
@@ -256,21 +257,29 @@ class Pipeline:
     >>> pipe([7, 7, 3], guidance=2.0, steps=20, sampler="ddim", seed=0).save("digits.png")
     """
 
-    def __init__(self, denoiser: Denoiser, weights: str = ""):
+    def __init__(self, denoiser: Denoiser, weights: str = "", drawing: Denoiser | None = None):
         self.denoiser = denoiser
         self.weights = weights  # the fingerprint of their file, where there is one
+        self.drawing = drawing or denoiser  # the same network, prepared for this machine: see inference.py
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path | None = None, *, revision: str | None = None, device: str | torch.device | None = None
+        cls,
+        source: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        precision: str = "fp32",
     ) -> "Pipeline":
         """Load weights: the bundled ones, or a file, a folder, or "user/repo" on the Hub.
 
-        The device is the GPU where there is one. Raises BadInput where there are no such weights.
+        The device is the GPU where there is one. The precision is fp32; bf16, which moves pixels by less than one can
+        see; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.
         """
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         file = checkpoint.find(source, revision)
-        return cls(checkpoint.load(file).to(device), checkpoint.fingerprint(file))
+        denoiser = checkpoint.load(file).to(device)
+        return cls(denoiser, checkpoint.fingerprint(file), prepared(denoiser, precision, _trial))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the weights to a folder that `from_pretrained` reads."""
@@ -334,9 +343,9 @@ class Pipeline:
         levels = self.denoiser.scheduler.levels(recipe.steps, recipe.spacing)
         start = noise()
         if self.denoiser.config.few_step:
-            denoise = few_step(self.denoiser, labels, recipe.guidance, levels)
+            denoise = few_step(self.drawing, labels, recipe.guidance, levels)
         else:
-            denoise = guided(self.denoiser, labels, recipe.guidance, recipe.guidance_interval)
+            denoise = guided(self.drawing, labels, recipe.guidance, recipe.guidance_interval)
         return Run(recipe, sampler(denoise, start, levels, noise), start, levels[0].index)
 
     def _check_few_step(self, recipe: Recipe) -> None:
@@ -360,3 +369,8 @@ class Pipeline:
             )
         if (recipe.sampler, recipe.eta, recipe.spacing) != ("ddim", 0, "trailing"):
             raise checks.BadInput("Few-step weights take the sampler ddim with eta 0 and the spacing trailing.")
+
+
+def _trial(denoiser: Denoiser, count: int) -> Iterator[Tensor]:
+    """The shortest run with a step to time after one that warms up."""
+    return (step.x for step in Pipeline(denoiser).stream([0] * count, steps=2, guidance=1))
