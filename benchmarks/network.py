@@ -1,0 +1,120 @@
+"""How long is one evaluation of the network, and how much of it is the arithmetic that it cannot do without?
+
+    python -m benchmarks.network
+
+For 1, 10 and 100 images, in every precision and memory layout, beside the convolutions alone (on inputs of the same
+shapes, the plainest way) and the network as plain as it can be written. The share is that of the rate of a matrix
+product in fp32, measured in the same run: above 1 where bf16 is quicker than any fp32 could be.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from types import MethodType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.stopwatch import seconds, table
+from diffusion import BadInput, Pipeline
+from diffusion.denoiser import Denoiser
+from diffusion.hardware import matrix_rate, use_allowed_cores
+from diffusion.inference import LAYOUTS, variant
+from diffusion.unet import Block, SelfAttention
+
+IMAGES = 300  # of each size, at least, that each variant is timed with
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", help="default: the bundled ones")
+    parser.add_argument("--sizes", default=[1, 10, 100], type=lambda text: [int(n) for n in text.split(",")])
+    flags = parser.parse_args()
+    use_allowed_cores()
+    try:
+        print(measured(Pipeline.from_pretrained(flags.weights).denoiser, flags.sizes))
+    except BadInput as error:
+        sys.exit(f"network.py: {error}")
+
+
+@torch.inference_mode()
+def measured(denoiser: Denoiser, sizes: list[int]) -> str:
+    device = next(denoiser.parameters()).device
+    rate = max(matrix_rate(device, "fp32") for _ in range(3))
+    networks = {"written plainly": plain(denoiser)} | {
+        f"{precision} {layout}": variant(denoiser, precision, layout)
+        for precision, layout in product(("fp32", "bf16"), LAYOUTS)
+    }
+    rows = []
+    for size in sizes:
+        unet = denoiser.config.unet
+        x = torch.randn(size, unet.image_channels, unet.image_size, unet.image_size, device=device)
+        labels = torch.arange(size, device=device) % unet.classes
+        with FlopCounterMode(display=False) as counter:
+            denoiser(x, 500, labels)
+        works: dict[str, Callable[[], object]] = {"its convolutions alone": convolutions(denoiser, x, labels)}
+        works |= {name: partial(network, x, 500, labels) for name, network in networks.items()}
+        times = seconds(works, max(5, min(50, IMAGES // size)))
+        rows += [
+            (size, name, time, times["written plainly"], counter.get_total_flops()) for name, time in times.items()
+        ]
+        rate = max(rate, matrix_rate(device, "fp32"))
+    lines = [
+        [size, name, f"{1000 * time:.1f}", f"{flops / time / rate:.0%}", f"{plainest / time:.2f}"]
+        for size, name, time, plainest, flops in rows
+    ]
+    head = ["images", "network", "ms", "share of the matrix rate", "times as quick as written plainly"]
+    return f"Matrix product in fp32: {rate / 1e9:.0f} GFLOP/s\n\n" + table(head, lines)
+
+
+def convolutions(denoiser: Denoiser, x: Tensor, labels: Tensor) -> Callable[[], None]:
+    """Every convolution of one evaluation, one after another, with nothing between."""
+    calls: list[tuple[nn.Conv2d, Tensor]] = []
+    layers = [layer for layer in denoiser.modules() if isinstance(layer, nn.Conv2d)]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs: calls.append((layer, inputs[0].clone())))
+        for layer in layers
+    ]
+    denoiser(x, 500, labels)
+    for hook in hooks:
+        hook.remove()
+
+    def run() -> None:
+        for layer, image in calls:
+            layer(image)
+
+    return run
+
+
+def plain(denoiser: Denoiser) -> Denoiser:
+    """A copy whose blocks and attention are written as in the papers, a line for an operation."""
+
+    def block(self: Block, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.scale_shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        attended: Tensor = self.attention(self.skip(x) + h)
+        return attended
+
+    def attention(self: SelfAttention, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        qkv = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
+        q, k, v = qkv.unbind(1)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(b, c, h, w)
+        return x + self.out(attended)
+
+    copy = variant(denoiser, "fp32", "contiguous")
+    for layer in copy.modules():
+        if isinstance(layer, Block):
+            layer.forward = MethodType(block, layer)  # type: ignore[method-assign]
+        elif isinstance(layer, SelfAttention):
+            layer.forward = MethodType(attention, layer)  # type: ignore[method-assign]
+    return copy
+
+
+if __name__ == "__main__":
+    main()

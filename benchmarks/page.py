@@ -1,0 +1,125 @@
+"""How long does one wait for the page? From the start to a first answer, and from a click to digits and GIF.
+
+    python -m benchmarks.page              # needs requirements-dev.txt and a Chromium: python tests/browser.py
+
+It starts app.py as anyone does, opens the page in a real browser, and clicks Generate with what is set there.
+"""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from time import perf_counter, sleep
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.stopwatch import seconds, table
+from diffusion import Pipeline, render
+from tests.browser import launch
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 120.0  # seconds, for the page and for a run
+SETTLED = 1000  # milliseconds without another picture, after which a run is over
+
+# Notes when #picture and #animation show another image, in milliseconds since the click on Generate.
+WATCH = """() => {
+    const sources = () => ['picture', 'animation'].map(id => document.querySelector(`#${id} img`)?.src);
+    let before = sources(), clicked = 0;
+    window.shown = {picture: [], animation: []};
+    new MutationObserver(() => {
+        const now = sources();
+        ['picture', 'animation'].forEach((id, k) => {
+            if (now[k] && now[k] !== before[k]) window.shown[id].push(performance.now() - clicked);
+        });
+        before = now;
+    }).observe(document.body, {subtree: true, childList: true, attributes: true, attributeFilter: ['src']});
+    document.querySelector('#generate').addEventListener('click', () => {
+        clicked = performance.now();
+        window.shown = {picture: [], animation: []};
+    }, {capture: true});
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clicks", default=5, type=int, help="default: 5, of which the median counts")
+    flags = parser.parse_args()
+    rows = []
+    with started() as (address, ready), sync_playwright() as playwright:
+        rows.append(["process start to page ready", ready])
+        browser = launch(playwright)
+        page = browser.new_page()
+        opened = perf_counter()
+        page.goto(address)
+        page.wait_for_selector("#generate")
+        rows.append(["opening the page", perf_counter() - opened])
+        page.wait_for_timeout(SETTLED)
+        page.evaluate(WATCH)
+        clicks = [clicked(page) for _ in range(flags.clicks)]
+        for name in clicks[0]:
+            rows.append([f"click to {name}", median(click[name] for click in clicks)])
+        browser.close()
+    rows.append(["encoding the GIF alone, ten digits", gif_seconds()])
+    print(table(["what", "seconds"], [[what, f"{time:.2f}"] for what, time in rows]))
+
+
+@contextmanager
+def started() -> Iterator[tuple[str, float]]:
+    """app.py in a process of its own: its address, and the seconds until it answered."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    begun = perf_counter()
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        while not answers(address):
+            if process.poll() is not None or perf_counter() - begun > PATIENCE:
+                sys.exit("page.py: app.py does not start: run it by hand to see why.")
+            sleep(0.02)
+        yield address, perf_counter() - begun
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}config", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def clicked(page: Page) -> dict[str, float]:
+    """Press Generate; returns the seconds until each thing was on the screen."""
+    page.click("#generate")
+    page.wait_for_function("shown.animation.length", timeout=1000 * PATIENCE)
+    page.wait_for_timeout(SETTLED)  # for a grid that comes after its GIF
+    shown = page.evaluate("shown")
+    return {
+        "first frame": shown["picture"][0] / 1000,
+        "final grid": shown["picture"][-1] / 1000,
+        "GIF": shown["animation"][-1] / 1000,
+    }
+
+
+def gif_seconds() -> float:
+    result = Pipeline.from_pretrained()(range(10))
+    columns = render.columns_for(result.labels)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.gif"
+        work = {"gif": lambda: render.save_gif(path, render.animation(result.frames, columns))}
+        return seconds(work, 5)["gif"]
+
+
+if __name__ == "__main__":
+    main()

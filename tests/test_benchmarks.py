@@ -1,0 +1,168 @@
+"""What the benchmarks work out, apart from the times themselves."""
+
+import argparse
+from types import SimpleNamespace
+
+import pytest
+import torch
+from browser import launch
+from playwright.sync_api import sync_playwright
+from torch import nn
+
+from benchmarks import course_project, frontier, growth, network, page, stopwatch
+from diffusion import Pipeline
+from diffusion.samplers import SAMPLERS
+from diffusion.unet import UNet
+
+
+def test_works_take_turns_and_the_first_round_only_warms_up(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(stopwatch, "perf_counter", lambda: clock[0])
+    order = []
+
+    def work(name, *durations):
+        durations = iter(durations)
+
+        def run():
+            order.append(name)
+            clock[0] += next(durations)
+
+        return run
+
+    assert stopwatch.seconds({"a": work("a", 1, 7, 5, 6), "b": work("b", 9, 2, 3, 4)}, rounds=3) == {"a": 5, "b": 2}
+    assert order == ["a", "b"] * 4
+
+
+def test_a_table_is_markdown():
+    assert stopwatch.table(["x", "y"], [["a", 1], ["b", 2]]) == "| x | y |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
+
+
+class TestNetwork:
+    def test_written_plainly_it_predicts_the_same(self):
+        denoiser = Pipeline.from_pretrained(device="cpu").denoiser
+        x, labels = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 7, 10])
+        with torch.inference_mode():
+            for i in (999, 500, 20):
+                plain = network.plain(denoiser)(x, i, labels)
+                torch.testing.assert_close(denoiser(x, i, labels), plain, rtol=0, atol=1e-5)
+
+    def test_its_convolutions_alone_are_all_of_them(self, tiny_denoiser):
+        layers = [layer for layer in tiny_denoiser.modules() if isinstance(layer, nn.Conv2d)]
+        run = network.convolutions(tiny_denoiser, torch.zeros(2, 1, 28, 28), torch.tensor([1, 2]))
+        seen = []
+        for layer in layers:
+            layer.register_forward_hook(lambda layer, *_: seen.append(layer))
+        run()
+        assert set(seen) == set(layers)
+        assert len(seen) == len(layers)
+
+    def test_every_size_has_every_network(self, tiny_denoiser):
+        lines = network.measured(tiny_denoiser, [1, 2]).splitlines()
+        assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 6
+        assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
+
+
+class TestCourseProject:
+    def test_it_is_a_thousand_guided_steps_of_fifteen_million_parameters(self):
+        assert course_project.COURSE_RECIPE.evaluations == 2000
+        with torch.device("meta"):
+            unet = UNet(course_project.COURSE.unet)
+        assert 14e6 < sum(p.numel() for p in unet.parameters()) < 17e6
+
+    @pytest.mark.parametrize(("most", "count"), [(2, 2), (None, 5), (9, 5)])
+    def test_a_stretch_has_so_many_steps(self, tiny_denoiser, most, count):
+        pipe = Pipeline(tiny_denoiser)
+        times = course_project.step_seconds(pipe, pipe.stream([1], steps=5).recipe, most)
+        assert len(times) == count
+        assert min(times) > 0
+
+
+def run(name: str, seconds: float, distance: float, steps: int = 4, guidance: float = 1.0) -> dict:
+    return {
+        "weights": name,
+        "seconds": seconds,
+        "evaluations": steps,
+        "recipe": {"sampler": "ddim", "steps": steps, "guidance": guidance},
+        "frechet_distance": {"value": distance, "floor": 0.1},
+        "accuracy": {"value": 0.99, "floor": 1.0},
+    }
+
+
+class TestFrontier:
+    runs = (
+        run("slow", 3.0, 0.2),
+        run("quick", 1.0, 0.4),
+        run("beaten", 2.0, 0.5),
+        run("best", 4.0, 0.15, guidance=2.0),
+    )
+
+    def test_the_frontier_is_what_nothing_quicker_is_better_than(self):
+        assert [one["weights"] for one in frontier.unbeaten(list(self.runs))] == ["quick", "slow", "best"]
+
+    def test_the_report_goes_from_quick_to_slow_with_the_frontier_in_bold(self):
+        lines = frontier.report(list(self.runs)).splitlines()[2:]
+        assert [line.split(",")[0].lstrip("| ") for line in lines] == ["**quick", "beaten", "**slow", "**best"]
+        assert "0.150 | 1.5 | 99.0% |" in lines[-1]
+        assert "guidance 2**" in lines[-1]
+
+    def test_the_picture_has_a_line_for_each_weights(self):
+        assert frontier.picture(list(self.runs)).ndim == 3
+
+    def test_what_weights_cannot_do_is_left_out(self, tiny_denoiser):
+        flags = argparse.Namespace(sampler=",".join(SAMPLERS), steps="1,4,1001", guidance="1,2,99", count=20)
+        recipes = frontier.possible(Pipeline(tiny_denoiser), flags)
+        assert len(recipes) == len(SAMPLERS) * 2 * 2
+        assert {len(recipe.digits) for recipe in recipes} == {20}
+
+
+def test_growth_measures_time_and_memory():
+    told = growth.drawn(None, 3, 1)
+    assert 0 < told["seconds"] < 60
+    assert 50 * 2**20 < told["bytes"] < 4 * 2**30
+
+
+def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
+    commands = []
+
+    def fake(command, **_):
+        commands.append(command)
+        return SimpleNamespace(stdout='{"seconds": 0.5, "bytes": 104857600}')
+
+    monkeypatch.setattr(growth.subprocess, "run", fake)
+    lines = growth.grown(argparse.Namespace(sizes="1,100", steps=3, weights="runs/mnist")).splitlines()
+    assert lines[2:] == ["| 1 | 500.0 | 100 |", "| 100 | 5.0 | 100 |"]
+    assert [command[command.index("--one") + 1] for command in commands] == ["1", "100"]
+    assert all(command[-2:] == ["--weights", "runs/mnist"] for command in commands)
+
+
+PAGE = """
+<button id="generate">Generate</button>
+<div id="picture"><img src="data:,0"></div><div id="animation"><img src="data:,0"></div>
+<script>
+    const show = (id, source) => { document.querySelector(`#${id} img`).src = `data:,${source}`; };
+    document.querySelector('#generate').onclick = () => {
+        const run = Math.random();
+        document.querySelector('#animation').innerHTML = '';
+        setTimeout(() => show('picture', run + 'noise'), 100);
+        setTimeout(() => show('picture', run + 'digits'), 300);
+        setTimeout(() => { document.querySelector('#animation').innerHTML = `<img src="data:,${run}">`; }, 500);
+    };
+</script>"""
+
+
+def test_the_page_is_watched_from_the_click_on():
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        view = browser.new_page()
+        view.set_content(PAGE)
+        view.evaluate(page.WATCH)
+        for _ in range(2):
+            times = page.clicked(view)
+            assert 0.1 <= times["first frame"] < times["final grid"] < times["GIF"]
+            assert times["final grid"] >= 0.3
+            assert times["GIF"] >= 0.5
+        browser.close()
+
+
+def test_a_port_where_nothing_is_does_not_answer():
+    assert not page.answers("http://127.0.0.1:9/")
