@@ -52,8 +52,8 @@ def compared(weights: str | None, stretch: int, rounds: int) -> str:
         runs["course"] += step_seconds(course, COURSE_RECIPE, stretch)
         for name, pipe in ours.items():
             runs[name].append(sum(step_seconds(pipe, recipe_of(pipe))))
-    evaluations = {"course": COURSE_RECIPE.evaluations} | {
-        name: recipe_of(pipe).evaluations for name, pipe in ours.items()
+    evaluations = {"course": course.evaluations(COURSE_RECIPE)} | {
+        name: pipe.evaluations(recipe_of(pipe)) for name, pipe in ours.items()
     }
     seconds = {name: min(times) * (T if name == "course" else 1) for name, times in runs.items()}
     called = {"course": f"course project (extrapolated from {stretch} of {T:,} steps)"} | {

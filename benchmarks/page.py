@@ -117,7 +117,7 @@ def gif_seconds() -> float:
     columns = render.columns_for(result.labels)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.gif"
-        work = {"gif": lambda: render.save_gif(path, render.animation(result.frames, columns))}
+        work = {"gif": lambda: render.save_gif(path, render.animation([result.frames], columns))}
         return seconds(work, 5)["gif"]
 
 
