@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="data", help="folder of MNIST (default: data)")
     parser.add_argument("--out", default="benchmarks/frontier", type=Path)
-    parser.add_argument("--weights", default=str(checkpoint.BUNDLED / checkpoint.WEIGHTS), help="one, or several: a,b")
+    parser.add_argument("--weights", default="bundled,few-step", help="one, or several: a,b")
     parser.add_argument("--sampler", default=",".join(SAMPLERS), help=f"default: {','.join(SAMPLERS)}")
     parser.add_argument("--steps", default="1,2,4,6,10,20,50", help="default: 1,2,4,6,10,20,50")
     parser.add_argument("--guidance", default="1,2", help="default: 1,2")

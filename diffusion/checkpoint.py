@@ -18,7 +18,7 @@ from diffusion.unet import UNetConfig
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,48}/[\w.-]{1,48}"
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
-FEW_STEP = "few-step"  # the bundled student of few steps
+NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # of the weights that ship
 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
@@ -80,12 +80,10 @@ def is_fingerprint(text: object) -> bool:
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names.
 
-    None is the bundled one, "few-step" the bundled student; else a file, a folder, or "user/repo" on the Hub.
+    None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub.
     """
-    if source is None:
-        return BUNDLED / WEIGHTS
-    if source == FEW_STEP:
-        return BUNDLED / f"{FEW_STEP}.safetensors"
+    if source is None or source in NAMES:
+        return BUNDLED / NAMES[str(source or "bundled")]
     path = Path(source)
     if path.is_dir():
         return path / WEIGHTS

@@ -271,7 +271,7 @@ class Pipeline:
         device: str | torch.device | None = None,
         precision: str = "fp32",
     ) -> "Pipeline":
-        """Load weights: the bundled ones, or a file, a folder, or "user/repo" on the Hub.
+        """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
 
         The device is the GPU where there is one. The precision is fp32; bf16, which moves pixels by less than one can
         see; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.

@@ -23,7 +23,6 @@ from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS
 
-BUNDLED = "bundled"  # the name of the weights that ship
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
 HELP = f"""\
 7, two 3s, 0-9, a digit   draws that, from a new seed each time
@@ -35,7 +34,7 @@ sampler ddpm              {" or ".join(SAMPLERS)}
 spacing shifted           {" or ".join(SPACINGS)}
 eta 0.5                   0 to 1: the fresh noise in ddim
 seed 42                   the same noise each time, until: seed random
-weights runs/mnist        a file, a folder, or user/repo on the Hub, until: weights {BUNDLED}
+weights few-step          draw in 1 to 8 steps, until: weights bundled; or a file, a folder, or user/repo on the Hub
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
@@ -46,7 +45,7 @@ HALF_BLOCK = "\N{UPPER HALF BLOCK}"
 SHOWN = 50  # images of a drawing, at most; its file holds them all
 
 
-def interact(weights: str = BUNDLED) -> None:
+def interact(weights: str = "bundled") -> None:
     """Read lines from the standard input and answer them, until there are no more. Raises BadInput without weights."""
     with suppress(ImportError):
         import readline  # noqa: F401 - gives input() line editing and history, where there is such a module
@@ -73,7 +72,7 @@ def interact(weights: str = BUNDLED) -> None:
 class Conversation:
     """What the prompt remembers: the settings, and what was drawn last."""
 
-    def __init__(self, weights: str = BUNDLED):
+    def __init__(self, weights: str = "bundled"):
         self.recipe = Recipe(digits=(0,))  # its digits and its seed are those of each drawing
         self.set_weights(weights)
         self.seed: int | None = None  # a new one for each drawing
@@ -142,7 +141,7 @@ class Conversation:
 
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
-        self.pipe = Pipeline.from_pretrained(None if name == BUNDLED else name)
+        self.pipe = Pipeline.from_pretrained(name)
         self.recipe = replace(self.recipe, **self.pipe.defaults)
         self.weights = name
 

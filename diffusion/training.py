@@ -117,7 +117,7 @@ class TrainConfig:
 _PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},  # what ships in checkpoints/model.safetensors
-    "few-step": {"teacher": str(checkpoint.BUNDLED / checkpoint.WEIGHTS)}  # what ships in few-step.safetensors
+    "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors
     | {"epochs": 4, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
