@@ -11,6 +11,7 @@ in turns. What some weights cannot do is left out. Prints a Markdown table and w
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
         for run in sweep.sweep(pipe, recipes, flags.out / name, names=names, **real):
             asked = run["recipe"]
             settings = {key: asked[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
-            works[str(len(runs))] = lambda quick=quick, settings=settings: quick(DIGITS, **settings)
+            works[str(len(runs))] = partial(quick, DIGITS, **settings)
             runs.append(run | {"weights": name})
     times = seconds(works, flags.rounds)
     return [run | {"seconds": times[str(number)]} for number, run in enumerate(runs)]

@@ -200,7 +200,11 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        q, k, v = qkv.contiguous().unbind(1)  # (B, heads, H * W, C / heads) each: only so is the kernel a fused one
+        if (
+            not torch.is_grad_enabled()
+        ):  # so that a CPU takes its fused kernel, which is quick forward but slow backward
+            qkv = qkv.contiguous()
+        q, k, v = qkv.unbind(1)  # (B, heads, H * W, C / heads) each
         attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(b, c, h, w)
         return x + self.out(attended)
 

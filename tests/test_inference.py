@@ -64,8 +64,9 @@ class TestTheNetworkItself:
         q, k, v = layer.qkv(layer.norm(x)).view(2, 3, layer.heads, 32, 25).unbind(1)
         weights = torch.softmax(q.transpose(-1, -2) @ k / 32**0.5, dim=-1)
         wanted = x + layer.out((v @ weights.transpose(-1, -2)).reshape(x.shape))
-        for layout in LAYOUTS.values():
-            torch.testing.assert_close(layer(x.contiguous(memory_format=layout)), wanted, rtol=0, atol=1e-5)
+        for layout, training in product(LAYOUTS.values(), (False, True)):
+            with torch.set_grad_enabled(training):
+                torch.testing.assert_close(layer(x.contiguous(memory_format=layout)), wanted, rtol=0, atol=1e-5)
 
     def test_gradients_do_not_notice_what_happens_in_place(self):
         torch.manual_seed(0)
