@@ -65,6 +65,8 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
             settings = {key: asked[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
             works[str(len(runs))] = partial(quick, DIGITS, **settings)
             runs.append(run | {"weights": name})
+    if not runs:
+        raise BadInput("These weights can do none of that: choose other --sampler, --steps or --guidance.")
     times = seconds(works, flags.rounds)
     return [run | {"seconds": times[str(number)]} for number, run in enumerate(runs)]
 
