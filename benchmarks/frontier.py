@@ -55,7 +55,7 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
         file = checkpoint.find(source)
         pipe = Pipeline.from_pretrained(file)
         quick = Pipeline.from_pretrained(file, precision="auto")
-        name = file.stem if file.stem != "model" else file.parent.name
+        name = source.replace("/", "-")
         recipes = possible(pipe, flags)
         if not recipes:
             continue
