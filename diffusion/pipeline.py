@@ -179,7 +179,13 @@ class Result:
         return Result(images, frames, guesses, self.levels, recipe)
 
     def save(
-        self, path: str | Path, *, track: str = "noisy", scale: int | None = None, fps: float | None = None
+        self,
+        path: str | Path,
+        *,
+        track: str = "noisy",
+        scale: int | None = None,
+        fps: float | None = None,
+        columns: int | None = None,
     ) -> None:
         """Write .png (a grid), .gif, .webp or .apng (the trajectory), or a file of single digits (export.py).
 
@@ -189,10 +195,11 @@ class Result:
             track: what an animation shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
             scale: pixels per pixel, 1 to 16; by default what suits a screen.
             fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
+            columns: how many images stand side by side; by default a row per repetition, or about a square.
         """
         check_options(track, scale, fps)
         ending = checks.ending(path, ENDINGS)
-        columns = render.columns_for(self.labels)
+        columns = columns or render.columns_for(self.labels)
         if ending == ".png":
             render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
         elif ending in render.ANIMATIONS:

@@ -228,6 +228,12 @@ class TestResult:
         assert np.array_equal(pixels[: 28 * scale : scale, : 28 * scale : scale], result.images[0])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
+    def test_a_picture_is_as_many_columns_wide_as_asked(self, pipe, tmp_path):
+        result = pipe([2, 0, 2, 6, 1, 2, 3], steps=1)
+        result.save(tmp_path / "row.png", scale=1, columns=7)
+        with Image.open(tmp_path / "row.png") as file:
+            assert file.size == (7 * 30 - 2, 28)
+
     @pytest.mark.parametrize("name", ["a.gif", "a.GIF"])
     def test_a_gif_ends_with_the_images_and_has_its_recipe(self, pipe, tmp_path, name):
         result = pipe([7], steps=6, seed=9)
