@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion import BadInput
+from diffusion import BadInput, Pipeline
 from diffusion.denoiser import Denoise, Denoiser, DenoiserConfig
 from diffusion.scheduler import Scheduler
 from diffusion.unet import UNetConfig
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -110,3 +114,42 @@ def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
 
 def is_one_sentence(message: str) -> bool:
     return message.endswith(".") and "\n" not in message and len(message) < 250
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """One Chromium for all the tests of the page."""
+    from browser import launch
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def pipe() -> Pipeline:
+    """The weights that ship, on the CPU."""
+    return Pipeline.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def url(pipe: Pipeline) -> Iterator[str]:
+    """The address of one page for all the tests of it."""
+    import app
+
+    page = app.build(pipe)
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
+    yield address
+    page.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", url: str) -> Iterator["Page"]:
+    """A visitor with a large screen, who has just come."""
+    from visitor import visit
+
+    page = visit(browser, url)
+    yield page
+    page.context.close()

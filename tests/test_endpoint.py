@@ -1,0 +1,121 @@
+"""The page's endpoint, through gradio_client and as raw requests."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from diffusion import Pipeline, render
+
+
+@pytest.fixture(scope="module")
+def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
+
+
+def test_the_endpoint_returns_both_files_and_the_seed(client: Client, pipe: Pipeline) -> None:
+    png, gif, seed = client.predict(digits=[7], count=4, steps=2, seed=42, api_name="/generate")
+    assert (Path(png).name, Path(gif).name, seed) == ("digits-7-seed42.png", "digits-7-seed42.gif", 42)
+    expected = render.picture(pipe([7] * 4, steps=2, seed=42).images, 4)
+    np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
+
+
+def test_the_endpoint_takes_digits_as_its_description_shows_them(client: Client) -> None:
+    png, _, _ = client.predict(digits=["7", "3"], steps=1, seed=5, api_name="/generate")
+    assert Path(png).name == "digits-73-seed5.png"
+
+
+def test_the_endpoint_takes_words(client: Client) -> None:
+    png, _, _ = client.predict(digits="a 4 and two 3s", steps=1, seed=5, api_name="/generate")
+    assert Path(png).name == "digits-43-seed5.png"
+
+
+def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(endpoints) == ["/generate"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"digits": []},
+        {"digits": [10]},
+        {"digits": ["<b>7</b>"]},
+        {"digits": None},
+        {"digits": [1] * 101},
+        {"digits": [1] * 11, "count": 10},
+        {"digits": "<b>7</b>"},
+        {"digits": ""},
+        {"digits": "a thousand 7s"},
+        {"count": 0},
+        {"count": 11},
+        {"count": None},
+        {"guidance": -1},
+        {"guidance": 1e308},
+        {"guidance": None},
+        {"guidance": "two"},
+        {"steps": 0},
+        {"steps": 1001},
+        {"steps": 2.5},
+        {"steps": None},
+        {"sampler": "euler"},
+        {"sampler": None},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": "<script>"},
+        {"guide_from": 500, "guide_to": 200},
+        {"guide_to": 1000},
+        {"guide_from": None},
+    ],
+    ids=json.dumps,
+)
+def test_the_endpoint_refuses_bad_input_in_one_sentence(client: Client, bad: dict) -> None:
+    with pytest.raises(AppError) as refusal:
+        client.predict(**{"steps": 1} | bad, api_name="/generate")
+    sentence = str(refusal.value)
+    assert sentence.endswith((".", "once"))
+    assert "Traceback" not in sentence
+    assert "<" not in sentence
+    assert "&#" not in sentence
+    assert len(sentence) < 200
+
+
+def call(url: str, *values: str) -> str:
+    """Put a run of the endpoint in the queue, with raw JSON values; returns its address."""
+    body = f'{{"data": [{", ".join(values)}]}}'.encode()
+    address = f"{url}gradio_api/call/generate"
+    with urllib.request.urlopen(urllib.request.Request(address, body, {"Content-Type": "application/json"})) as answer:
+        return f"{address}/{json.load(answer)['event_id']}"
+
+
+def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
+    drawn = []
+    for interval in ({}, {"guide_from": 0, "guide_to": 999}, {"guide_from": 200, "guide_to": 500}):
+        png, *_ = client.predict(digits=[7], steps=4, seed=3, guidance=5, **interval, api_name="/generate")
+        drawn.append(np.asarray(Image.open(png)))
+    assert np.array_equal(drawn[0], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+@pytest.mark.parametrize("guidance", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
+    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0", "0", "999")) as answer:
+        told = answer.read().decode()
+    assert "guidance must be a number from 0 to 20, not " in told
+    assert "Traceback" not in told
+
+
+def test_a_full_queue_is_told(url: str) -> None:
+    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0", "0", "999")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0", "0", "999") for _ in range(30)]
+    assert "Queue is full" in refusal.value.read().decode()
+    refusal.value.close()
+    with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt
+        assert "event: complete" in answer.read().decode()

@@ -1,0 +1,133 @@
+"""The page's other tabs, and reading back, in a real browser."""
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+from visitor import download, generate, say, set_number, tiles
+
+from diffusion import Recipe
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def test_the_reader_says_what_it_reads(page: Page) -> None:
+    say(page, "73")
+    set_number(page, "Steps", "4")
+    generate(page)
+    captions = page.locator("#stage button.tile small")
+    assert captions.all_inner_texts() == ["", ""]
+    page.get_by_label("Read back").check()
+    expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d %$"))
+    page.get_by_label("Read back").uncheck()
+    expect(captions.first).to_have_text("")
+
+
+def test_misses_are_flagged_and_drawn_until_they_read_right(page: Page) -> None:
+    say(page, "ten 8s")
+    set_number(page, "Steps", "1")  # one step is a blur, which often reads as something else
+    page.get_by_label("New seed each time").uncheck()
+    page.get_by_label("Read back").check()
+    generate(page)
+    told = re.search(r"(\d+) of 10 read as asked\.", page.inner_text("#status"))
+    assert told is not None
+    assert page.locator("#stage .miss").count() == 10 - int(told[1])
+    before = tiles(page)
+    page.get_by_label("Until it reads right").check()
+    generate(page)
+    told_again = re.search(r"(\d+) of 10 read as asked, (\d+) drawn\.", page.inner_text("#status"))
+    assert told_again is not None
+    assert int(told_again[1]) >= int(told[1])
+    assert int(told_again[2]) >= 10
+    kept = sum(a == b for a, b in zip(before, tiles(page), strict=True))
+    assert kept >= int(told[1]), "what read right stays"
+
+
+def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> None:
+    tab(page, "Compare")
+    page.get_by_label("guidance against steps").check()
+    values = page.locator("#compare").get_by_label("Values")
+    values.nth(0).fill("1, 2")
+    values.nth(1).fill("0, 1, 2")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text(re.compile(r"6 cells in \d+\.\d s"), timeout=60_000)
+    path = download(page, "#keep-sheet", tmp_path)
+    assert path.name == "compare-steps-guidance.png"
+    with Image.open(path) as sheet:
+        assert json.loads(sheet.info["axes"]) == {"x": {"steps": [1, 2]}, "y": {"guidance": [0, 1, 2]}}
+        assert sheet.width > 2 * 112
+    assert Recipe.from_file(path).digits == (7,)
+
+
+def test_a_sheet_of_nonsense_is_refused_in_a_sentence(page: Page) -> None:
+    tab(page, "Compare")
+    values = page.locator("#compare").get_by_label("Values")
+    for text, sentence in (("1, <b>", "steps must be a whole number"), ("", "Give 1 to 20 values of steps")):
+        values.nth(0).fill(text)
+        page.click("#compare-start")
+        expect(page.locator("#compare-status [role=alert]")).to_contain_text(sentence)
+
+
+def test_a_data_set_is_made_in_the_background(page: Page, tmp_path: Path) -> None:
+    set_number(page, "Steps", "1")
+    tab(page, "Data set")
+    page.locator("#dataset").get_by_label("Which digits").fill("3, 7")
+    set_number(page, "Images of each digit", "30")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("60 digits", timeout=60_000)
+    expect(page.locator("#make")).to_be_enabled(timeout=60_000)
+    path = download(page, "#dataset-file a[download]", tmp_path)
+    with np.load(path) as file:
+        assert file["images"].shape == (60, 28, 28)
+        assert sorted(set(file["labels"])) == [3, 7]
+        assert len(set(file["seeds"])) == 60
+
+    page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("MB, seed", timeout=60_000)
+    with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
+        assert "MNIST/raw/train-images-idx3-ubyte" in archive.namelist()
+
+
+def test_a_data_set_can_be_cancelled_and_lets_others_draw(page: Page) -> None:
+    set_number(page, "Steps", "100")
+    tab(page, "Data set")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("of 100 digits", timeout=30_000)
+    tab(page, "Draw")
+    say(page, "7")
+    set_number(page, "Steps", "1")
+    generate(page)
+    tab(page, "Data set")
+    page.click("#cancel")
+    expect(page.locator("#dataset-status")).to_contain_text("Cancelled")
+    expect(page.locator("#make")).to_be_enabled()
+
+
+def test_a_data_set_of_too_many_is_refused(page: Page) -> None:
+    tab(page, "Data set")
+    page.locator("#dataset").get_by_label("Which digits").fill("twenty 7s")
+    set_number(page, "Images of each digit", "1000")
+    page.click("#make")
+    expect(page.locator("#dataset-status [role=alert]")).to_contain_text(
+        "That is 20,000 digits: ask for at most 10,000."
+    )
+
+
+def test_how_it_learned_can_be_looked_at_epoch_by_epoch(page: Page) -> None:
+    tab(page, "How it learned")
+    stage = page.locator("#evolution")
+    expect(stage.locator(".tile canvas").first).to_be_visible()
+    stage.locator(".time input").fill("0")
+    expect(stage.locator(".time output")).to_have_text(re.compile(r"Epoch 1 of \d+"))
+    first = stage.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()")
+    stage.locator(".time input").press("End")
+    expect(stage.locator(".time output")).to_have_text(re.compile(r"Epoch (\d+) of \1"))
+    assert stage.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()") != first
+    expect(page.locator("#loss img")).to_be_visible()

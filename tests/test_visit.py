@@ -1,0 +1,86 @@
+"""What the page remembers of a visitor, and work that tells of its steps."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from diffusion import Pipeline, Recipe
+from ui import beside
+from ui.visit import MAX_RUNS, Drawn, Plan, Visit
+
+
+@pytest.fixture(scope="module")
+def tiny(make_denoiser) -> Pipeline:
+    return Pipeline(make_denoiser())
+
+
+def test_tiles_are_drawn_again_among_the_others(tiny: Pipeline) -> None:
+    base = tiny([7, 3, 5], steps=2, seed=10)
+    recipe = base.recipe.with_seed(0, 77).with_seed(2, 99)
+    plan = Plan(recipe, "735", 3, base=base, again=(0, 2))
+    assert (plan.part.digits, plan.part.seeds) == ((7, 5), [77, 99])
+    part = tiny.run(plan.part).result()
+    whole = plan.whole(part)
+    assert whole.recipe == recipe
+    np.testing.assert_array_equal(whole.images, [part.images[0], base.images[1], part.images[1]])
+    np.testing.assert_array_equal(whole.frames[:, 1], base.frames[:, 1])
+    np.testing.assert_array_equal(plan.now(part.images), whole.images)
+    again = tiny.run(recipe).result()
+    np.testing.assert_allclose(whole.images, again.images, atol=2)
+
+
+def test_all_of_a_recipe_is_drawn_without_an_earlier_run(tiny: Pipeline) -> None:
+    result = tiny([7, 3], steps=1)
+    plan = Plan(result.recipe, "73", 2)
+    assert plan.part == result.recipe
+    assert plan.whole(result) is result
+
+
+def test_the_oldest_runs_are_forgotten(tiny: Pipeline) -> None:
+    result = tiny([7], steps=1)
+    visit = Visit()
+    for _ in range(MAX_RUNS + 3):
+        visit.add(Drawn(Plan(Recipe((7,)), "7", 0), result))
+    assert len(visit.runs) == MAX_RUNS
+    assert visit.shown is visit.runs[-1]
+    assert visit.run(visit.runs[0].number) is visit.runs[0]
+    assert visit.run(visit.runs[0].number - 1) is None
+    assert visit.run(None) is None
+
+
+def test_work_is_followed_step_by_step() -> None:
+    def work(on_step) -> str:
+        for _ in range(3):
+            on_step()
+        return "done"
+
+    assert list(beside.steps(work)) == [None, None, None, "done"]
+
+
+def test_work_stops_at_its_next_step_when_nobody_waits() -> None:
+    started, steps = threading.Event(), []
+
+    def work(on_step) -> None:
+        while True:
+            on_step()
+            steps.append(1)
+            started.wait()
+
+    following = beside.steps(work)
+    next(following)
+    threading.Timer(0.1, started.set).start()
+    following.close()
+    assert len(steps) == 1
+    assert threading.active_count() <= 2, "no thread is left, but for the timer's"
+
+
+def test_what_goes_wrong_beside_is_raised_here() -> None:
+    def work(on_step) -> None:
+        on_step()
+        raise ZeroDivisionError
+
+    following = beside.steps(work)
+    assert next(following) is None
+    with pytest.raises(ZeroDivisionError):
+        next(following)

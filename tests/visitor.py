@@ -1,0 +1,81 @@
+"""What visitors of the page do, for its tests."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+expect.set_options(timeout=30_000)  # for a busy machine
+
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1280, "height": 900}
+
+
+def visit(browser: Browser, url: str, viewport: dict = DESKTOP, scheme: str = "light") -> Page:
+    page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+    page.goto(url)
+    page.wait_for_selector("#generate")
+    page.wait_for_selector("#stage .tile")
+    page.wait_for_timeout(500)  # until the page answers to clicks
+    return page
+
+
+def say(page: Page, prompt: str) -> None:
+    """Write a prompt, and wait until it is understood, or not."""
+    page.locator("#hint p").evaluate("p => p.textContent = 'an older hint'")
+    page.locator("#prompt input, #prompt textarea").fill(prompt)
+    expect(page.locator("#hint")).not_to_contain_text("an older hint")
+
+
+def choose(page: Page, digits: set[int]) -> None:
+    for digit in range(10):
+        page.locator("#digits .wrap").get_by_label(str(digit), exact=True).set_checked(digit in digits)
+
+
+def picked(page: Page) -> list[int]:
+    boxes = page.locator("#digits .wrap input")
+    return [digit for digit in range(10) if boxes.nth(digit).is_checked()]
+
+
+def set_number(page: Page, label: str, value: str) -> None:
+    field = page.get_by_label(f"number input for {label}")
+    field.fill(value)
+    field.press("Tab")
+
+
+def set_seed(page: Page, value: str) -> None:
+    page.get_by_label("New seed each time").set_checked(False)
+    page.locator("#seed input").fill(value)
+    page.locator("#seed input").press("Tab")
+
+
+def more(page: Page) -> None:
+    page.get_by_role("button", name="More settings").click()
+
+
+def forget_status(page: Page) -> None:
+    page.locator("#status p").evaluate("p => p.textContent = 'an older run'")
+
+
+def wait_for_run(page: Page) -> None:
+    expect(page.locator("#status")).to_contain_text(re.compile(r"in \d+\.\d s"), timeout=60_000)
+    expect(page.locator("#stage .time input")).to_be_enabled()
+
+
+def generate(page: Page) -> None:
+    forget_status(page)
+    page.click("#generate")
+    wait_for_run(page)
+
+
+def tiles(page: Page, track: int = 1) -> list[str]:
+    """The pixels of a track's tiles as the browser shows them, each as a data URI."""
+    return page.locator("#stage .tiles").nth(track).locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+
+
+def download(page: Page, selector: str, folder: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.click(selector)
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path

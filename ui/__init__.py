@@ -1,0 +1,1 @@
+"""The page's parts: each tab a file, and what they share. app.py puts them together."""

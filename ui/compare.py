@@ -1,0 +1,149 @@
+"""The tab Compare: two settings against each other, from one noise, on a sheet with labels."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from diffusion import BadInput, Recipe, prompts
+from diffusion.compare import AXES, Axis
+from ui import asked, said
+
+FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
+
+# A name, and the two axes with their values.
+PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str]], ...] = (
+    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10")),
+    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm")),
+    ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10")),
+    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20")),
+)
+
+TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
+those of the tab *Draw*."""
+
+
+class Compare:
+    """The tab's components, made inside a `gr.Blocks`, and what they do.
+
+    Args:
+        sheets: draws a sheet of a recipe and two axes into a file: cells done, cells in all, and the picture so far.
+        settings: the controls of the tab Draw, in the order of `asked.SETTINGS`.
+        shared: what every event that runs the model has in common.
+    """
+
+    def __init__(
+        self,
+        sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, np.ndarray]]],
+        settings: list[Any],
+        shared: dict[str, Any],
+    ):
+        self.sheets = sheets
+        gr.Markdown(TEXT, elem_id="compare-text")
+        with gr.Row(elem_id="compare"):
+            with gr.Column(min_width=280, scale=5):
+                self.preset = gr.Radio([name for name, *_ in PRESETS], value=PRESETS[0][0], label="Examples")
+                self.digits = gr.Textbox(
+                    "7", label="Digits", info="In every cell, unless digits are compared.", max_lines=1
+                )
+                self.axes = []
+                for label, (name, values) in zip(
+                    ("From left to right", "From top to bottom"), PRESETS[0][1:], strict=True
+                ):
+                    with gr.Row():
+                        self.axes += [
+                            gr.Dropdown(list(AXES), value=name, label=label, min_width=120),
+                            gr.Textbox(values, label="Values", max_lines=1, min_width=140, scale=2),
+                        ]
+                with gr.Row():
+                    self.start = gr.Button(
+                        "Compare", variant="primary", elem_id="compare-start", min_width=120, scale=2
+                    )
+                    self.stop = gr.Button(
+                        "Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=80
+                    )
+            with gr.Column(min_width=280, scale=9):
+                self.status = gr.HTML(
+                    said.said("Choose two settings."), elem_id="compare-status", elem_classes="status"
+                )
+                self.picture = gr.Image(
+                    label="Sheet",
+                    alt_text="Sheet of digits, two settings against each other",
+                    format="png",
+                    show_label=False,
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id="sheet",
+                )
+                self.keep = gr.DownloadButton("Download the sheet", interactive=False, elem_id="keep-sheet", size="sm")
+        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        buttons = [self.status, self.start, self.stop]
+        self.preset.input(self.take, self.preset, self.axes, **at_once)
+        drawing = self.start.click(self.waiting, None, [*buttons, self.keep], **at_once).then(
+            self.draw,
+            [self.digits, *self.axes, *settings],
+            [*buttons, self.picture, self.keep],
+            api_visibility="private",
+            **shared,
+        )
+        drawing.failure(self.ended, None, buttons, **at_once)
+        self.stop.click(self.ended, None, buttons, cancels=[drawing], **at_once)
+
+    def draw(
+        self, digits: Any, x: Any, x_values: Any, y: Any, y_values: Any, _: Any, __: Any, *settings: Any
+    ) -> Iterator[dict[Any, Any]]:
+        """The sheet, cell by cell."""
+        started = shown = time.monotonic()
+        try:
+            digits = "0" if "digits" in (x, y) else digits  # each cell has its own
+            recipe = asked.recipe(digits, 1, *settings)
+            with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
+                path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
+                for done, cells, picture in self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path)):
+                    update: dict[Any, Any] = {
+                        self.status: said.running(done, cells, time.monotonic() - started, "Cell")
+                    }
+                    if time.monotonic() - shown >= FRAME_SECONDS or done == 1:
+                        shown = time.monotonic()
+                        update[self.picture] = picture
+                    yield update
+                yield self.ended() | {
+                    self.status: said.said(
+                        f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1
+                    ),
+                    self.picture: picture,
+                    self.keep: gr.update(value=str(path), interactive=True),
+                }
+        except (BadInput, gr.Error) as error:
+            yield self.ended() | {self.status: said.refused(error)}
+
+    def take(self, preset: Any) -> list[str]:
+        """The axes of an example."""
+        x, y = next((axes for name, *axes in PRESETS if name == preset), PRESETS[0][1:])
+        return [*x, *y]
+
+    def waiting(self) -> dict[Any, Any]:
+        return {
+            self.status: said.said(said.WAITING),
+            self.start: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+            self.keep: gr.update(interactive=False),
+        }
+
+    def ended(self) -> dict[Any, Any]:
+        return {
+            self.status: said.said("Stopped. Press <b>Compare</b> to start again."),
+            self.start: gr.update(interactive=True),
+            self.stop: gr.update(interactive=False),
+        }
+
+
+def axis(name: Any, values: Any) -> Axis:
+    """What changes along an axis, from its values as they are written."""
+    if name == "digits":
+        return name, prompts.digits(values)
+    return name, [asked.number(part.strip()) for part in values.split(",") if part.strip()]

@@ -1,0 +1,113 @@
+"""The tab Data set: many labelled digits in one file, to train something on, drawn in the background."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Recipe, Result, checks, export
+from ui import asked, said
+from ui.stage import Moment
+
+BATCH = 50  # drawn at once
+MOST = 1000  # of each digit
+MAX_DIGITS = 10_000
+TELL_SECONDS = 0.3  # between lines of status
+KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single digits (.zip)": ".zip"}
+
+TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
+settings of the tab *Draw*, whenever nobody else is drawing, so it may take a while: leave this page open. Ten digits
+take about a second on two CPU cores."""
+
+
+class DataSet:
+    """The tab's components, made inside a `gr.Blocks`, and what they do.
+
+    Args:
+        runs: the run of a recipe: its moments, and at last its result. It can be stopped at each.
+        busy: whether somebody is drawing.
+        settings: the controls of the tab Draw, in the order of `asked.SETTINGS`.
+    """
+
+    def __init__(
+        self, runs: Callable[[Recipe], Iterator[Moment | Result]], busy: Callable[[], bool], settings: list[Any]
+    ):
+        self.runs, self.busy = runs, busy
+        gr.Markdown(TEXT, elem_id="dataset-text")
+        with gr.Column(elem_id="dataset"):
+            self.prompt = gr.Textbox("0-9", label="Which digits", max_lines=1)
+            self.count = gr.Slider(1, MOST, value=10, step=1, label="Images of each digit")
+            self.kind = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="File")
+            with gr.Row():
+                self.start = gr.Button("Make the file", variant="primary", elem_id="make", min_width=120)
+                self.stop = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False, min_width=80)
+            self.status = gr.HTML(said.said("Nothing is being made."), elem_id="dataset-status", elem_classes="status")
+            self.file = gr.File(label="The file", visible=False, elem_id="dataset-file")
+        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+        shown = [self.status, self.start, self.stop]
+        making = self.start.click(self.waiting, None, [*shown, self.file], **at_once).then(
+            self.make,
+            [self.prompt, self.count, self.kind, *settings[2:]],
+            [*shown, self.file],
+            concurrency_id="dataset",
+            concurrency_limit=1,
+            preprocess=False,
+            **at_once | {"queue": True},
+        )
+        making.failure(self.ended, None, shown, **at_once)
+        self.stop.click(self.ended, None, shown, cancels=[making], **at_once)
+
+    def make(self, prompt: Any, count: Any, kind: Any, *settings: Any) -> Iterator[dict[Any, Any]]:
+        """Draw part after part, and write the file."""
+        try:
+            recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, *settings)
+            ending = KINDS[checks.choice("file", kind, KINDS)]
+            if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
+                raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")
+        except BadInput as error:
+            yield self.ended() | {self.status: said.refused(error)}
+            return
+        parts = list(recipe.split(BATCH))
+        results = []
+        started, told = time.monotonic(), 0.0
+        for k, part in enumerate(parts):
+            for state in self.runs(part):
+                if isinstance(state, Result):
+                    images = state.images  # the way there is not kept
+                    results.append(replace(state, frames=images[None], guesses=images[None], levels=[-1]))
+                    break
+                share = (k + state.done / recipe.steps) / len(parts)
+                while True:  # others come first
+                    if time.monotonic() - told >= TELL_SECONDS:
+                        told = time.monotonic()
+                        yield {self.status: said.making(share, len(recipe.digits), told - started)}
+                    if not self.busy():
+                        break
+                    time.sleep(0.05)
+        with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
+            path = Path(folder) / f"digits-{len(recipe.digits)}-seed{recipe.seed}{ending}"
+            export.write(path, results, recipe)
+            size = path.stat().st_size
+            yield self.ended() | {
+                self.status: said.said(f"{len(recipe.digits):,} digits, {size / 1e6:,.1f} MB, seed {recipe.seed}.", 1),
+                self.file: gr.update(value=str(path), visible=True),
+            }
+
+    def waiting(self) -> dict[Any, Any]:
+        return {
+            self.status: said.said("Waiting for another data set."),
+            self.start: gr.update(interactive=False),
+            self.stop: gr.update(interactive=True),
+            self.file: gr.update(visible=False),
+        }
+
+    def ended(self) -> dict[Any, Any]:
+        return {
+            self.status: said.said("Cancelled. Nothing is being made."),
+            self.start: gr.update(interactive=True),
+            self.stop: gr.update(interactive=False),
+        }

@@ -1,0 +1,35 @@
+() => {
+  const PAUSE_MS = 600;
+  const generate = () => document.querySelector("#generate");
+
+  // Redraw after a short pause when something is changed, where the switch says so; never two runs at once.
+  let timer = null;
+  const redraw = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (generate().disabled) redraw();
+      else if (!document.querySelector("#hint .refused")) generate().click();
+    }, PAUSE_MS);
+  };
+  document.addEventListener("input", (event) => {
+    const on = document.querySelector("#redrawing input")?.checked;
+    if (on && event.target.closest("#pick, #settings")) redraw();
+  });
+
+  // A file dropped anywhere goes where the button Open a picture would put it.
+  const carries = (event) => event.dataTransfer?.types.includes("Files");
+  const mark = (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    document.body.classList.toggle("dropping", event.type === "dragover");
+  };
+  for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, mark);
+  document.addEventListener("drop", (event) => {
+    const input = document.querySelector("#keeping input[type=file]");
+    if (!carries(event) || !input || generate().disabled) return;
+    const one = new DataTransfer();
+    one.items.add(event.dataTransfer.files[0]);
+    input.files = one.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+}

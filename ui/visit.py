@@ -1,0 +1,83 @@
+"""What the page remembers of one visitor: the runs of the visit, and what is to be drawn next."""
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+import numpy as np
+
+from diffusion import Recipe, Result
+from diffusion.readback import Reading
+
+MAX_RUNS = 8
+MAX_BYTES = 32_000_000  # of their frames
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run draws: all of its recipe, or some tiles of it again, among those of an earlier run."""
+
+    recipe: Recipe
+    prompt: str
+    columns: int  # 0 where the prompt leaves them open
+    note: str = ""  # a line that explains it
+    base: Result | None = None  # the earlier run
+    again: tuple[int, ...] = ()  # the tiles of it that are drawn again
+
+    @property
+    def part(self) -> Recipe:
+        """What the network has to draw."""
+        if not self.base:
+            return self.recipe
+        digits, seeds = zip(*((self.recipe.digits[k], self.recipe.seeds[k]) for k in self.again), strict=True)
+        return replace(self.recipe, digits=digits, seed=seeds[0], redrawn=tuple(enumerate(seeds)))
+
+    def now(self, images: np.ndarray) -> np.ndarray:
+        """What there is to see while the part is drawn: uint8 (N, 28, 28)."""
+        if not self.base:
+            return images
+        every = self.base.images.copy()
+        every[list(self.again)] = images
+        return every
+
+    def whole(self, part: Result) -> Result:
+        """The result, with what was there before."""
+        result = self.base or part
+        for n, k in enumerate(self.again):
+            result = result.with_image(k, part.alone(n))
+        return result
+
+
+@dataclass(eq=False)
+class Drawn:
+    """A finished run."""
+
+    plan: Plan
+    result: Result
+    readings: list[Reading] | None = None  # what the reader makes of each digit, where that was wanted
+    drawn: int = 0  # how many images it took until they read right, where that was wanted
+    number: int = field(default_factory=count().__next__)
+
+
+@dataclass(eq=False)
+class Visit:
+    """One visitor's own. Gradio makes one for each, and drops it an hour after the page was closed."""
+
+    runs: list[Drawn] = field(default_factory=list)  # the newest last
+    shown: Drawn | None = None
+    wanted: Recipe | None = None  # what the controls were restored from: it may say more than they can
+    again: int | None = None  # the tile to draw again from another seed
+    note: str = ""  # for the next run
+
+    def add(self, drawn: Drawn) -> None:
+        """Keep a run, and forget the oldest ones that are too many."""
+        self.shown = drawn
+        self.runs.append(drawn)
+        while len(self.runs) > MAX_RUNS or (len(self.runs) > 1 and self.bytes > MAX_BYTES):
+            del self.runs[0]
+
+    @property
+    def bytes(self) -> int:
+        return sum(run.result.frames.nbytes + run.result.guesses.nbytes for run in self.runs)
+
+    def run(self, number: object) -> Drawn | None:
+        return next((run for run in self.runs if run.number == number), None)
