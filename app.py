@@ -62,16 +62,22 @@ LAUNCH: dict[str, Any] = {
 }
 
 
-def build(pipe: Pipeline | None = None) -> gr.Blocks:
-    """The page, ready to launch. It draws with `pipe`, or with the bundled weights."""
-    pipe = pipe or Pipeline.from_pretrained(precision=PRECISION)
+def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.Blocks:
+    """The page, ready to launch. It draws with these, or with the weights that ship."""
+    if pipe is None:
+        pipe, few_step = (Pipeline.from_pretrained(name, precision=PRECISION) for name in ("bundled", "few-step"))
+    pipes = {"bundled": pipe} | ({"few-step": few_step} if few_step else {})
+
+    def of(recipe: Recipe) -> Pipeline:
+        """What draws a recipe: the weights that it names, where they are here."""
+        return next((other for other in pipes.values() if other.weights == recipe.weights), pipes["bundled"])
 
     waiting = 0  # how many runs that somebody waits for are under way
 
     @gpu
     def steps_of(recipe: Recipe) -> Iterator[Moment | Result]:
         """The moments of a run, from the start on, and at last its result. It can be stopped at every step."""
-        run = pipe.run(recipe)
+        run = of(recipe).run(recipe)
         yield Moment(0, T - 1, run.frame, run.guess)
         for step in run:
             yield Moment(step.index + 1, step.level, run.frame, run.guess)
@@ -80,12 +86,12 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
     @gpu
     def tries_of(recipe: Recipe, tries: int) -> Iterator[Tried | None]:
         """A recipe, drawn until it reads right."""
-        yield from beside.steps(lambda on_step: until_right(pipe, reader(), recipe, tries, on_step))
+        yield from beside.steps(lambda on_step: until_right(of(recipe), reader(), recipe, tries, on_step))
 
     @gpu
     def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, np.ndarray]]:
         """A sheet as it is drawn: cells done, cells in all, and the picture so far. In the end it is saved."""
-        sheet = Sheet(pipe, recipe, x, y)
+        sheet = Sheet(pipes["bundled"], recipe, x, y)
         for done in sheet:
             yield done, len(sheet), sheet.picture
         sheet.save(path)
@@ -107,15 +113,25 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
     runs, retries, sheets = (waited_for(work) for work in (steps_of, tries_of, cells_of))
 
     def generate(
-        digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any, guide_from: Any, guide_to: Any
+        digits: Any,
+        count: Any,
+        guidance: Any,
+        steps: Any,
+        sampler: Any,
+        seed: Any,
+        guide_from: Any,
+        guide_to: Any,
+        weights: Any,
     ) -> Iterator[tuple[str | None, str | None, int]]:
         """Draw `count` (1 to 10) of each of the digits, in the order given, 100 at most.
 
-        Guidance above 1 is on from noise level guide_from to guide_to, 0 (clean) to 999 (pure noise).
+        Guidance above 1 is on from noise level guide_from to guide_to, 0 (clean) to 999 (pure noise). The weights
+        bundled take 1 to 1000 steps, few-step 1, 2, 4 or 8.
         Returns the grid (PNG), the denoising trajectory (GIF) and the seed.
         """
         try:
             recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to)
+            recipe = asked.drawn_with(recipe, weights, pipes)
         except BadInput as error:
             raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
         for state in runs(recipe):
@@ -136,7 +152,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
         gr.Markdown(INTRO, elem_id="intro")
         with gr.Tabs():
             with gr.Tab("Draw"):
-                draw = Draw(pipe, runs, retries, shared)
+                draw = Draw(pipes, runs, retries, shared)
             with gr.Tab("Compare"):
                 Compare(sheets, draw.settings, shared)
             with gr.Tab("Data set"):
@@ -147,7 +163,7 @@ def build(pipe: Pipeline | None = None) -> gr.Blocks:
         grid, animation = gr.Image(visible=False, label="Digits"), gr.Image(visible=False, label="From noise to digits")
         gr.Button(visible=False).click(
             generate,
-            [draw.picker, *draw.settings[1:]],
+            [draw.picker, *draw.settings[1:], draw.weights],
             [grid, animation, draw.seed],
             api_name="generate",
             **shared,

@@ -341,8 +341,7 @@ class Pipeline:
         """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline."""
         recipe = replace(recipe, weights=self.weights)
         unet = self.denoiser.config.unet
-        checks.labels("digits", recipe.digits, unet.classes)
-        self._check_few_step(recipe)
+        self.check(recipe)
         device = next(self.denoiser.parameters()).device
         labels = torch.tensor(recipe.digits, device=device)
         noise = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size), device)
@@ -355,8 +354,9 @@ class Pipeline:
             denoise = guided(self.drawing, labels, recipe.guidance, recipe.guidance_interval)
         return Run(recipe, sampler(denoise, start, levels, noise), start, levels[0].index)
 
-    def _check_few_step(self, recipe: Recipe) -> None:
-        """BadInput for what a student of few steps has not learned."""
+    def check(self, recipe: Recipe) -> None:
+        """BadInput for a recipe that these weights cannot draw."""
+        checks.labels("digits", recipe.digits, self.denoiser.config.unet.classes)
         student = self.denoiser.config.few_step
         if not student:
             return

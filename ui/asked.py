@@ -1,15 +1,17 @@
 """What a visitor asks for, in controls, words or a link -> a recipe, and a recipe -> all of these."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
-from diffusion import BadInput, Recipe, checks, prompts
+from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.scheduler import T
 
+BUNDLED, FEW_STEP = "bundled", "few-step"  # the names of weights
+FEW_STEPS = (1, 2, 4, 8)  # that the latter take
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
 MAX_ROW = 20  # digits of one number in one row
@@ -17,7 +19,7 @@ ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
 
 # The controls, in the order of the endpoint's parameters; `digits` is the prompt on the page.
 SETTINGS = ("digits", "count", "guidance", "steps", "sampler", "seed", "guide_from", "guide_to")
-LINKED = ("digits", "count", "guidance", "steps", "sampler", "seed", "guidance_interval", "redrawn")  # names in a link
+LINKED = (*SETTINGS[:6], "guidance_interval", "redrawn", "weights")  # names in a link
 
 
 def recipe(
@@ -37,6 +39,14 @@ def recipe(
         raise BadInput(f"That is {len(chosen) * count:,} digits: ask for at most {MAX_DIGITS} at once.")
     interval = (guide_from, guide_to)
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
+
+
+def drawn_with(drawn: Recipe, weights: Any, pipes: Mapping[str, Pipeline]) -> Recipe:
+    """The recipe for these weights, by name, or BadInput where they cannot draw it."""
+    pipe = pipes[checks.choice("weights", weights, pipes)]
+    drawn = replace(drawn, weights=pipe.weights)
+    pipe.check(drawn)
+    return drawn
 
 
 def many(
@@ -121,7 +131,7 @@ def controls(drawn: Recipe, prompt: str = "") -> dict[str, Any]:
     }
 
 
-def link(drawn: Recipe, prompt: str) -> str:
+def link(drawn: Recipe, prompt: str, weights: str = BUNDLED) -> str:
     """The query that draws a run again, like "?digits=777&count=1&guidance=2.0"."""
     if prompt and not any_digit(prompt) and understood(prompt)[1] is None:  # chance would pick others
         prompt = ""
@@ -129,13 +139,16 @@ def link(drawn: Recipe, prompt: str) -> str:
     values["guidance_interval"] = f"{values.pop('guide_from')},{values.pop('guide_to')}"
     if drawn.redrawn:
         values["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in drawn.redrawn)
+    if weights != BUNDLED:
+        values["weights"] = weights
     return "?" + urlencode({name: values[name] for name in LINKED if name in values}, safe=",:")
 
 
-def from_link(query: str) -> tuple[dict[str, Any], Recipe] | None:
-    """The controls that a link sets and the recipe to draw with them, or None where it asks for nothing, or BadInput.
+def from_link(query: str) -> tuple[dict[str, Any], Recipe, str] | None:
+    """The controls that a link sets, the recipe to draw with them and the name of its weights, or BadInput.
 
-    The controls have a seed only where the link has one. Names that mean nothing here are left alone.
+    None where it asks for nothing. The controls have a seed only where the link has one. Names that mean nothing here
+    are left alone.
     """
     given = parse_qs(query.removeprefix("?"), keep_blank_values=True)
     if "prompt" in given:
@@ -146,6 +159,9 @@ def from_link(query: str) -> tuple[dict[str, Any], Recipe] | None:
     values: dict[str, Any] = {name: given[name][0] for name in LINKED if name in given}
     if not values:
         return None
+    weights = values.pop("weights", BUNDLED)
+    if weights == FEW_STEP:
+        values.setdefault("steps", "4")
     for name in values.keys() & {"count", "guidance", "steps", "seed"}:
         values[name] = number(values[name])
     interval = _pair(values.pop("guidance_interval", "{},{}".format(*Recipe.guidance_interval)), ",")
@@ -155,7 +171,7 @@ def from_link(query: str) -> tuple[dict[str, Any], Recipe] | None:
     restored = controls(recipe_asked, values.get("digits", ""))
     if "seed" not in values:
         del restored["seed"]
-    return restored, replace(recipe_asked, redrawn=redrawn)
+    return restored, replace(recipe_asked, redrawn=redrawn), weights
 
 
 def defaults() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, readback
+from diffusion.denoiser import FewStep
 from diffusion.readback import Reading, Tried
 from diffusion.reader import Reader, load_reader
 from diffusion.samplers import SAMPLERS
@@ -76,7 +77,7 @@ class Draw:
     """The tab's components, made inside a `gr.Blocks`, and what they do.
 
     Args:
-        pipe: what draws.
+        pipes: what draws, by the name of its weights: "bundled", and maybe "few-step".
         runs: its run of a recipe: the moments, and at last the result. It can be stopped at each.
         retries: draws a recipe until it reads right, at most so often: None after each step, at last what came of it.
         shared: what every event that runs the model has in common.
@@ -84,12 +85,12 @@ class Draw:
 
     def __init__(
         self,
-        pipe: Pipeline,
+        pipes: Mapping[str, Pipeline],
         runs: Callable[[Recipe], Iterator[Moment | Result]],
         retries: Callable[[Recipe, int], Iterator[Tried | None]],
         shared: dict[str, Any],
     ):
-        self.pipe, self.runs, self.retries = pipe, runs, retries
+        self.pipes, self.runs, self.retries = pipes, runs, retries
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="pick", min_width=0):
                 self._ask()
@@ -182,6 +183,14 @@ class Draw:
         with gr.Row():
             self.seed = gr.Number(Recipe.seed, label="Seed", elem_id="seed", min_width=120)
             self.new_seed = gr.Checkbox(True, label="New seed each time", min_width=120)
+        self.weights = gr.Radio(
+            [("Quality", asked.BUNDLED), ("Instant", asked.FEW_STEP)],
+            value=asked.BUNDLED,
+            label="Weights",
+            info="Instant: a student of few steps, which redraws as you drag.",
+            visible=asked.FEW_STEP in self.pipes,
+            elem_id="weights",
+        )
         self.guidance = gr.Slider(
             0,
             checks.MAX_GUIDANCE,
@@ -197,6 +206,9 @@ class Draw:
             step=1,
             label="Steps",
             info="Guesses on the way. 20 is plenty, 1 is a blur.",
+        )
+        self.few_steps = gr.Radio(
+            list(asked.FEW_STEPS), value=4, label="Steps", info="Jumps on the way.", visible=False, elem_id="few-steps"
         )
         with gr.Accordion("More settings", open=False, elem_id="more"):
             self.count = gr.Slider(1, asked.MAX_COUNT, value=1, step=1, label="How many of each")
@@ -224,12 +236,12 @@ class Draw:
     def _connect(self, shared: dict[str, Any]) -> None:
         at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         shown = [self.stage, self.strip, self.status, self.start, self.stop, *self.keeping]
-        controls = [*self.settings, self.new_seed]
+        controls = self.controls
         drawing = self.start.click(
             self.waiting, None, [self.status, self.start, self.stop, self.halted], **at_once
         ).then(
             self.draw,
-            [self.memory, self.new_seed, self.reading, self.until_right, *self.settings],
+            [self.memory, self.new_seed, self.reading, self.until_right, self.weights, self.few_steps, *self.settings],
             [*shown, self.seed],
             api_visibility="private",
             trigger_mode="multiple",  # a click just after Stop is not lost
@@ -238,6 +250,9 @@ class Draw:
         drawing.failure(self.failed, [self.halted, self.memory], shown, **at_once)  # a full queue, or a stop in it
         self.stop.click(self.stopped, self.memory, [*shown, self.halted], cancels=[drawing], **at_once)
 
+        self.weights.input(self.use, self.weights, [*controls, self.redrawing], **at_once).then(
+            None, js=PRESS, **at_once
+        )
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
         self.prompt.submit(None, js=PRESS, **at_once)
@@ -267,7 +282,7 @@ class Draw:
     def opened(self, page: gr.Blocks) -> None:
         """What the address asks for is drawn when the page is opened."""
         at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-        controls = [*self.settings, self.new_seed]
+        controls = self.controls
         page.load(
             self.open_link,
             self.ready,
@@ -278,16 +293,24 @@ class Draw:
 
     # The run
 
-    def draw(self, visit: Visit, new_seed: Any, reading: Any, until: Any, *settings: Any) -> Iterator[Update]:
+    def draw(
+        self, visit: Visit, new_seed: Any, reading: Any, until: Any, weights: Any, few_steps: Any, *settings: Any
+    ) -> Iterator[Update]:
         """The Generate button: moments as they come, then the film."""
+        controls = dict(zip(asked.SETTINGS, settings, strict=True))
+        instant = weights == asked.FEW_STEP
+        if instant:
+            controls |= {name: asked.defaults()[name] for name in ("sampler", "guide_from", "guide_to")}
+            controls["steps"] = few_steps
         try:
-            plan = self._plan(visit, new_seed, dict(zip(asked.SETTINGS, settings, strict=True)))
+            plan = self._plan(visit, new_seed, controls, weights)
         except BadInput as error:
             yield {self.status: said.refused(error), self.start: ON, self.stop: OFF}
             return
         recipe = plan.recipe
         yield {self.status: said.running(0, recipe.steps, 0), self.seed: recipe.seed, **self._keepable(False)}
-        started, shown = time.monotonic(), 0.0
+        started = time.monotonic()
+        shown = started if instant else 0.0  # noise would only flicker
         try:
             for state in self.runs(plan.part):
                 if isinstance(state, Result):
@@ -309,7 +332,7 @@ class Draw:
             drawn.readings = self.read(drawn.result)
         if until and recipe.guidance > 0:
             yield from self._until_right(drawn)
-        visit.add(drawn)
+        visit.add(drawn, instead=instant)
         told = said.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
         yield {
             **self._look(visit, plan.again[0] if plan.base else None),
@@ -348,9 +371,9 @@ class Draw:
         return {self.stage: self._look(visit)[self.stage]}
 
     def read(self, result: Result) -> list[Reading]:
-        return readback.read(self.pipe, reader(), result)
+        return readback.read(self.pipes[asked.BUNDLED], reader(), result)
 
-    def _plan(self, visit: Visit, new_seed: Any, controls: dict[str, Any]) -> Plan:
+    def _plan(self, visit: Visit, new_seed: Any, controls: dict[str, Any], weights: Any) -> Plan:
         """What the press of the button asks for, or BadInput."""
         wanted, again, note, base = visit.wanted, visit.again, visit.note, visit.shown
         visit.wanted, visit.again, visit.note = None, None, ""
@@ -362,6 +385,7 @@ class Draw:
         recipe = asked.recipe(**controls)
         if wanted and asked.controls(wanted, controls["digits"]) == controls:
             recipe = wanted
+        recipe = asked.drawn_with(recipe, weights, self.pipes)
         return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
 
     def waiting(self) -> Update:
@@ -414,11 +438,43 @@ class Draw:
     def pick(self, prompt: Any, picked: list[int]) -> str:
         return asked.edited(prompt or "", picked)
 
-    def put(self, values: dict[str, Any]) -> Update:
+    @property
+    def controls(self) -> list[Any]:
+        """All that says what to draw."""
+        return [*self.settings, self.new_seed, self.weights, self.few_steps]
+
+    def put(self, values: dict[str, Any], weights: str = asked.BUNDLED) -> Update:
         """Settings by name into the controls. Without a seed among them, each run has a new one."""
         controls = dict(zip(asked.SETTINGS, self.settings, strict=True))
-        update: Update = {controls[name]: value for name, value in values.items()}
-        return update | {self.new_seed: "seed" not in values}
+        update: Update = self.suited(weights)
+        for name, value in values.items():
+            if name == "steps" and weights == asked.FEW_STEP:
+                update[self.few_steps]["value"] = value
+            elif controls[name] in update:
+                update[controls[name]]["value"] = value
+            else:
+                update[controls[name]] = value
+        return update | {self.weights: weights, self.new_seed: "seed" not in values}
+
+    def suited(self, weights: str) -> Update:
+        """The controls that these weights can follow."""
+        few = weights == asked.FEW_STEP
+        most = FewStep().guidance[1] if few else checks.MAX_GUIDANCE
+        update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
+        update[self.guidance] = gr.update(maximum=most)
+        return update | {
+            control: gr.update(visible=not few) for control in (self.sampler, self.guide_from, self.guide_to)
+        }
+
+    def use(self, weights: Any) -> Update:
+        """Other weights: instant ones redraw at once whatever is changed, from the same seed."""
+        few = weights == asked.FEW_STEP
+        return self.suited(weights) | {self.redrawing: few, self.new_seed: not few}
+
+    def name_of(self, recipe: Recipe) -> str:
+        """The name of the weights that drew a recipe, where they are here."""
+        few = self.pipes.get(asked.FEW_STEP)
+        return asked.FEW_STEP if few and recipe.weights == few.weights else asked.BUNDLED
 
     def open_link(self, query: Any) -> Update:
         """The controls that the address asks for, and a press of the button."""
@@ -429,8 +485,8 @@ class Draw:
             return {self.memory: visit, self.ready: "", self.status: said.refused(error)}
         if found is None:
             return {self.memory: visit, self.ready: ""}
-        controls, visit.wanted = found
-        return {self.memory: visit, self.ready: "yes", **self.put(controls)}
+        controls, visit.wanted, weights = found
+        return {self.memory: visit, self.ready: "yes", **self.put(controls, weights)}
 
     def open_file(self, visit: Visit, path: Any) -> Update:
         """The controls that drew a picture, and a press of the button."""
@@ -442,8 +498,9 @@ class Draw:
             return {self.ready: "", self.status: said.refused(error)}
         finally:
             Path(path).unlink(missing_ok=True)
-        visit.wanted, visit.note = recipe, self.pipe.differs(recipe)
-        return {self.ready: "yes", **self.put(asked.controls(recipe))}
+        weights = self.name_of(recipe)
+        visit.wanted, visit.note = recipe, self.pipes[weights].differs(recipe)
+        return {self.ready: "yes", **self.put(asked.controls(recipe), weights)}
 
     def take_example(self, visit: Visit, event: gr.EventData) -> Update:
         _, visit.note, changes = EXAMPLES[checks.whole("number", event.number, 0, len(EXAMPLES) - 1)]
@@ -459,7 +516,7 @@ class Draw:
         recipe = drawn.result.recipe
         visit.shown, visit.wanted = drawn, recipe
         return {
-            **self.put(asked.controls(recipe, drawn.plan.prompt)),
+            **self.put(asked.controls(recipe, drawn.plan.prompt), self.name_of(recipe)),
             **self._look(visit),
             self.status: said.said(f"Drawn before, seed {recipe.seed}.", done=1),
         }
@@ -473,7 +530,8 @@ class Draw:
         """One digit by itself, from its own seed."""
         if visit.shown is None:
             return {}
-        return self.put(asked.controls(visit.shown.result.recipe.alone(event.tile)))
+        recipe = visit.shown.result.recipe.alone(event.tile)
+        return self.put(asked.controls(recipe), self.name_of(recipe))
 
     def save_png(self, visit: Visit) -> Iterator[str | None]:
         yield from save(visit, ".png")
@@ -494,7 +552,10 @@ class Draw:
         return {self.status: said.said("That file could not be made: choose a smaller size, or another kind.")}
 
     def make_link(self, visit: Visit) -> str:
-        return asked.link(visit.shown.result.recipe, visit.shown.plan.prompt) if visit.shown else ""
+        if visit.shown is None:
+            return ""
+        recipe = visit.shown.result.recipe
+        return asked.link(recipe, visit.shown.plan.prompt, self.name_of(recipe))
 
 
 @cache

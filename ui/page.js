@@ -1,15 +1,17 @@
 () => {
   const PAUSE_MS = 600;
+  const INSTANT_MS = 20;
   const generate = () => document.querySelector("#generate");
 
   // Redraw after a short pause when something is changed, where the switch says so; never two runs at once.
   let timer = null;
   const redraw = () => {
+    const instant = document.querySelector("#weights input:checked")?.value === "few-step";
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (generate().disabled) redraw();
       else if (!document.querySelector("#hint .refused")) generate().click();
-    }, PAUSE_MS);
+    }, instant ? INSTANT_MS : PAUSE_MS);
   };
   document.addEventListener("input", (event) => {
     const on = document.querySelector("#redrawing input")?.checked;

@@ -68,9 +68,18 @@ class Visit:
     again: int | None = None  # the tile to draw again from another seed
     note: str = ""  # for the next run
 
-    def add(self, drawn: Drawn) -> None:
-        """Keep a run, and forget the oldest ones that are too many."""
+    def add(self, drawn: Drawn, instead: bool = False) -> None:
+        """Keep a run, and forget the oldest ones that are too many.
+
+        Args:
+            instead: of the last one, where that has the same digits from the same noise, by the same weights.
+        """
         self.shown = drawn
+        recipe = drawn.result.recipe
+        if instead and self.runs:
+            last = self.runs[-1].result.recipe
+            if (last.digits, last.seeds, last.weights) == (recipe.digits, recipe.seeds, recipe.weights):
+                del self.runs[-1]
         self.runs.append(drawn)
         while len(self.runs) > MAX_RUNS or (len(self.runs) > 1 and self.bytes > MAX_BYTES):
             del self.runs[0]
