@@ -139,7 +139,7 @@ def url(pipe: Pipeline) -> Iterator[str]:
     """The address of one page for all the tests of it."""
     import app
 
-    page = app.build(pipe)
+    page = app.build(pipe, Pipeline.from_pretrained("few-step", device="cpu"))
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield address
     page.close()

@@ -95,7 +95,8 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, pick
 def test_a_link_draws_the_same_again(recipe: Recipe, prompt: str) -> None:
     found = asked.from_link(asked.link(recipe, prompt))
     assert found is not None
-    controls, restored = found
+    controls, restored, weights = found
+    assert weights == "bundled"
     if prompt == "any":
         assert (restored.guidance, restored.seeds) == (0, recipe.seeds)
     else:
@@ -104,10 +105,10 @@ def test_a_link_draws_the_same_again(recipe: Recipe, prompt: str) -> None:
 
 
 def test_a_link_may_name_only_some_settings_and_others_mean_nothing() -> None:
-    controls, recipe = asked.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark")
+    controls, recipe, _ = asked.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark")
     assert recipe == Recipe((7, 7, 7), guidance=2, seed=42)
     assert controls["digits"] == "777"
-    controls, recipe = asked.from_link("?prompt=a+4+and+two+3s")
+    controls, recipe, _ = asked.from_link("?prompt=a+4+and+two+3s")
     assert recipe.digits == (4, 3, 3)
     assert "seed" not in controls, "each run has a new one"
     assert asked.from_link("?__theme=dark") is None
@@ -145,3 +146,10 @@ def test_at_most_a_hundred_digits_at_once(refuses) -> None:
     assert len(ask(digits=[1] * 10, count=10).digits) == 100
     with refuses("That is 110 digits: ask for at most 100 at once."):
         ask(digits=[1] * 11, count=10)
+
+
+def test_a_link_names_weights_that_are_not_the_usual_ones() -> None:
+    assert "weights" not in asked.link(Recipe((7,)), "7")
+    query = asked.link(Recipe((7,), steps=2), "7", "few-step")
+    assert asked.from_link(query)[1:] == (Recipe((7,), steps=2), "few-step")
+    assert asked.from_link("?digits=7&weights=few-step")[1].steps == 4

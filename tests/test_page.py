@@ -187,6 +187,38 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     assert page.locator("#stage button.tile").get_attribute("aria-label").startswith("3, ")
 
 
+def test_instant_weights_redraw_as_one_drags(page: Page, tmp_path: Path) -> None:
+    say(page, "7")
+    forget_status(page)
+    page.get_by_label("Instant").check()
+    wait_for_run(page)
+    expect(page.locator("#stage output")).to_contain_text("Step 4 of 4")
+    expect(page.get_by_label("number input for Steps")).to_be_hidden()
+    assert page.get_by_label("range slider for Guidance").get_attribute("max") == "4"
+    first = tiles(page)
+    forget_status(page)
+    page.get_by_label("range slider for Guidance").fill("4")
+    wait_for_run(page)
+    assert tiles(page) != first
+    forget_status(page)
+    page.locator("#few-steps").get_by_label("1", exact=True).check()
+    wait_for_run(page)
+    expect(page.locator("#stage output")).to_contain_text("Step 1 of 1")
+    expect(page.locator("#strip button")).to_have_count(1)  # one run, however often it was redrawn
+    drawn, seed = tiles(page), page.input_value("#seed input")
+    kept = download(page, "#keep-png", tmp_path)
+    forget_status(page)
+    page.get_by_label("Quality").check()
+    wait_for_run(page)
+    expect(page.locator("#stage output")).to_contain_text("Step 20 of 20")
+    forget_status(page)
+    page.set_input_files("#keeping input[type=file]", kept)  # says which weights drew it
+    wait_for_run(page)
+    assert page.get_by_label("Instant").is_checked()
+    assert page.input_value("#seed input") == seed
+    assert tiles(page) == drawn
+
+
 # Files and links
 
 
@@ -279,6 +311,8 @@ def test_a_link_draws_and_the_copied_one_draws_the_same(browser: Browser, url: s
         ("digits=7&digits=8", "The link gives digits 2 times: keep one of them."),
         ("digits=%3Cimg src=x onerror=alert(1)%3E", "Cannot read"),
         ("digits=a+million+7s", "That is 1,000,000 digits: ask for at most 100 at once."),
+        ("digits=7&weights=other", "weights must be one of bundled, few-step, not 'other'."),
+        ("digits=7&weights=few-step&steps=3", "These few-step weights take 1, 2, 4, 8 steps, not 3."),
         ("seed=-1", "seed must be a whole number from 0 to 4,294,967,295, not -1."),
     ],
 )

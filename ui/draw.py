@@ -461,7 +461,7 @@ class Draw:
         few = weights == asked.FEW_STEP
         most = FewStep().guidance[1] if few else checks.MAX_GUIDANCE
         update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
-        update[self.guidance] = gr.update(maximum=most)
+        update[self.guidance] = gr.update(minimum=int(few), maximum=most)
         return update | {
             control: gr.update(visible=not few) for control in (self.sampler, self.guide_from, self.guide_to)
         }
