@@ -443,7 +443,11 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#stage")] == sizes, "nothing jumps"
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
-    page.get_by_role("tab", name="How it learned").click()
+    if viewport is PHONE:
+        page.locator(".overflow-menu > button").click()
+        page.locator(".overflow-dropdown button", has_text="How it learned").click()
+    else:
+        page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert hosts - {None} == {urlparse(url).hostname}

@@ -22,8 +22,11 @@ def visit(browser: Browser, url: str, viewport: dict = DESKTOP, scheme: str = "l
 
 def say(page: Page, prompt: str) -> None:
     """Write a prompt, and wait until it is understood, or not."""
+    field = page.locator("#prompt input, #prompt textarea")
+    if field.input_value() == prompt:
+        return
     page.locator("#hint p").evaluate("p => p.textContent = 'an older hint'")
-    page.locator("#prompt input, #prompt textarea").fill(prompt)
+    field.fill(prompt)
     expect(page.locator("#hint")).not_to_contain_text("an older hint")
 
 
