@@ -105,16 +105,16 @@ def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
 
 @pytest.mark.parametrize("guidance", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
-    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0", "0", "999")) as answer:
+    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0", "0", "999", '"bundled"')) as answer:
         told = answer.read().decode()
     assert "guidance must be a number from 0 to 20, not " in told
     assert "Traceback" not in told
 
 
 def test_a_full_queue_is_told(url: str) -> None:
-    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0", "0", "999")
+    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0", "0", "999", '"bundled"')
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0", "0", "999") for _ in range(30)]
+        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0", "0", "999", '"bundled"') for _ in range(30)]
     assert "Queue is full" in refusal.value.read().decode()
     refusal.value.close()
     with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt

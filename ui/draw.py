@@ -250,9 +250,7 @@ class Draw:
         drawing.failure(self.failed, [self.halted, self.memory], shown, **at_once)  # a full queue, or a stop in it
         self.stop.click(self.stopped, self.memory, [*shown, self.halted], cancels=[drawing], **at_once)
 
-        self.weights.input(self.use, self.weights, [*controls, self.redrawing], **at_once).then(
-            None, js=PRESS, **at_once
-        )
+        self.weights.input(self.use, [self.weights, self.guidance], controls, **at_once).then(None, js=PRESS, **at_once)
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
         self.prompt.submit(None, js=PRESS, **at_once)
@@ -466,10 +464,13 @@ class Draw:
             control: gr.update(visible=not few) for control in (self.sampler, self.guide_from, self.guide_to)
         }
 
-    def use(self, weights: Any) -> Update:
+    def use(self, weights: Any, guidance: float) -> Update:
         """Other weights: instant ones redraw at once whatever is changed, from the same seed."""
         few = weights == asked.FEW_STEP
-        return self.suited(weights) | {self.redrawing: few, self.new_seed: not few}
+        update = self.suited(weights)
+        slider = update[self.guidance]
+        slider["value"] = min(max(guidance, slider["minimum"]), slider["maximum"])
+        return update | {self.new_seed: not few}
 
     def name_of(self, recipe: Recipe) -> str:
         """The name of the weights that drew a recipe, where they are here."""
@@ -481,6 +482,8 @@ class Draw:
         visit = Visit()
         try:
             found = asked.from_link(query or "")
+            if found:
+                asked.drawn_with(found[1], found[2], self.pipes)
         except BadInput as error:
             return {self.memory: visit, self.ready: "", self.status: said.refused(error)}
         if found is None:

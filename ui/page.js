@@ -3,19 +3,21 @@
   const INSTANT_MS = 20;
   const generate = () => document.querySelector("#generate");
 
-  // Redraw after a short pause when something is changed, where the switch says so; never two runs at once.
+  // Redraw after a short pause when something is changed, where the switch says so, and at once with instant weights;
+  // never two runs at once.
+  const instant = () => document.querySelector("#weights input:checked")?.value === "few-step";
   let timer = null;
   const redraw = () => {
-    const instant = document.querySelector("#weights input:checked")?.value === "few-step";
     clearTimeout(timer);
     timer = setTimeout(() => {
       if (generate().disabled) redraw();
       else if (!document.querySelector("#hint .refused")) generate().click();
-    }, instant ? INSTANT_MS : PAUSE_MS);
+    }, instant() ? INSTANT_MS : PAUSE_MS);
   };
   document.addEventListener("input", (event) => {
-    const on = document.querySelector("#redrawing input")?.checked;
-    if (on && event.target.closest("#pick, #settings")) redraw();
+    const on = instant() || document.querySelector("#redrawing input")?.checked;
+    const draws = event.target.closest("#pick, #settings") && !event.target.closest("#weights");  // draws by itself
+    if (on && draws) redraw();
   });
 
   // A file dropped anywhere goes where the button Open a picture would put it.
