@@ -34,7 +34,7 @@ sampler ddpm              {" or ".join(SAMPLERS)}
 spacing shifted           {" or ".join(SPACINGS)}
 eta 0.5                   0 to 1: the fresh noise in ddim
 seed 42                   the same noise each time, until: seed random
-weights few-step          draw in 1 to 8 steps, until: weights bundled; or a file, a folder, or user/repo on the Hub
+weights few-step          1 to 8 steps, until: weights bundled; or a file, a folder, or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
@@ -73,8 +73,9 @@ class Conversation:
     """What the prompt remembers: the settings, and what was drawn last."""
 
     def __init__(self, weights: str = "bundled"):
-        self.recipe = Recipe(digits=(0,))  # its digits and its seed are those of each drawing
-        self.set_weights(weights)
+        self.pipe, self.weights = Pipeline.from_pretrained(weights), weights
+        # its digits and its seed are those of each drawing
+        self.recipe = Recipe(digits=(0,), **self.pipe.defaults)
         self.seed: int | None = None  # a new one for each drawing
         self.result: Result | None = None
         self.over = False
@@ -141,9 +142,10 @@ class Conversation:
 
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
-        self.pipe = Pipeline.from_pretrained(name)
-        self.recipe = replace(self.recipe, **self.pipe.defaults)
-        self.weights = name
+        pipe = Pipeline.from_pretrained(name)
+        if pipe.defaults != self.pipe.defaults:  # to a student of few steps, or back
+            self.recipe = replace(self.recipe, **pipe.defaults)
+        self.pipe, self.weights = pipe, name
 
     @property
     def settings(self) -> str:

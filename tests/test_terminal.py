@@ -17,7 +17,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, samplers
 from diffusion.__main__ import main
-from diffusion.terminal import COMMANDS, GREETING, HELP, interact, picture, shows_colours
+from diffusion.terminal import COMMANDS, GREETING, HELP, Conversation, interact, picture, shows_colours
 
 ROOT = Path(__file__).parent.parent
 BLOCK = "\N{UPPER HALF BLOCK}"
@@ -361,3 +361,11 @@ def test_on_a_terminal(tmp_path: Path) -> None:
         program.kill()
         program.wait()
         os.close(ours)
+
+
+def test_few_step_weights_bring_their_own_steps(capsys) -> None:
+    conversation = Conversation()
+    for line in ("steps 30", "weights few-step", "weights bundled"):
+        conversation.answer(line)
+    shown = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["steps 30", "steps 4", "steps 20"]
