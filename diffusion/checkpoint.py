@@ -62,7 +62,7 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
         values: dict[str, Any] = json.loads(text or "")
         few_step = FewStep(**values["few_step"]) if values.get("few_step") else None
         return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"]), "few_step": few_step})
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
 

@@ -33,7 +33,7 @@ class TestVariants:
 
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_bf16_draws_what_fp32_draws(self, pipe, layout):
-        fast = Pipeline(pipe.denoiser, variant(pipe.denoiser, "bf16", layout))
+        fast = Pipeline(pipe.denoiser, drawing=variant(pipe.denoiser, "bf16", layout))
         grey_levels = 127.5 * (drawn(fast) - drawn(pipe))
         assert 0 < grey_levels.square().mean().sqrt() < 2
         assert (grey_levels.abs() > 16).float().mean() < 0.002
@@ -172,7 +172,8 @@ class TestPipelines:
         unet = UNetConfig(channels=(8,), blocks=1, attention=(0,), embedding=16, image_channels=3, classes=3)
         denoiser = make_denoiser(unet, schedule="cosine", prediction="eps", bounded=False)
         fast = Pipeline(
-            denoiser, prepared(denoiser, "auto", lambda d, n: (s.x for s in Pipeline(d).stream([0] * n, steps=2)))
+            denoiser,
+            drawing=prepared(denoiser, "auto", lambda d, n: (s.x for s in Pipeline(d).stream([0] * n, steps=2))),
         )
         assert fast([2, 1], steps=2).images.shape == (2, 28, 28, 3)
 
