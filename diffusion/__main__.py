@@ -139,6 +139,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     )
     command.set_defaults(command=sample)
     if again:
+        command.set_defaults(weights=checkpoint.name_of(again.weights))  # where they are here
         command.set_defaults(again=again, digits=again.digits, **{name: getattr(again, name) for name in SETTINGS})
 
     command = commands.add_parser("recipe", help="print the recipe (JSON) inside a picture")
@@ -257,6 +258,8 @@ def evaluate_(flags: argparse.Namespace) -> None:
         _recipe(flags, pipe, sampler=sampler, spacing=spacing, guidance=_number(guidance), steps=_number(steps))
         for sampler, spacing, guidance, steps in product(*lists)
     ]
+    for recipe in recipes:
+        pipe.check(recipe)
     if len(recipes) > 1 and not flags.out:
         raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")
     dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]

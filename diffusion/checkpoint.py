@@ -77,6 +77,12 @@ def is_fingerprint(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
 
 
+def name_of(weights: str) -> str | None:
+    """The name of the weights with this fingerprint among those that ship, or None."""
+    files = {name: BUNDLED / file for name, file in NAMES.items()}
+    return next((name for name, file in files.items() if file.is_file() and fingerprint(file) == weights), None)
+
+
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names.
 

@@ -54,7 +54,7 @@ class Sheet(Iterator[int]):
         if images > MAX_IMAGES:
             raise checks.BadInput(f"A sheet holds at most {MAX_IMAGES} images, not {images:,}: give fewer values.")
         for cell in self.recipes:
-            checks.labels("digits", cell.digits, len(pipe.names))
+            pipe.check(cell)
         size, self._columns = pipe.denoiser.config.unet.image_size, ceil(sqrt(len(recipe.digits)))
         sides = render.grid(np.zeros((len(recipe.digits), size, size), np.uint8), self._columns, scale=1).shape
         self._scale = max(2, ceil(CELL / min(sides)))

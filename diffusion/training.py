@@ -258,6 +258,8 @@ class Trainer:
                 f"The network in {source} has another shape than this run's: choose another {flag}, or give its "
                 "--channels, --blocks, --attention, --embedding and --stem."
             )
+        if flag == "--teacher" and other.config.names != self.config.denoiser().names:
+            raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another --teacher.")
         return other
 
     def run(self) -> None:

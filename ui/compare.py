@@ -24,7 +24,7 @@ PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str]], ...] = (
 )
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
-those of the tab *Draw*."""
+those of the tab *Draw*, for the quality weights."""
 
 
 class Compare:

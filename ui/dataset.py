@@ -20,7 +20,7 @@ TELL_SECONDS = 0.3  # between lines of status
 KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single digits (.zip)": ".zip"}
 
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
-settings of the tab *Draw*, whenever nobody else is drawing, so it may take a while: leave this page open. Ten digits
+settings of the tab *Draw* for the quality weights, whenever nobody else is drawing: leave this page open. Ten digits
 take about a second on two CPU cores."""
 
 

@@ -250,7 +250,9 @@ class Draw:
         drawing.failure(self.failed, [self.halted, self.memory], shown, **at_once)  # a full queue, or a stop in it
         self.stop.click(self.stopped, self.memory, [*shown, self.halted], cancels=[drawing], **at_once)
 
-        self.weights.input(self.use, [self.weights, self.guidance], controls, **at_once).then(None, js=PRESS, **at_once)
+        self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **at_once).then(
+            None, js=PRESS, **at_once
+        )
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
         self.prompt.submit(None, js=PRESS, **at_once)
@@ -450,6 +452,8 @@ class Draw:
                 update[self.few_steps]["value"] = value
             elif controls[name] in update:
                 update[controls[name]]["value"] = value
+                if name == "guidance" and value == 0:
+                    update[self.guidance]["minimum"] = 0
             else:
                 update[controls[name]] = value
         return update | {self.weights: weights, self.new_seed: "seed" not in values}
@@ -464,13 +468,14 @@ class Draw:
             control: gr.update(visible=not few) for control in (self.sampler, self.guide_from, self.guide_to)
         }
 
-    def use(self, weights: Any, guidance: float) -> Update:
+    def use(self, weights: Any, guidance: Any) -> Update:
         """Other weights: instant ones redraw at once whatever is changed, from the same seed."""
         few = weights == asked.FEW_STEP
         update = self.suited(weights)
         slider = update[self.guidance]
-        slider["value"] = min(max(guidance, slider["minimum"]), slider["maximum"])
-        return update | {self.new_seed: not few}
+        value = guidance if isinstance(guidance, int | float) else Recipe.guidance
+        slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
+        return update | ({self.new_seed: False} if few else {})
 
     def name_of(self, recipe: Recipe) -> str:
         """The name of the weights that drew a recipe, where they are here."""
@@ -497,11 +502,12 @@ class Draw:
             recipe = Recipe.from_file(path)
             if len(recipe.digits) > asked.MAX_DIGITS:
                 raise BadInput(f"That picture has more than {asked.MAX_DIGITS} digits: draw it on the command line.")
+            weights = self.name_of(recipe)
+            asked.drawn_with(recipe, weights, self.pipes)
         except BadInput as error:
             return {self.ready: "", self.status: said.refused(error)}
         finally:
             Path(path).unlink(missing_ok=True)
-        weights = self.name_of(recipe)
         visit.wanted, visit.note = recipe, self.pipes[weights].differs(recipe)
         return {self.ready: "yes", **self.put(asked.controls(recipe), weights)}
 

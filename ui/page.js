@@ -7,17 +7,18 @@
   // never two runs at once.
   const instant = () => document.querySelector("#weights input:checked")?.value === "few-step";
   let timer = null;
-  const redraw = () => {
+  const redraw = (pause) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      if (generate().disabled) redraw();
+      if (generate().disabled) redraw(pause);
       else if (!document.querySelector("#hint .refused")) generate().click();
-    }, instant() ? INSTANT_MS : PAUSE_MS);
+    }, pause);
   };
   document.addEventListener("input", (event) => {
     const on = instant() || document.querySelector("#redrawing input")?.checked;
     const draws = event.target.closest("#pick, #settings") && !event.target.closest("#weights");  // draws by itself
-    if (on && draws) redraw();
+    const writes = event.target.closest("#prompt");  // half a word means nothing yet
+    if (on && draws) redraw(instant() && !writes ? INSTANT_MS : PAUSE_MS);
   });
 
   // A file dropped anywhere goes where the button Open a picture would put it.
