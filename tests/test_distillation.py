@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import Pipeline, checkpoint
+from diffusion import Pipeline, Recipe, checkpoint
+from diffusion.__main__ import main
+from diffusion.compare import Sheet
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.distillation import Distillation, student_of
 from diffusion.guidance import few_step, guided
@@ -198,6 +200,10 @@ class TestDrawing:
         with refuses(told):
             Pipeline(student)([1], **settings)
 
+    def test_what_it_cannot_draw_is_refused_before_a_sheet_is_begun(self, student, refuses):
+        with refuses("1, 2, 4, 8 steps"):
+            Sheet(Pipeline(student), Recipe((7,), steps=1), ("steps", [1, 2, 3]), ("guidance", [1, 2]))
+
     def test_it_survives_a_checkpoint(self, student, tmp_path):
         Pipeline(student).save_pretrained(tmp_path)
         again = Pipeline.from_pretrained(tmp_path)
@@ -225,3 +231,12 @@ class TestDrawing:
         checkpoint.save(student, "model.safetensors")
         with refuses("carries no config"):
             checkpoint.load("model.safetensors")
+
+
+def test_the_shipped_student_is_found_again_by_its_recipe(tmp_path, capsys) -> None:
+    first, again = tmp_path / "first.png", tmp_path / "again.png"
+    main(["sample", "--weights", "few-step", "--digits", "7", "--steps", "1", "--seed", "3", "--out", str(first)])
+    main(["sample", "--recipe", str(first), "--out", str(again)])
+    assert first.read_bytes() == again.read_bytes()
+    assert "other weights" not in capsys.readouterr().err
+    assert checkpoint.name_of("00000000") is None

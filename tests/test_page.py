@@ -205,12 +205,16 @@ def test_instant_weights_redraw_as_one_drags(page: Page, tmp_path: Path) -> None
     wait_for_run(page)
     expect(page.locator("#stage output")).to_contain_text("Step 1 of 1")
     expect(page.locator("#strip button")).to_have_count(1)  # one run, however often it was redrawn
+    page.locator("#prompt textarea, #prompt input").press_sequentially(" and three")
+    expect(page.locator("#stage button.tile")).to_have_count(2, timeout=10_000)
+    wait_for_run(page)
     drawn, seed = tiles(page), page.input_value("#seed input")
     kept = download(page, "#keep-png", tmp_path)
     forget_status(page)
     page.get_by_label("Quality").check()
     wait_for_run(page)
     expect(page.locator("#stage output")).to_contain_text("Step 20 of 20")
+    assert page.input_value("#seed input") == seed  # the same noise, to compare
     forget_status(page)
     page.set_input_files("#keeping input[type=file]", kept)  # says which weights drew it
     wait_for_run(page)

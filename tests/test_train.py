@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint, hub
+from diffusion.data import DATASETS
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.scheduler import T
 from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, prepare
@@ -445,7 +446,7 @@ class TestRun:
         Path("run").rename("moved")
         main(["--resume", "--out", "fifth", "--epochs", "2"])  # all it needs is in its own state
 
-    def test_a_student_of_few_steps_learns_from_a_teacher(self, config, refuses):
+    def test_a_student_of_few_steps_learns_from_a_teacher(self, config, monkeypatch, refuses):
         main(flags(config))
         main(flags(config, out="student", recipe="few-step", teacher="run"))
         student = checkpoint.load("student/model.safetensors")
@@ -456,6 +457,10 @@ class TestRun:
             main(flags(config, out="other", teacher="run", init="run"))
         with refuses("another shape", SystemExit):
             main(flags(config, out="other", teacher="run", channels=(8, 16)))
+        with monkeypatch.context() as other:
+            other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
+            with refuses("draws other things than mnist", SystemExit):
+                main(flags(config, out="other", teacher="run"))
         with refuses("student of few steps itself", SystemExit):
             main(flags(config, out="other", teacher="student"))
         Path("run").rename("moved")
