@@ -56,6 +56,11 @@ class FewStep:
         """The step counts it can take: 1, 2, 4, ..., steps."""
         return [2**k for k in range(self.steps.bit_length())]
 
+    @property
+    def usual(self) -> int:
+        """The step count that it draws with unless another is asked for."""
+        return min(4, self.steps)
+
 
 @dataclass(frozen=True)
 class DenoiserConfig:

@@ -302,7 +302,7 @@ class Pipeline:
         """The settings of a Recipe that depend on the weights."""
         student = self.denoiser.config.few_step
         if student:
-            return {"steps": min(4, student.steps), "guidance_interval": student.guidance_interval}
+            return {"steps": student.usual, "guidance_interval": student.guidance_interval}
         return {"steps": Recipe.steps, "guidance_interval": Recipe.guidance_interval}
 
     def differs(self, recipe: Recipe) -> str:

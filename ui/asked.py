@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
+from diffusion.denoiser import FewStep
 from diffusion.scheduler import T
 
 BUNDLED, FEW_STEP = "bundled", "few-step"  # the names of weights
-FEW_STEPS = (1, 2, 4, 8)  # that the latter take
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
 MAX_ROW = 20  # digits of one number in one row
@@ -49,19 +49,9 @@ def drawn_with(drawn: Recipe, weights: Any, pipes: Mapping[str, Pipeline]) -> Re
     return drawn
 
 
-def many(
-    digits: Any,
-    count: Any,
-    most: int,
-    guidance: Any,
-    steps: Any,
-    sampler: Any,
-    seed: Any,
-    guide_from: Any,
-    guide_to: Any,
-) -> Recipe:
-    """The recipe of a data set of up to `most` digits, or BadInput."""
-    one = recipe(digits, 1, guidance, steps, sampler, seed, guide_from, guide_to)
+def many(digits: Any, count: Any, most: int, *settings: Any) -> Recipe:
+    """The recipe of a data set of up to `most` digits, with the settings that `recipe` takes last, or BadInput."""
+    one = recipe(digits, 1, *settings)
     count = checks.whole("count", count, 1, most)
     if len(one.digits) * count > most:
         raise BadInput(f"That is {len(one.digits) * count:,} digits: ask for at most {most:,}.")
@@ -161,7 +151,7 @@ def from_link(query: str) -> tuple[dict[str, Any], Recipe, str] | None:
         return None
     weights = values.pop("weights", BUNDLED)
     if weights == FEW_STEP:
-        values.setdefault("steps", "4")
+        values.setdefault("steps", str(FewStep().usual))
     for name in values.keys() & {"count", "guidance", "steps", "seed"}:
         values[name] = number(values[name])
     interval = _pair(values.pop("guidance_interval", "{},{}".format(*Recipe.guidance_interval)), ",")

@@ -208,7 +208,12 @@ class Draw:
             info="Guesses on the way. 20 is plenty, 1 is a blur.",
         )
         self.few_steps = gr.Radio(
-            list(asked.FEW_STEPS), value=4, label="Steps", info="Jumps on the way.", visible=False, elem_id="few-steps"
+            FewStep().choices,
+            value=FewStep().usual,
+            label="Steps",
+            info="Jumps on the way.",
+            visible=False,
+            elem_id="few-steps",
         )
         with gr.Accordion("More settings", open=False, elem_id="more"):
             self.count = gr.Slider(1, asked.MAX_COUNT, value=1, step=1, label="How many of each")
