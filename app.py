@@ -126,7 +126,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         """Draw `count` (1 to 10) of each of the digits, in the order given, 100 at most.
 
         Guidance above 1 is on from noise level guide_from to guide_to, 0 (clean) to 999 (pure noise). The weights
-        bundled take 1 to 1000 steps; few-step takes 1, 2, 4 or 8, which must be said, and guidance from 1 to 4.
+        bundled take 1 to 1000 steps; few-step takes 1, 2, 4 or 8, which must be said, and guidance from 1 to 3.
         Returns the grid (PNG), the denoising trajectory (GIF) and the seed.
         """
         try:
@@ -156,7 +156,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             with gr.Tab("Compare"):
                 Compare(sheets, draw.settings, shared)
             with gr.Tab("Data set"):
-                DataSet(steps_of, lambda: waiting > 0, draw.settings)
+                DataSet(pipes, steps_of, lambda: waiting > 0, draw)
             with gr.Tab("How it learned"):
                 learned.tab()
         draw.opened(page)

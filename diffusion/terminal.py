@@ -137,15 +137,19 @@ class Conversation:
             self.seed = None if value.casefold() == "random" else checks.whole(name, _number(value), 0, checks.MAX_SEED)
         else:
             changed: dict[str, Any] = {name: value.casefold() if name in ("sampler", "spacing") else _number(value)}
-            self.recipe = replace(self.recipe, **changed)
+            recipe = replace(self.recipe, **changed)
+            self.pipe.check(recipe)
+            self.recipe = recipe
         print(self.settings)
 
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
         pipe = Pipeline.from_pretrained(name)
+        recipe = self.recipe
         if pipe.defaults != self.pipe.defaults:  # to a student of few steps, or back
-            self.recipe = replace(self.recipe, **pipe.defaults)
-        self.pipe, self.weights = pipe, name
+            recipe = replace(recipe, **pipe.defaults)
+        pipe.check(recipe)
+        self.pipe, self.weights, self.recipe = pipe, name, recipe
 
     @property
     def settings(self) -> str:

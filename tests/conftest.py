@@ -135,11 +135,17 @@ def pipe() -> Pipeline:
 
 
 @pytest.fixture(scope="session")
-def url(pipe: Pipeline) -> Iterator[str]:
+def few_step() -> Pipeline:
+    """The student that ships, on the CPU."""
+    return Pipeline.from_pretrained("few-step", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def url(pipe: Pipeline, few_step: Pipeline) -> Iterator[str]:
     """The address of one page for all the tests of it."""
     import app
 
-    page = app.build(pipe, Pipeline.from_pretrained("few-step", device="cpu"))
+    page = app.build(pipe, few_step)
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     yield address
     page.close()

@@ -2,14 +2,21 @@
 
 import pytest
 
-from diffusion import Recipe
+from diffusion import Pipeline, Recipe
+from diffusion.denoiser import FewStep
 from ui import asked
 
 ALL = tuple(range(10))
 
 
+@pytest.fixture
+def pipes(make_denoiser) -> dict[str, Pipeline]:
+    student = make_denoiser(few_step=FewStep(4, (1.0, 2.5), (300, 600)))
+    return {"bundled": Pipeline(make_denoiser()), "few-step": Pipeline(student)}
+
+
 def ask(**changes: object) -> Recipe:
-    return asked.recipe(**(asked.defaults() | changes))
+    return asked.recipe(**(asked.controls(Recipe(ALL)) | changes))
 
 
 @pytest.mark.parametrize(
@@ -92,8 +99,8 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, pick
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_link_draws_the_same_again(recipe: Recipe, prompt: str) -> None:
-    found = asked.from_link(asked.link(recipe, prompt))
+def test_a_link_draws_the_same_again(pipes, recipe: Recipe, prompt: str) -> None:
+    found = asked.from_link(asked.link(recipe, prompt), pipes)
     assert found is not None
     controls, restored, weights = found
     assert weights == "bundled"
@@ -104,15 +111,15 @@ def test_a_link_draws_the_same_again(recipe: Recipe, prompt: str) -> None:
     assert asked.recipe(**controls).digits == restored.digits or prompt == "any"
 
 
-def test_a_link_may_name_only_some_settings_and_others_mean_nothing() -> None:
-    controls, recipe, _ = asked.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark")
+def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> None:
+    controls, recipe, _ = asked.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark", pipes)
     assert recipe == Recipe((7, 7, 7), guidance=2, seed=42)
     assert controls["digits"] == "777"
-    controls, recipe, _ = asked.from_link("?prompt=a+4+and+two+3s")
+    controls, recipe, _ = asked.from_link("?prompt=a+4+and+two+3s", pipes)
     assert recipe.digits == (4, 3, 3)
     assert "seed" not in controls, "each run has a new one"
-    assert asked.from_link("?__theme=dark") is None
-    assert asked.from_link("") is None
+    assert asked.from_link("?__theme=dark", pipes) is None
+    assert asked.from_link("", pipes) is None
 
 
 @pytest.mark.parametrize(
@@ -135,11 +142,14 @@ def test_a_link_may_name_only_some_settings_and_others_mean_nothing() -> None:
         ("guidance_interval=500", "guidance_interval must be two whole numbers"),
         ("digits=7&redrawn=5:1", "The image to draw again must be a whole number from 0 to 0, not 5."),
         ("digits=7&redrawn=x", "redrawn must be pairs"),
+        ("digits=7&weights=mine", "weights must be one of bundled, few-step"),
+        ("digits=7&weights=few-step&steps=3", "These few-step weights take 1, 2, 4 steps, not 3."),
+        ("digits=7&weights=few-step&guidance=3", "These few-step weights know guidance from 1 to 2.5"),
     ],
 )
-def test_a_wrong_link_is_answered_in_a_sentence(query: str, sentence: str, refuses) -> None:
+def test_a_wrong_link_is_answered_in_a_sentence(pipes, query: str, sentence: str, refuses) -> None:
     with refuses(sentence):
-        asked.from_link(query)
+        asked.from_link(query, pipes)
 
 
 def test_at_most_a_hundred_digits_at_once(refuses) -> None:
@@ -148,8 +158,10 @@ def test_at_most_a_hundred_digits_at_once(refuses) -> None:
         ask(digits=[1] * 11, count=10)
 
 
-def test_a_link_names_weights_that_are_not_the_usual_ones() -> None:
+def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
     assert "weights" not in asked.link(Recipe((7,)), "7")
-    query = asked.link(Recipe((7,), steps=2), "7", "few-step")
-    assert asked.from_link(query)[1:] == (Recipe((7,), steps=2), "few-step")
-    assert asked.from_link("?digits=7&weights=few-step")[1].steps == 4
+    recipe = Recipe((7,), steps=2, guidance_interval=(300, 600))
+    query = asked.link(recipe, "7", "few-step")
+    assert asked.from_link(query, pipes)[1:] == (recipe, "few-step")
+    assert asked.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
+    assert asked.from_link("?digits=7&weights=few-step", pipes)[1].steps == 4

@@ -15,6 +15,8 @@ from diffusion.guidance import few_step, guided
 from diffusion.samplers import ddim
 from diffusion.unet import UNetConfig
 
+FEW_STEP = FewStep(8, guidance=(1.0, 4.0), guidance_interval=(200, 500))
+
 
 @pytest.fixture
 def teacher(make_denoiser) -> Denoiser:
@@ -23,7 +25,7 @@ def teacher(make_denoiser) -> Denoiser:
 
 @pytest.fixture
 def student(teacher) -> Denoiser:
-    return student_of(teacher, FewStep(steps=8, guidance=(1.0, 4.0)))
+    return student_of(teacher, FEW_STEP)
 
 
 def clean(count: int) -> tuple[Tensor, Tensor]:
@@ -36,7 +38,7 @@ def test_a_student_starts_as_its_teacher(teacher, student):
     x, labels = clean(4)
     for i, end, guidance in [(999, 499, 1.0), (124, -1, 4.0)]:
         assert torch.equal(student(x, i, labels, end, guidance), teacher(x, i, labels))
-    assert student.config == replace(teacher.config, few_step=FewStep())
+    assert student.config == replace(teacher.config, few_step=FEW_STEP)
 
 
 class TestDraw:
@@ -107,7 +109,7 @@ class TestTarget:
         assert (levels.tolist(), ends.tolist(), scale.tolist()) == ([now.index] * 3, [then.index] * 3, [guidance] * 3)
 
     def test_over_longer_ones_it_is_the_average_that_steps(self, teacher, student, monkeypatch, make_denoiser):
-        average = make_denoiser(few_step=FewStep())
+        average = make_denoiser(few_step=FEW_STEP)
         x0, labels = clean(2)
         loss = Distillation(student, average, teacher)
         eps, guidance = torch.randn(x0.shape), torch.tensor([2.0, 2.0])
@@ -120,13 +122,13 @@ class TestTarget:
 
     def test_jumps_of_all_kinds_share_a_batch(self, teacher, student, make_denoiser):
         x0, labels = clean(8)
-        loss = Distillation(student, make_denoiser(few_step=FewStep()), teacher)
+        loss = Distillation(student, make_denoiser(few_step=FEW_STEP), teacher)
         drawn = loss.draw(x0, torch.Generator().manual_seed(0))
         alone = [loss(x0[k : k + 1], labels[k : k + 1], *(part[k : k + 1] for part in drawn)).item() for k in range(8)]
         assert loss(x0, labels, *drawn).item() == pytest.approx(sum(alone) / 8, rel=1e-5)
 
     def test_only_the_student_learns(self, teacher, student):
-        average = student_of(teacher, FewStep())
+        average = student_of(teacher, FEW_STEP)
         loss = Distillation(student, average, teacher)
         x0, labels = clean(4)
         loss(x0, labels, *loss.draw(x0, torch.Generator().manual_seed(0))).backward()
@@ -146,8 +148,8 @@ class TestTarget:
 
 
 def test_learning_brings_it_closer_to_its_teacher(teacher, make_denoiser):
-    student = make_denoiser(few_step=FewStep()).requires_grad_()  # from anywhere
-    loss = Distillation(student, student_of(teacher, FewStep()), teacher)
+    student = make_denoiser(few_step=FEW_STEP).requires_grad_()  # from anywhere
+    loss = Distillation(student, student_of(teacher, FEW_STEP), teacher)
     x0, labels = clean(32)
     random = torch.Generator().manual_seed(0)
     x = torch.randn(x0.shape, generator=random)

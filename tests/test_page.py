@@ -187,17 +187,42 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     assert page.locator("#stage button.tile").get_attribute("aria-label").startswith("3, ")
 
 
-def test_instant_weights_redraw_as_one_drags(page: Page, tmp_path: Path) -> None:
+def test_other_weights_wait_for_the_run_under_way(page: Page) -> None:
+    say(page, "77")
+    set_number(page, "Steps", "40")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text("Step ")
+    page.get_by_label("Instant").check()
+    expect(page.locator("#stage output")).to_contain_text("Step 4 of 4", timeout=60_000)
+
+
+def test_a_digit_drawn_again_keeps_its_seed_as_one_drags(page: Page) -> None:
+    say(page, "77")
+    page.get_by_label("Instant").check()
+    wait_for_run(page)
+    page.locator("#stage button.tile").first.click()
+    forget_status(page)
+    page.click("#stage .redraw")
+    wait_for_run(page)
+    seed = page.inner_text("#stage .note").split()[-1]
+    forget_status(page)
+    page.locator("#few-steps").get_by_label("1", exact=True).check()
+    wait_for_run(page)
+    expect(page.locator("#stage button.tile").first).to_have_attribute("aria-label", re.compile(f"seed {seed}$"))
+
+
+def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
     say(page, "7")
     forget_status(page)
     page.get_by_label("Instant").check()
     wait_for_run(page)
     expect(page.locator("#stage output")).to_contain_text("Step 4 of 4")
     expect(page.get_by_label("number input for Steps")).to_be_hidden()
-    assert page.get_by_label("range slider for Guidance").get_attribute("max") == "4"
+    most = page.get_by_label("range slider for Guidance").get_attribute("max")
+    assert float(most) == few_step.denoiser.config.few_step.guidance[1]
     first = tiles(page)
     forget_status(page)
-    page.get_by_label("range slider for Guidance").fill("4")
+    page.get_by_label("range slider for Guidance").fill(most)
     wait_for_run(page)
     assert tiles(page) != first
     forget_status(page)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from visitor import download, generate, say, set_number, tiles
+from visitor import download, generate, say, set_number, tiles, wait_for_run
 
-from diffusion import Recipe
+from diffusion import Pipeline, Recipe
 
 
 def tab(page: Page, name: str) -> None:
@@ -108,6 +108,19 @@ def test_a_data_set_can_be_cancelled_and_lets_others_draw(page: Page) -> None:
     page.click("#cancel")
     expect(page.locator("#dataset-status")).to_contain_text("Cancelled")
     expect(page.locator("#make")).to_be_enabled()
+
+
+def test_a_data_set_is_drawn_by_the_weights_that_are_chosen(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
+    page.get_by_label("Instant").check()
+    wait_for_run(page)
+    tab(page, "Data set")
+    page.locator("#dataset").get_by_label("PNGs of single digits").check()
+    page.locator("#dataset").get_by_label("Which digits").fill("5")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("MB, seed", timeout=60_000)
+    with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
+        recipe = Recipe.from_json(archive.read("recipe.json").decode())
+    assert (recipe.digits, recipe.steps, recipe.weights) == ((5,) * 10, 4, few_step.weights)
 
 
 def test_a_data_set_of_too_many_is_refused(page: Page) -> None:

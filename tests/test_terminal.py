@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(typed, line: st
     assert sentence in said
     assert said.endswith(".")
     assert len(said) < 250
-    assert rest[0].startswith("steps 2, guidance 2.0, sampler ddim, spacing trailing, eta 0.0, seed random")
+    assert rest[0].startswith("steps 2, guidance 1.5, sampler ddim, spacing trailing, eta 0.0, seed random")
     assert drawn(rest)
 
 
@@ -369,3 +369,17 @@ def test_few_step_weights_bring_their_own_steps(capsys) -> None:
         conversation.answer(line)
     shown = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["steps 30", "steps 4", "steps 20"]
+
+
+def test_few_step_weights_refuse_what_they_cannot_take_when_it_is_set(capsys, refuses) -> None:
+    conversation = Conversation("few-step")
+    before = conversation.recipe
+    for line in ("steps 20", "guidance 15", "sampler ddpm", "spacing karras"):
+        with refuses("ew-step weights"):
+            conversation.answer(line)
+    assert conversation.recipe == before
+    conversation.answer("weights bundled")
+    conversation.answer("guidance 15")
+    with refuses("ew-step weights"):
+        conversation.answer("weights few-step")
+    assert conversation.weights == "bundled"

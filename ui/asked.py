@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
-from diffusion.denoiser import FewStep
 from diffusion.scheduler import T
 
 BUNDLED, FEW_STEP = "bundled", "few-step"  # the names of weights
@@ -49,9 +48,17 @@ def drawn_with(drawn: Recipe, weights: Any, pipes: Mapping[str, Pipeline]) -> Re
     return drawn
 
 
-def many(digits: Any, count: Any, most: int, *settings: Any) -> Recipe:
-    """The recipe of a data set of up to `most` digits, with the settings that `recipe` takes last, or BadInput."""
-    one = recipe(digits, 1, *settings)
+def suited(settings: Mapping[str, Any], few_steps: Any, pipe: Pipeline) -> dict[str, Any]:
+    """Settings as a pipeline takes them: a student of few steps has steps of its own, and one way to take them."""
+    if pipe.denoiser.config.few_step is None:
+        return dict(settings)
+    usual = defaults(pipe)
+    return {**settings, "steps": few_steps, **{name: usual[name] for name in ("sampler", "guide_from", "guide_to")}}
+
+
+def many(digits: Any, count: Any, most: int, **settings: Any) -> Recipe:
+    """The recipe of a data set of up to `most` digits, with the other settings of `recipe`, or BadInput."""
+    one = recipe(digits, 1, **settings)
     count = checks.whole("count", count, 1, most)
     if len(one.digits) * count > most:
         raise BadInput(f"That is {len(one.digits) * count:,} digits: ask for at most {most:,}.")
@@ -134,7 +141,7 @@ def link(drawn: Recipe, prompt: str, weights: str = BUNDLED) -> str:
     return "?" + urlencode({name: values[name] for name in LINKED if name in values}, safe=",:")
 
 
-def from_link(query: str) -> tuple[dict[str, Any], Recipe, str] | None:
+def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any], Recipe, str] | None:
     """The controls that a link sets, the recipe to draw with them and the name of its weights, or BadInput.
 
     None where it asks for nothing. The controls have a seed only where the link has one. Names that mean nothing here
@@ -149,24 +156,24 @@ def from_link(query: str) -> tuple[dict[str, Any], Recipe, str] | None:
     values: dict[str, Any] = {name: given[name][0] for name in LINKED if name in given}
     if not values:
         return None
-    weights = values.pop("weights", BUNDLED)
-    if weights == FEW_STEP:
-        values.setdefault("steps", str(FewStep().usual))
+    weights = checks.choice("weights", values.pop("weights", BUNDLED), pipes)
+    usual = defaults(pipes[weights])
     for name in values.keys() & {"count", "guidance", "steps", "seed"}:
         values[name] = number(values[name])
-    interval = _pair(values.pop("guidance_interval", "{},{}".format(*Recipe.guidance_interval)), ",")
-    guide_from, guide_to = checks.interval("guidance_interval", interval, 0, T - 1)
+    if "guidance_interval" in values:
+        interval = checks.interval("guidance_interval", _pair(values.pop("guidance_interval"), ","), 0, T - 1)
+        usual |= dict(zip(("guide_from", "guide_to"), interval, strict=True))
     redrawn: Any = tuple(_pair(pair, ":") for pair in values.pop("redrawn", "").split(",") if pair)
-    recipe_asked = recipe(**(defaults() | values | {"guide_from": guide_from, "guide_to": guide_to}))
+    recipe_asked = recipe(**(usual | values))
     restored = controls(recipe_asked, values.get("digits", ""))
     if "seed" not in values:
         del restored["seed"]
-    return restored, replace(recipe_asked, redrawn=redrawn), weights
+    return restored, drawn_with(replace(recipe_asked, redrawn=redrawn), weights, pipes), weights
 
 
-def defaults() -> dict[str, Any]:
+def defaults(pipe: Pipeline) -> dict[str, Any]:
     """The controls as they stand at first."""
-    return controls(Recipe(tuple(range(10))))
+    return controls(Recipe(tuple(range(10)), **pipe.defaults))
 
 
 def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:

@@ -2,15 +2,16 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Recipe, Result, checks, export
+from diffusion import BadInput, Pipeline, Recipe, Result, checks, export
 from ui import asked, said
+from ui.draw import Draw
 from ui.stage import Moment
 
 BATCH = 50  # drawn at once
@@ -20,23 +21,28 @@ TELL_SECONDS = 0.3  # between lines of status
 KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single digits (.zip)": ".zip"}
 
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
-settings of the tab *Draw* for the quality weights, whenever nobody else is drawing: leave this page open. Ten digits
-take about a second on two CPU cores."""
+settings and the weights of the tab *Draw*, whenever nobody else is drawing: leave this page open. A hundred digits take
+about ten seconds on two CPU cores, and one with the instant weights."""
 
 
 class DataSet:
     """The tab's components, made inside a `gr.Blocks`, and what they do.
 
     Args:
+        pipes: what draws, by the name of its weights.
         runs: the run of a recipe: its moments, and at last its result. It can be stopped at each.
         busy: whether somebody is drawing.
-        settings: the controls of the tab Draw, in the order of `asked.SETTINGS`.
+        draw: the tab Draw, whose controls count here too.
     """
 
     def __init__(
-        self, runs: Callable[[Recipe], Iterator[Moment | Result]], busy: Callable[[], bool], settings: list[Any]
+        self,
+        pipes: Mapping[str, Pipeline],
+        runs: Callable[[Recipe], Iterator[Moment | Result]],
+        busy: Callable[[], bool],
+        draw: Draw,
     ):
-        self.runs, self.busy = runs, busy
+        self.pipes, self.runs, self.busy = pipes, runs, busy
         gr.Markdown(TEXT, elem_id="dataset-text")
         with gr.Column(elem_id="dataset"):
             self.prompt = gr.Textbox("0-9", label="Which digits", max_lines=1)
@@ -51,7 +57,7 @@ class DataSet:
         shown = [self.status, self.start, self.stop]
         making = self.start.click(self.waiting, None, [*shown, self.file], **at_once).then(
             self.make,
-            [self.prompt, self.count, self.kind, *settings[2:]],
+            [self.prompt, self.count, self.kind, draw.weights, draw.few_steps, *draw.settings[2:]],
             [*shown, self.file],
             concurrency_id="dataset",
             concurrency_limit=1,
@@ -61,10 +67,16 @@ class DataSet:
         making.failure(self.ended, None, shown, **at_once)
         self.stop.click(self.ended, None, shown, cancels=[making], **at_once)
 
-    def make(self, prompt: Any, count: Any, kind: Any, *settings: Any) -> Iterator[dict[Any, Any]]:
+    def make(
+        self, prompt: Any, count: Any, kind: Any, weights: Any, few_steps: Any, *settings: Any
+    ) -> Iterator[dict[Any, Any]]:
         """Draw part after part, and write the file."""
+        controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
         try:
-            recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, *settings)
+            pipe = self.pipes[checks.choice("weights", weights, self.pipes)]
+            controls = asked.suited(controls, few_steps, pipe)
+            recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, **controls)
+            recipe = asked.drawn_with(recipe, weights, self.pipes)
             ending = KINDS[checks.choice("file", kind, KINDS)]
             if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
                 raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")

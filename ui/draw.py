@@ -12,7 +12,6 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, readback
-from diffusion.denoiser import FewStep
 from diffusion.readback import Reading, Tried
 from diffusion.reader import Reader, load_reader
 from diffusion.samplers import SAMPLERS
@@ -42,6 +41,7 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 PRESS = "() => { const button = document.querySelector('#generate'); if (!button.disabled) button.click(); }"
+REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press it as soon as the run under way is done
 PRESS_IF_READY = f"(ready) => {{ if (ready) ({PRESS})(); }}"
 
 # Buttons made by a template, each with a number. While a run is under way they do nothing.
@@ -91,6 +91,7 @@ class Draw:
         shared: dict[str, Any],
     ):
         self.pipes, self.runs, self.retries = pipes, runs, retries
+        self.student = pipes[asked.FEW_STEP].denoiser.config.few_step if asked.FEW_STEP in pipes else None
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="pick", min_width=0):
                 self._ask()
@@ -208,8 +209,8 @@ class Draw:
             info="Guesses on the way. 20 is plenty, 1 is a blur.",
         )
         self.few_steps = gr.Radio(
-            FewStep().choices,
-            value=FewStep().usual,
+            self.student.choices if self.student else [],
+            value=self.student.usual if self.student else None,
             label="Steps",
             info="Jumps on the way.",
             visible=False,
@@ -256,7 +257,7 @@ class Draw:
         self.stop.click(self.stopped, self.memory, [*shown, self.halted], cancels=[drawing], **at_once)
 
         self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **at_once).then(
-            None, js=PRESS, **at_once
+            None, js=REDRAW, **at_once
         )
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
@@ -304,10 +305,9 @@ class Draw:
         """The Generate button: moments as they come, then the film."""
         controls = dict(zip(asked.SETTINGS, settings, strict=True))
         instant = weights == asked.FEW_STEP
-        if instant:
-            controls |= {name: asked.defaults()[name] for name in ("sampler", "guide_from", "guide_to")}
-            controls["steps"] = few_steps
         try:
+            pipe = self.pipes[checks.choice("weights", weights, self.pipes)]
+            controls = asked.suited(controls, few_steps, pipe)
             plan = self._plan(visit, new_seed, controls, weights)
         except BadInput as error:
             yield {self.status: said.refused(error), self.start: ON, self.stop: OFF}
@@ -388,6 +388,11 @@ class Draw:
         if new_seed:
             controls["seed"] = random.randint(0, checks.MAX_SEED)
         recipe = asked.recipe(**controls)
+        shown = base.result.recipe if base else recipe
+        if (shown.digits, shown.seed) == (recipe.digits, recipe.seed) and asked.controls(shown) != asked.controls(
+            recipe
+        ):
+            recipe = replace(recipe, redrawn=shown.redrawn)  # other settings, the same tiles with seeds of their own
         if wanted and asked.controls(wanted, controls["digits"]) == controls:
             recipe = wanted
         recipe = asked.drawn_with(recipe, weights, self.pipes)
@@ -466,7 +471,7 @@ class Draw:
     def suited(self, weights: str) -> Update:
         """The controls that these weights can follow."""
         few = weights == asked.FEW_STEP
-        most = FewStep().guidance[1] if few else checks.MAX_GUIDANCE
+        most = self.student.guidance[1] if few and self.student else checks.MAX_GUIDANCE
         update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
         update[self.guidance] = gr.update(minimum=int(few), maximum=most)
         return update | {
@@ -491,9 +496,7 @@ class Draw:
         """The controls that the address asks for, and a press of the button."""
         visit = Visit()
         try:
-            found = asked.from_link(query or "")
-            if found:
-                asked.drawn_with(found[1], found[2], self.pipes)
+            found = asked.from_link(query or "", self.pipes)
         except BadInput as error:
             return {self.memory: visit, self.ready: "", self.status: said.refused(error)}
         if found is None:
@@ -518,7 +521,7 @@ class Draw:
 
     def take_example(self, visit: Visit, event: gr.EventData) -> Update:
         _, visit.note, changes = EXAMPLES[checks.whole("number", event.number, 0, len(EXAMPLES) - 1)]
-        values = asked.defaults() | changes
+        values = asked.defaults(self.pipes[asked.BUNDLED]) | changes
         del values["seed"]
         return self.put(values)
 

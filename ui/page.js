@@ -21,6 +21,8 @@
     if (on && draws) redraw(instant() && !writes ? INSTANT_MS : PAUSE_MS);
   });
 
+  document.addEventListener("redraw", () => redraw(INSTANT_MS));
+
   // A file dropped anywhere goes where the button Open a picture would put it.
   const carries = (event) => event.dataTransfer?.types.includes("Files");
   const mark = (event) => {
