@@ -36,8 +36,8 @@ class FewStep:
     """What a student of few steps has learned: see distillation.py."""
 
     steps: int = 8  # the most steps it takes; half of them, a quarter and so on work as well
-    guidance: tuple[float, float] = (1.0, 4.0)  # the range of the guidance scale that it takes as an input
-    guidance_interval: tuple[int, int] = (200, 500)  # the levels at which its teacher was guided
+    guidance: tuple[float, float] = (1.0, 3.0)  # the range of the guidance scale that it takes as an input
+    guidance_interval: tuple[int, int] = (400, 700)  # the levels at which its teacher was guided
 
     def __post_init__(self) -> None:
         if checks.whole("few_step.steps", self.steps, 1, 256) & (self.steps - 1):

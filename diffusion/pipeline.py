@@ -30,12 +30,12 @@ class Recipe:
     """
 
     digits: tuple[int, ...]
-    guidance: float = 2.0  # 1 is off, 0 ignores the digits
+    guidance: float = 1.5  # 1 is off, 0 ignores the digits
     steps: int = 20
     sampler: str = "ddim"
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
-    guidance_interval: tuple[int, int] = (200, 500)  # the noise levels, 0 to 999, at which guidance above 1 is on
+    guidance_interval: tuple[int, int] = (400, 700)  # the noise levels, 0 to 999, at which guidance above 1 is on
     spacing: str = "trailing"  # of the noise levels that the steps go through
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known

@@ -118,7 +118,7 @@ _PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},  # what ships in checkpoints/model.safetensors
     "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors
-    | {"epochs": 4, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
+    | {"epochs": 6, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
     | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
