@@ -123,11 +123,18 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         guide_to: Any,
         weights: Any,
     ) -> Iterator[tuple[str | None, str | None, int]]:
-        """Draw `count` (1 to 10) of each of the digits, in the order given, 100 at most.
+        """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
 
-        Guidance above 1 is on from noise level guide_from to guide_to, 0 (clean) to 999 (pure noise). The weights
-        bundled take 1 to 1000 steps; few-step takes 1, 2, 4 or 8, which must be said, and guidance from 1 to 3.
-        Returns the grid (PNG), the denoising trajectory (GIF) and the seed.
+        Args:
+            digits: what to draw, in digits or words: "7", "0-9", "2026", "a 4 and two 3s", "any"; 100 at most.
+            count: how many of each, 1 to 10.
+            guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3.
+            steps: 1 to 1000; few-step weights take 1, 2, 4 or 8, which must be said.
+            sampler: how each step is taken; few-step weights take ddim.
+            seed: the noise to start from; the same seed draws the same digits.
+            guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise).
+            guide_to: and up to this one.
+            weights: bundled takes its time, few-step is quick.
         """
         try:
             recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to)
@@ -163,7 +170,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         grid, animation = gr.Image(visible=False, label="Digits"), gr.Image(visible=False, label="From noise to digits")
         gr.Button(visible=False).click(
             generate,
-            [draw.picker, *draw.settings[1:], draw.weights],
+            [*draw.settings, draw.weights],
             [grid, animation, draw.seed],
             api_name="generate",
             **shared,

@@ -27,7 +27,7 @@ def ask(**changes: object) -> Recipe:
         ("a 4 and two 3s", 2, (4, 3, 3, 4, 3, 3)),
         ("seven", 10, (7,) * 10),
         ("all the even digits", 1, (0, 2, 4, 6, 8)),
-        (["3", 7], 2, (3, 7, 3, 7)),
+        ([3, 7], 2, (3, 7, 3, 7)),
     ],
 )
 def test_the_prompt_says_which_and_the_slider_how_many(prompt, count: int, digits: tuple[int, ...]) -> None:

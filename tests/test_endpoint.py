@@ -1,5 +1,6 @@
 """The page's endpoint, through gradio_client and as raw requests."""
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -9,8 +10,11 @@ import numpy as np
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
+import app
 from diffusion import Pipeline, render
 
 
@@ -20,25 +24,23 @@ def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 
 def test_the_endpoint_returns_both_files_and_the_seed(client: Client, pipe: Pipeline) -> None:
-    png, gif, seed = client.predict(digits=[7], count=4, steps=2, seed=42, api_name="/generate")
+    png, gif, seed = client.predict(digits="7", count=4, steps=2, seed=42, api_name="/generate")
     assert (Path(png).name, Path(gif).name, seed) == ("digits-7-seed42.png", "digits-7-seed42.gif", 42)
     expected = render.picture(pipe([7] * 4, steps=2, seed=42).images, 4)
     np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
 
 
-def test_the_endpoint_takes_digits_as_its_description_shows_them(client: Client) -> None:
-    png, _, _ = client.predict(digits=["7", "3"], steps=1, seed=5, api_name="/generate")
-    assert Path(png).name == "digits-73-seed5.png"
-
-
-def test_the_endpoint_takes_words(client: Client) -> None:
-    png, _, _ = client.predict(digits="a 4 and two 3s", steps=1, seed=5, api_name="/generate")
-    assert Path(png).name == "digits-43-seed5.png"
+@pytest.mark.parametrize(("digits", "name"), [("a 4 and two 3s", "digits-43"), ([7, 3], "digits-73")])
+def test_the_endpoint_takes_words_and_lists(client: Client, digits, name: str) -> None:
+    png, _, _ = client.predict(digits=digits, steps=1, seed=5, api_name="/generate")
+    assert Path(png).name == f"{name}-seed5.png"
 
 
 def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert list(endpoints) == ["/generate"]
+    told = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
+    assert told["digits"] == "string"
 
 
 @pytest.mark.parametrize(
@@ -96,8 +98,8 @@ def call(url: str, *values: str) -> str:
 
 def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
     drawn = []
-    for interval in ({}, {"guide_from": 0, "guide_to": 999}, {"guide_from": 200, "guide_to": 500}):
-        png, *_ = client.predict(digits=[7], steps=4, seed=3, guidance=5, **interval, api_name="/generate")
+    for interval in ({}, {"guide_from": 0, "guide_to": 999}, {"guide_from": 400, "guide_to": 700}):
+        png, *_ = client.predict(digits="7", steps=4, seed=3, guidance=5, **interval, api_name="/generate")
         drawn.append(np.asarray(Image.open(png)))
     assert np.array_equal(drawn[0], drawn[2])
     assert not np.array_equal(drawn[0], drawn[1])
@@ -119,3 +121,29 @@ def test_a_full_queue_is_told(url: str) -> None:
     refusal.value.close()
     with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt
         assert "event: complete" in answer.read().decode()
+
+
+def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
+    page = app.build(Pipeline(tiny_denoiser))
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, mcp_server=True, **app.LAUNCH)
+
+    async def use() -> None:
+        async with (
+            streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            (tool,) = (await session.list_tools()).tools
+            assert tool.name == "generate"
+            assert all(told["description"] for told in tool.inputSchema["properties"].values())
+            drawn = await session.call_tool("generate", {"digits": "two 3s", "steps": 1, "seed": 5})
+            assert not drawn.isError
+            assert all(name in drawn.content[0].text for name in ("digits-3-seed5.png", "digits-3-seed5.gif"))
+            refused = await session.call_tool("generate", {"digits": "sevn"})
+            assert refused.isError
+            assert refused.content[0].text == "Cannot read 'sevn': write 'seven' if you mean that."
+
+    try:
+        asyncio.run(use())
+    finally:
+        page.close()

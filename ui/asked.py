@@ -31,8 +31,6 @@ def recipe(
             guidance = 0
         chosen = prompts.digits(digits)
     else:
-        if isinstance(digits, list):  # the endpoint's description shows the picker's labels, so "7" is 7
-            digits = [int(digit) if digit in list("0123456789") else digit for digit in digits]
         chosen = checks.labels("digits", digits, 10)
     if len(chosen) * count > MAX_DIGITS:
         raise BadInput(f"That is {len(chosen) * count:,} digits: ask for at most {MAX_DIGITS} at once.")
