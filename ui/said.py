@@ -8,7 +8,7 @@ from diffusion.readback import Reading
 
 EMPTY = "Write or pick digits, and press <b>Generate</b>."
 HALTED = "Stopped. Press <b>Generate</b> to start again."
-FAILED = "That did not work. Press <b>Generate</b> to try again."
+FAILED = "Too many are waiting, or something broke. Press <b>Generate</b> to try again."
 WAITING = "Waiting for the runs before yours."
 
 
