@@ -4,6 +4,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,7 @@ def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
             assert refused.content[0].text == "Cannot read 'sevn': write 'seven' if you mean that."
 
     try:
-        asyncio.run(use())
+        with ThreadPoolExecutor() as beside:  # this thread may have an event loop, the browser's
+            beside.submit(lambda: asyncio.run(use())).result()
     finally:
         page.close()
