@@ -30,9 +30,10 @@ from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep
 from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory, use_allowed_cores
-from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Recipe, Result, check_options
+from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Result, check_options
 from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.recipe import Recipe
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from diffusion import checks, render
-from diffusion.pipeline import Pipeline, Recipe
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import Recipe
 
 AXES = ("digits", "guidance", "steps", "sampler", "seed")
 MAX_VALUES = 20  # along an axis

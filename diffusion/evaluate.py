@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from diffusion import render
 from diffusion.checks import BadInput
-from diffusion.pipeline import Pipeline, Recipe
+from diffusion.pipeline import Pipeline
 from diffusion.reader import BATCH, Reader, load_reader, train_reader
+from diffusion.recipe import Recipe
 
 FEWEST = 200  # digits under which no figure means anything
 

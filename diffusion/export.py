@@ -19,7 +19,8 @@ from diffusion import checks, render
 from diffusion.files import replacing
 
 if TYPE_CHECKING:  # a Result saves itself through this file
-    from diffusion.pipeline import Recipe, Result
+    from diffusion.pipeline import Result
+    from diffusion.recipe import Recipe
 
 ENDINGS = (".npz", ".zip", ".idx.zip")
 MAX_FILES = 10_000  # in a .zip of single digits

@@ -1,8 +1,7 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,113 +15,10 @@ from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, few_step, guided
 from diffusion.inference import prepared
-from diffusion.metadata import read_recipe
 from diffusion.noise import Noise
+from diffusion.recipe import Recipe
 from diffusion.samplers import SAMPLERS, Step, asked, ddim
-from diffusion.scheduler import SPACINGS, T
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to draw and how: enough to draw it again. Checked as it is made; these defaults are everybody's.
-
-    Raises BadInput for a value that no run can have.
-    """
-
-    digits: tuple[int, ...]
-    guidance: float = 1.5  # 1 is off, 0 ignores the digits
-    steps: int = 20
-    sampler: str = "ddim"
-    eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
-    seed: int = 0  # image k of the run has seed + k
-    guidance_interval: tuple[int, int] = (400, 700)  # the noise levels, 0 to 999, at which guidance above 1 is on
-    spacing: str = "trailing"  # of the noise levels that the steps go through
-    redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
-    weights: str = ""  # the fingerprint of the weights that drew it, where known
-
-    def __post_init__(self) -> None:
-        checked = {
-            "digits": tuple(checks.labels("digits", self.digits, 10)),
-            "guidance": checks.number("guidance", self.guidance, 0, checks.MAX_GUIDANCE),
-            "steps": checks.whole("steps", self.steps, 1, T),
-            "sampler": checks.choice("sampler", self.sampler, SAMPLERS),
-            "eta": checks.number("eta", self.eta, 0, 1),
-            "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
-            "guidance_interval": checks.interval("guidance_interval", self.guidance_interval, 0, T - 1),
-            "spacing": checks.choice("spacing", self.spacing, SPACINGS),
-            "redrawn": self._redrawn(),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        if self.eta and self.sampler != "ddim":
-            raise checks.BadInput(f"eta belongs to the sampler ddim: leave it at 0 with {self.sampler}.")
-        if self.weights != "" and not checkpoint.is_fingerprint(self.weights):
-            raise checks.BadInput(f"weights must be eight hex digits, or nothing, not {checks.shown(self.weights)}.")
-
-    def _redrawn(self) -> tuple[tuple[int, int], ...]:
-        """`redrawn` in order, the last seed of each image only, or BadInput."""
-        pairs = self.redrawn if isinstance(self.redrawn, list | tuple) else [self.redrawn]
-        seeds = {}
-        for pair in pairs:
-            if not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise checks.BadInput(f"redrawn must be pairs of an image and its seed, not {checks.shown(pair)}.")
-            k = checks.whole("The image to draw again", pair[0], 0, len(self.digits) - 1)
-            seeds[k] = checks.whole("seed", pair[1], 0, checks.MAX_SEED)
-        return tuple(sorted(seeds.items()))
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seed of every image: drawn alone with it, the image is the same."""
-        seeds = [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
-        for k, seed in self.redrawn:
-            seeds[k] = seed
-        return seeds
-
-    def with_seed(self, k: int, seed: int) -> "Recipe":
-        """The same, but image k, counted from 0, drawn from another seed."""
-        return replace(self, redrawn=(*self.redrawn, (k, seed)))
-
-    def alone(self, k: int) -> "Recipe":
-        """Image k, counted from 0, of this recipe and no other."""
-        k = checks.whole("The image", k, 0, len(self.digits) - 1)
-        return replace(self, digits=(self.digits[k],), seed=self.seeds[k], redrawn=())
-
-    @property
-    def name(self) -> str:
-        """A telling name for files, like "digits-7-seed42"."""
-        return f"digits-{''.join(map(str, dict.fromkeys(self.digits)))}-seed{self.seed}"
-
-    def split(self, size: int) -> Iterator["Recipe"]:
-        """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
-        for start in range(0, len(self.digits), size):
-            seed = (self.seed + start) % (checks.MAX_SEED + 1)
-            redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < start + size)
-            yield replace(self, digits=self.digits[start : start + size], seed=seed, redrawn=redrawn)
-
-    def to_json(self) -> str:
-        """One line that `from_json` reads back."""
-        return json.dumps(
-            {"version": 1} | {name: value for name, value in asdict(self).items() if value not in ("", ())}
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """A recipe from its JSON, or BadInput."""
-        try:
-            values: dict[str, Any] = json.loads(text)
-            if values.pop("version") != 1:
-                raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
-            return cls(**values)
-        except checks.BadInput:
-            raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise checks.BadInput("This is no recipe of this project.") from None
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> "Recipe":
-        """The recipe inside a picture that this project wrote, or in a .json file, or BadInput."""
-        return cls.from_json(read_recipe(path))
-
+from diffusion.scheduler import T
 
 ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
 TRACKS = ("noisy", "guess", "both")  # what an animation shows

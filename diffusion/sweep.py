@@ -11,7 +11,8 @@ from diffusion.checks import BadInput
 from diffusion.evaluate import Judge, about, draw
 from diffusion.files import replacing
 from diffusion.guidance import EVERYWHERE
-from diffusion.pipeline import Pipeline, Recipe
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import Recipe
 
 SCORES = "scores.json"
 SAME = ("digits", "eta", "seed")  # what the recipes of one folder have in common

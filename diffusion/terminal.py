@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion import checks, prompts
-from diffusion.pipeline import Pipeline, Recipe, Result
+from diffusion.pipeline import Pipeline, Result
+from diffusion.recipe import Recipe
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS

@@ -1,6 +1,5 @@
 """The pipeline: the same seed draws the same digits however they are asked for, and nonsense is refused in words."""
 
-import json
 import math
 from collections.abc import Iterator
 from itertools import product
@@ -402,73 +401,6 @@ class TestPretrained:
     def test_missing_weights_are_refused(self, tmp_path, refuses):
         with refuses("There is no checkpoint"):
             Pipeline.from_pretrained(tmp_path)
-
-
-class TestRecipe:
-    @pytest.mark.parametrize(
-        "recipe",
-        [
-            Recipe((7,)),
-            Recipe(tuple(range(10)) * 30, guidance=0, steps=1000, seed=2**32 - 1),
-            Recipe((0, 9), guidance=1 / 3, steps=1, sampler="ddim", eta=0.1 + 0.2),
-            Recipe((1,), guidance=20, sampler="ddpm"),
-            Recipe((1, 2, 3), redrawn=((2, 0), (0, 2**32 - 1)), weights="0123abcd"),
-        ],
-    )
-    def test_it_comes_back_from_its_json(self, recipe):
-        text = recipe.to_json()
-        assert "\n" not in text
-        assert Recipe.from_json(text) == recipe
-        assert json.loads(text)["version"] == 1
-
-    def test_its_json_says_no_more_than_it_must(self):
-        assert "redrawn" not in Recipe(tuple(range(10)) * 100).to_json()
-        assert "weights" not in Recipe((7,)).to_json()
-        assert len(Recipe(tuple(range(10)) * 100).with_seed(7, 5).to_json()) < 3500
-
-    def test_it_holds_plain_values_whatever_it_was_given(self):
-        recipe = Recipe(np.array([7, 3]), np.float32(2), torch.tensor(20.0), "ddim", np.int64(0), np.uint32(5))
-        assert recipe == Recipe((7, 3), 2.0, 20, "ddim", 0.0, 5)
-        assert Recipe.from_json(recipe.to_json()) == recipe
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "digits",
-            "null",
-            "7",
-            "[]",
-            '"text"',
-            "{}",
-            "{",
-            '{"digits": [7]}',
-            '{"version": 1}',
-            '{"version": 2, "digits": [7]}',
-            '{"version": null, "digits": [7]}',
-            '{"version": 1, "digits": [7], "colour": "red"}',
-            '{"version": 1, "digits": "7"}',
-            '{"version": 1, "digits": [7], "steps": NaN}',
-            '{"version": 1, "digits": [7], "guidance": Infinity}',
-            '{"version": 1, "digits": [10]}',
-            '{"version": 1, "digits": {"7": 1}}',
-            '{"version": 1, "digits": [7], "sampler": ["ddim"]}',
-            "[" * 100_000,
-            '{"version": 1, "digits": [' + "9" * 10_000 + "]}",
-            '{"version": 1, "digits": [7], "redrawn": [[1, 5]]}',
-            '{"version": 1, "digits": [7], "redrawn": [5]}',
-            '{"version": 1, "digits": [7], "redrawn": {"0": 5}}',
-            '{"version": 1, "digits": [7], "redrawn": [[0, -1]]}',
-            '{"version": 1, "digits": [7], "redrawn": [[0.5, 1]]}',
-            '{"version": 1, "digits": [7], "weights": "../../etc"}',
-            '{"version": 1, "digits": [7], "weights": ["0123abcd"]}',
-            '{"version": 1, "digits": [7], "weights": null}',
-        ],
-        ids=lambda text: text[:40],
-    )
-    def test_other_json_is_refused(self, text, refuses):
-        with refuses():
-            Recipe.from_json(text)
 
 
 BAD_SETTINGS = [

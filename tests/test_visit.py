@@ -1,6 +1,7 @@
 """What the page remembers of a visitor, and work that tells of its steps."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def test_the_oldest_runs_are_forgotten(tiny: Pipeline) -> None:
     assert visit.run(visit.runs[0].number) is visit.runs[0]
     assert visit.run(visit.runs[0].number - 1) is None
     assert visit.run(None) is None
+
+
+def test_redrawn_seeds_stay_while_other_settings_change(tiny: Pipeline) -> None:
+    redrawn = tiny([7, 3], steps=1, seed=10).recipe.with_seed(1, 99)
+    visit = Visit()
+    plain = tiny([7, 3], steps=1, seed=10).recipe
+    assert visit.with_own_seeds(plain) == plain, "nothing is shown yet"
+    visit.add(Drawn(Plan(redrawn, "73", 0), tiny.run(redrawn).result()))
+    assert visit.with_own_seeds(replace(plain, steps=2)) == replace(redrawn, steps=2)
+    assert visit.with_own_seeds(replace(plain, weights="0123abcd")).redrawn == redrawn.redrawn
+    for other in (plain, replace(plain, seed=11), replace(plain, digits=(7, 4)), replace(plain, digits=(7,))):
+        assert visit.with_own_seeds(other) == other
 
 
 def test_work_is_followed_step_by_step() -> None:

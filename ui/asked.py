@@ -38,9 +38,13 @@ def recipe(
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
 
 
-def drawn_with(drawn: Recipe, weights: Any, pipes: Mapping[str, Pipeline]) -> Recipe:
-    """The recipe for these weights, by name, or BadInput where they cannot draw it."""
-    pipe = pipes[checks.choice("weights", weights, pipes)]
+def chosen(weights: Any, pipes: Mapping[str, Pipeline]) -> Pipeline:
+    """What draws with the weights of this name, or BadInput."""
+    return pipes[checks.choice("weights", weights, pipes)]
+
+
+def drawn_with(drawn: Recipe, pipe: Pipeline) -> Recipe:
+    """The recipe with the name of the weights that will draw it, or BadInput where they cannot."""
     drawn = replace(drawn, weights=pipe.weights)
     pipe.check(drawn)
     return drawn
@@ -154,8 +158,9 @@ def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any]
     values: dict[str, Any] = {name: given[name][0] for name in LINKED if name in given}
     if not values:
         return None
-    weights = checks.choice("weights", values.pop("weights", BUNDLED), pipes)
-    usual = defaults(pipes[weights])
+    weights = values.pop("weights", BUNDLED)
+    pipe = chosen(weights, pipes)
+    usual = defaults(pipe)
     for name in values.keys() & {"count", "guidance", "steps", "seed"}:
         values[name] = number(values[name])
     if "guidance_interval" in values:
@@ -166,7 +171,7 @@ def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any]
     restored = controls(recipe_asked, values.get("digits", ""))
     if "seed" not in values:
         del restored["seed"]
-    return restored, drawn_with(replace(recipe_asked, redrawn=redrawn), weights, pipes), weights
+    return restored, drawn_with(replace(recipe_asked, redrawn=redrawn), pipe), weights
 
 
 def defaults(pipe: Pipeline) -> dict[str, Any]:

@@ -73,10 +73,10 @@ class DataSet:
         """Draw part after part, and write the file."""
         controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
         try:
-            pipe = self.pipes[checks.choice("weights", weights, self.pipes)]
+            pipe = asked.chosen(weights, self.pipes)
             controls = asked.suited(controls, few_steps, pipe)
             recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, **controls)
-            recipe = asked.drawn_with(recipe, weights, self.pipes)
+            recipe = asked.drawn_with(recipe, pipe)
             ending = KINDS[checks.choice("file", kind, KINDS)]
             if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
                 raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")

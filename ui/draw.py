@@ -306,9 +306,8 @@ class Draw:
         controls = dict(zip(asked.SETTINGS, settings, strict=True))
         instant = weights == asked.FEW_STEP
         try:
-            pipe = self.pipes[checks.choice("weights", weights, self.pipes)]
-            controls = asked.suited(controls, few_steps, pipe)
-            plan = self._plan(visit, new_seed, controls, weights)
+            pipe = asked.chosen(weights, self.pipes)
+            plan = self._plan(visit, new_seed, asked.suited(controls, few_steps, pipe), pipe)
         except BadInput as error:
             yield {self.status: said.refused(error), self.start: ON, self.stop: OFF}
             return
@@ -378,7 +377,7 @@ class Draw:
     def read(self, result: Result) -> list[Reading]:
         return readback.read(self.pipes[asked.BUNDLED], reader(), result)
 
-    def _plan(self, visit: Visit, new_seed: Any, controls: dict[str, Any], weights: Any) -> Plan:
+    def _plan(self, visit: Visit, new_seed: Any, controls: dict[str, Any], pipe: Pipeline) -> Plan:
         """What the press of the button asks for, or BadInput."""
         wanted, again, note, base = visit.wanted, visit.again, visit.note, visit.shown
         visit.wanted, visit.again, visit.note = None, None, ""
@@ -388,14 +387,10 @@ class Draw:
         if new_seed:
             controls["seed"] = random.randint(0, checks.MAX_SEED)
         recipe = asked.recipe(**controls)
-        shown = base.result.recipe if base else recipe
-        if (shown.digits, shown.seed) == (recipe.digits, recipe.seed) and asked.controls(shown) != asked.controls(
-            recipe
-        ):
-            recipe = replace(recipe, redrawn=shown.redrawn)  # other settings, the same tiles with seeds of their own
-        if wanted and asked.controls(wanted, controls["digits"]) == controls:
-            recipe = wanted
-        recipe = asked.drawn_with(recipe, weights, self.pipes)
+        restored = wanted is not None and asked.controls(wanted, controls["digits"]) == controls
+        recipe = asked.drawn_with(wanted if wanted and restored else recipe, pipe)
+        if not restored:
+            recipe = visit.with_own_seeds(recipe)
         return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
 
     def waiting(self) -> Update:
@@ -511,7 +506,7 @@ class Draw:
             if len(recipe.digits) > asked.MAX_DIGITS:
                 raise BadInput(f"That picture has more than {asked.MAX_DIGITS} digits: draw it on the command line.")
             weights = self.name_of(recipe)
-            asked.drawn_with(recipe, weights, self.pipes)
+            asked.drawn_with(recipe, self.pipes[weights])
         except BadInput as error:
             return {self.ready: "", self.status: said.refused(error)}
         finally:

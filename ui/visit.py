@@ -84,6 +84,13 @@ class Visit:
         while len(self.runs) > MAX_RUNS or (len(self.runs) > 1 and self.bytes > MAX_BYTES):
             del self.runs[0]
 
+    def with_own_seeds(self, recipe: Recipe) -> Recipe:
+        """Other settings for the digits that are shown leave the seeds alone that single ones were redrawn from."""
+        shown = self.shown.result.recipe if self.shown else recipe
+        if (shown.digits, shown.seed) != (recipe.digits, recipe.seed) or replace(shown, redrawn=()) == recipe:
+            return recipe
+        return replace(recipe, redrawn=shown.redrawn)
+
     @property
     def bytes(self) -> int:
         return sum(run.result.frames.nbytes + run.result.guesses.nbytes for run in self.runs)
