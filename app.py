@@ -91,7 +91,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
     @gpu
     def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, np.ndarray]]:
         """A sheet as it is drawn: cells done, cells in all, and the picture so far. In the end it is saved."""
-        sheet = Sheet(pipes["bundled"], recipe, x, y)
+        sheet = Sheet(of(recipe), recipe, x, y)
         for done in sheet:
             yield done, len(sheet), sheet.picture
         sheet.save(path)
@@ -161,7 +161,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             with gr.Tab("Draw"):
                 draw = Draw(pipes, runs, retries, shared)
             with gr.Tab("Compare"):
-                Compare(sheets, draw.settings, shared)
+                Compare(pipes, sheets, draw, shared)
             with gr.Tab("Data set"):
                 DataSet(pipes, steps_of, lambda: waiting > 0, draw)
             with gr.Tab("How it learned"):

@@ -65,6 +65,18 @@ def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> Non
     assert Recipe.from_file(path).digits == (7,)
 
 
+def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
+    tab(page, "Compare")
+    page.get_by_label("few steps against guidance").check()
+    expect(page.locator("#compare-weights").get_by_label("Instant")).to_be_checked()
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text(re.compile(r"16 cells in \d+\.\d s"), timeout=60_000)
+    assert Recipe.from_file(download(page, "#keep-sheet", tmp_path)).weights == few_step.weights
+    page.locator("#compare").get_by_label("Values").nth(0).fill("3")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status [role=alert]")).to_contain_text("take 1, 2, 4, 8 steps, not 3")
+
+
 def test_a_sheet_of_nonsense_is_refused_in_a_sentence(page: Page) -> None:
     tab(page, "Compare")
     values = page.locator("#compare").get_by_label("Values")

@@ -11,6 +11,7 @@ from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.scheduler import T
 
 BUNDLED, FEW_STEP = "bundled", "few-step"  # the names of weights
+WEIGHTS = [("Quality", BUNDLED), ("Instant", FEW_STEP)]  # and what the page calls them
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
 MAX_ROW = 20  # digits of one number in one row

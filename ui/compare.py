@@ -2,63 +2,76 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from diffusion import BadInput, Recipe, prompts
+from diffusion import BadInput, Pipeline, Recipe, prompts
 from diffusion.compare import AXES, Axis
 from ui import asked, said
+from ui.draw import Draw
 
 FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 
-# A name, and the two axes with their values.
-PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str]], ...] = (
-    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10")),
-    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm")),
-    ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10")),
-    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20")),
+# A name, the two axes with their values, and the weights.
+PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
+    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), asked.BUNDLED),
+    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), asked.BUNDLED),
+    ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10"), asked.BUNDLED),
+    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), asked.BUNDLED),
+    ("few steps against guidance", ("steps", "1, 2, 4, 8"), ("guidance", "1, 1.5, 2, 3"), asked.FEW_STEP),
 )
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
-those of the tab *Draw*, for the quality weights."""
+those of the tab *Draw*."""
 
 
 class Compare:
     """The tab's components, made inside a `gr.Blocks`, and what they do.
 
     Args:
+        pipes: what draws, by the name of its weights.
         sheets: draws a sheet of a recipe and two axes into a file: cells done, cells in all, and the picture so far.
-        settings: the controls of the tab Draw, in the order of `asked.SETTINGS`.
+        draw: the tab Draw, whose controls count here too.
         shared: what every event that runs the model has in common.
     """
 
     def __init__(
         self,
+        pipes: Mapping[str, Pipeline],
         sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, np.ndarray]]],
-        settings: list[Any],
+        draw: Draw,
         shared: dict[str, Any],
     ):
-        self.sheets = sheets
+        self.pipes, self.sheets = pipes, sheets
+        presets = [name for name, *_, weights in PRESETS if weights in pipes]
         gr.Markdown(TEXT, elem_id="compare-text")
         with gr.Row(elem_id="compare"):
             with gr.Column(min_width=280, scale=5):
-                self.preset = gr.Radio([name for name, *_ in PRESETS], value=PRESETS[0][0], label="Examples")
+                self.preset = gr.Radio(presets, value=presets[0], label="Examples")
                 self.digits = gr.Textbox(
                     "7", label="Digits", info="In every cell, unless digits are compared.", max_lines=1
                 )
                 self.axes = []
                 for label, (name, values) in zip(
-                    ("From left to right", "From top to bottom"), PRESETS[0][1:], strict=True
+                    ("From left to right", "From top to bottom"), PRESETS[0][1:3], strict=True
                 ):
                     with gr.Row():
                         self.axes += [
                             gr.Dropdown(list(AXES), value=name, label=label, min_width=120),
                             gr.Textbox(values, label="Values", max_lines=1, min_width=140, scale=2),
                         ]
+                self.weights = gr.Radio(
+                    asked.WEIGHTS,
+                    value=asked.BUNDLED,
+                    label="Weights",
+                    visible=asked.FEW_STEP in pipes,
+                    elem_id="compare-weights",
+                )
                 with gr.Row():
                     self.start = gr.Button(
                         "Compare", variant="primary", elem_id="compare-start", min_width=120, scale=2
@@ -82,10 +95,10 @@ class Compare:
                 self.keep = gr.DownloadButton("Download the sheet", interactive=False, elem_id="keep-sheet", size="sm")
         at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         buttons = [self.status, self.start, self.stop]
-        self.preset.input(self.take, self.preset, self.axes, **at_once)
+        self.preset.input(self.take, self.preset, [*self.axes, self.weights], **at_once)
         drawing = self.start.click(self.waiting, None, [*buttons, self.keep], **at_once).then(
             self.draw,
-            [self.digits, *self.axes, *settings],
+            [self.digits, *self.axes, self.weights, draw.few_steps, *draw.settings[2:]],
             [*buttons, self.picture, self.keep],
             api_visibility="private",
             **shared,
@@ -94,13 +107,15 @@ class Compare:
         self.stop.click(self.ended, None, buttons, cancels=[drawing], **at_once)
 
     def draw(
-        self, digits: Any, x: Any, x_values: Any, y: Any, y_values: Any, _: Any, __: Any, *settings: Any
+        self, digits: Any, x: Any, x_values: Any, y: Any, y_values: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[dict[Any, Any]]:
         """The sheet, cell by cell."""
         started = shown = time.monotonic()
         try:
             digits = "0" if "digits" in (x, y) else digits  # each cell has its own
-            recipe = asked.recipe(digits, 1, *settings)
+            pipe = asked.chosen(weights, self.pipes)
+            controls = asked.suited(dict(zip(asked.SETTINGS[2:], settings, strict=True)), few_steps, pipe)
+            recipe = replace(asked.recipe(digits, 1, **controls), weights=pipe.weights)
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
                 for done, cells, picture in self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path)):
@@ -122,9 +137,9 @@ class Compare:
             yield self.ended() | {self.status: said.refused(error)}
 
     def take(self, preset: Any) -> list[str]:
-        """The axes of an example."""
-        x, y = next((axes for name, *axes in PRESETS if name == preset), PRESETS[0][1:])
-        return [*x, *y]
+        """The axes and the weights of an example."""
+        _, x, y, weights = next((one for one in PRESETS if one[0] == preset), PRESETS[0])
+        return [*x, *y, weights]
 
     def waiting(self) -> dict[Any, Any]:
         return {

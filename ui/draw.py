@@ -185,7 +185,7 @@ class Draw:
             self.seed = gr.Number(Recipe.seed, label="Seed", elem_id="seed", min_width=120)
             self.new_seed = gr.Checkbox(True, label="New seed each time", min_width=120)
         self.weights = gr.Radio(
-            [("Quality", asked.BUNDLED), ("Instant", asked.FEW_STEP)],
+            asked.WEIGHTS,
             value=asked.BUNDLED,
             label="Weights",
             info="Instant: a student of few steps, which redraws as you drag.",
@@ -451,7 +451,7 @@ class Draw:
     def put(self, values: dict[str, Any], weights: str = asked.BUNDLED) -> Update:
         """Settings by name into the controls. Without a seed among them, each run has a new one."""
         controls = dict(zip(asked.SETTINGS, self.settings, strict=True))
-        update: Update = self.suited(weights)
+        update: Update = self.offered(weights)
         for name, value in values.items():
             if name == "steps" and weights == asked.FEW_STEP:
                 update[self.few_steps]["value"] = value
@@ -463,7 +463,7 @@ class Draw:
                 update[controls[name]] = value
         return update | {self.weights: weights, self.new_seed: "seed" not in values}
 
-    def suited(self, weights: str) -> Update:
+    def offered(self, weights: str) -> Update:
         """The controls that these weights can follow."""
         few = weights == asked.FEW_STEP
         most = self.student.guidance[1] if few and self.student else checks.MAX_GUIDANCE
@@ -476,7 +476,7 @@ class Draw:
     def use(self, weights: Any, guidance: Any) -> Update:
         """Other weights: instant ones redraw at once whatever is changed, from the same seed."""
         few = weights == asked.FEW_STEP
-        update = self.suited(weights)
+        update = self.offered(weights)
         slider = update[self.guidance]
         value = guidance if isinstance(guidance, int | float) else Recipe.guidance
         slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
