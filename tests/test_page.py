@@ -112,7 +112,7 @@ def test_the_seed_shown_is_the_seed_used(page: Page) -> None:
     assert f"seed {seed}." in page.inner_text("#status")
     generate(page)
     assert page.input_value("#seed input") != seed, "a new seed each time"
-    page.get_by_label("New seed each time").set_checked(False)
+    page.get_by_label("Random seed").set_checked(False)
     kept, drawn = page.input_value("#seed input"), tiles(page)
     generate(page)
     assert page.input_value("#seed input") == kept
@@ -180,7 +180,7 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     quick(page, "7")
     more(page)
     page.get_by_label("Redraw as I change things").check()
-    expect(page.get_by_label("New seed each time")).not_to_be_checked()
+    expect(page.get_by_label("Random seed")).not_to_be_checked()
     forget_status(page)
     say(page, "3")
     wait_for_run(page)
@@ -494,7 +494,7 @@ def test_pictures_and_controls_have_names(page: Page) -> None:
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
     for label in ("Guidance", "Steps"):
         expect(page.get_by_label(f"range slider for {label}")).to_be_visible()
-    for label in ("What to draw", "Seed", "New seed each time", "7"):
+    for label in ("What to draw", "Seed", "Random seed", "7"):
         expect(page.get_by_label(label, exact=True).first).to_be_visible()
     assert page.locator("#stage .time input").get_attribute("aria-valuetext") == "Step 1 of 1, no noise left"
 

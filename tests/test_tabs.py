@@ -32,7 +32,7 @@ def test_the_reader_says_what_it_reads(page: Page) -> None:
 def test_misses_are_flagged_and_drawn_until_they_read_right(page: Page) -> None:
     say(page, "ten 8s")
     set_number(page, "Steps", "1")  # one step is a blur, which often reads as something else
-    page.get_by_label("New seed each time").uncheck()
+    page.get_by_label("Random seed").uncheck()
     page.get_by_label("Read back").check()
     generate(page)
     told = re.search(r"(\d+) of 10 read as asked\.", page.inner_text("#status"))

@@ -47,7 +47,7 @@ def set_number(page: Page, label: str, value: str) -> None:
 
 
 def set_seed(page: Page, value: str) -> None:
-    page.get_by_label("New seed each time").set_checked(False)
+    page.get_by_label("Random seed").set_checked(False)
     page.locator("#seed input").fill(value)
     page.locator("#seed input").press("Tab")
 

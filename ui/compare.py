@@ -62,8 +62,8 @@ class Compare:
                 ):
                     with gr.Row():
                         self.axes += [
-                            gr.Dropdown(list(AXES), value=name, label=label, min_width=120),
-                            gr.Textbox(values, label="Values", max_lines=1, min_width=140, scale=2),
+                            gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
+                            gr.Textbox(values, label="Values", max_lines=1, min_width=160, scale=2),
                         ]
                 self.weights = gr.Radio(
                     asked.WEIGHTS,

@@ -183,7 +183,7 @@ class Draw:
     def _set(self) -> None:
         with gr.Row():
             self.seed = gr.Number(Recipe.seed, label="Seed", elem_id="seed", min_width=120)
-            self.new_seed = gr.Checkbox(True, label="New seed each time", min_width=120)
+            self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
         self.weights = gr.Radio(
             asked.WEIGHTS,
             value=asked.BUNDLED,
