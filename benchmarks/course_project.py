@@ -1,15 +1,17 @@
 """Ten digits the way of a course project, and the way of this one: how many times quicker?
 
-    python -m benchmarks.course_project            # a minute on two CPU cores
+    python -m benchmarks.course_project            # two minutes on two CPU cores
 
 The course project: a U-Net with 64, 128 and 256 channels at full size, linear betas, eps-prediction, DDPM over all 1000
 levels, guidance at each of them. Its time does not depend on its weights, which are random here, nor does any step
-differ from any other: a stretch of the 1000 is timed, and the rest is extrapolated. This project: the shipped weights,
-and the defaults of page and command line, drawn whole.
+differ from any other: a stretch of the 1000 is timed, and the rest is extrapolated. This project: the shipped weights
+and the defaults of page and command line, drawn whole; with few-step weights also in fewer steps. The last column is
+the time in products of matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the same run.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from time import perf_counter
 
@@ -19,7 +21,7 @@ from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.guidance import EVERYWHERE
-from diffusion.hardware import use_allowed_cores
+from diffusion.hardware import matrix_rate, use_allowed_cores
 from diffusion.scheduler import T
 from diffusion.unet import UNetConfig
 
@@ -32,43 +34,52 @@ COURSE_RECIPE = Recipe(DIGITS, guidance=2.0, steps=T, sampler="ddpm", guidance_i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", help="of this project's way; default: the bundled ones")
+    parser.add_argument("--weights", default="bundled,few-step", help="of this project's way (default: both that ship)")
     parser.add_argument("--stretch", default=10, type=int, help=f"steps of the {T} that are timed (default: 10)")
     parser.add_argument("--rounds", default=5, type=int, help="how often they take turns (default: 5)")
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        print(compared(flags.weights, flags.stretch, flags.rounds))
+        print(compared(flags.weights.split(","), flags.stretch, flags.rounds))
     except BadInput as error:
         sys.exit(f"course_project.py: {error}")
 
 
-def compared(weights: str | None, stretch: int, rounds: int) -> str:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def compared(weights: Sequence[str], stretch: int, rounds: int) -> str:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     course = Pipeline(Denoiser(COURSE).to(device).eval().requires_grad_(False))
-    ours = {precision: Pipeline.from_pretrained(weights, precision=precision) for precision in ("fp32", "auto")}
-    runs: dict[str, list[float]] = {name: [] for name in ("course", *ours)}
+    name = f"course project (extrapolated from {stretch} of {T:,} steps)"
+    ways = {name: (course, COURSE_RECIPE)}
+    for source in weights:
+        for precision in ("fp32", "auto"):
+            pipe = Pipeline.from_pretrained(source, precision=precision)
+            for steps in steps_of(pipe):
+                recipe = pipe.stream(DIGITS, steps=steps).recipe
+                ways[f"{source}, {steps} {'step' if steps == 1 else 'steps'}, {precision}"] = pipe, recipe
+    seconds, rate = dict.fromkeys(ways, float("inf")), 0.0
     for _ in range(rounds):  # in turns, so that a machine that is busy for a while is so for all of them
-        runs["course"] += step_seconds(course, COURSE_RECIPE, stretch)
-        for name, pipe in ours.items():
-            runs[name].append(sum(step_seconds(pipe, recipe_of(pipe))))
-    evaluations = {"course": course.evaluations(COURSE_RECIPE)} | {
-        name: pipe.evaluations(recipe_of(pipe)) for name, pipe in ours.items()
-    }
-    seconds = {name: min(times) * (T if name == "course" else 1) for name, times in runs.items()}
-    called = {"course": f"course project (extrapolated from {stretch} of {T:,} steps)"} | {
-        name: f"this project, {name}" for name in ours
-    }
+        rate = max(rate, matrix_rate(device, "fp32"))
+        for way, (pipe, recipe) in ways.items():
+            time = min(step_seconds(pipe, recipe, stretch)) * T if pipe is course else sum(step_seconds(pipe, recipe))
+            seconds[way] = min(seconds[way], time)
     rows = [
-        [called[name], evaluations[name], f"{time:.2f}", f"{seconds['course'] / time:,.0f}"]
-        for name, time in seconds.items()
+        [
+            way,
+            pipe.evaluations(recipe),
+            f"{seconds[way]:.3f}",
+            f"{seconds[name] / seconds[way]:,.0f}",
+            f"{seconds[way] * rate / 1e9:,.1f}",
+        ]
+        for way, (pipe, recipe) in ways.items()
     ]
-    return table(["way", "evaluations", "seconds for ten digits", "times quicker"], rows)
+    head = ["way", "evaluations", "seconds for ten digits", "times quicker", "GFLOP of matrix products meanwhile"]
+    return f"Matrix product in fp32: {rate / 1e9:.0f} GFLOP/s\n\n" + table(head, rows)
 
 
-def recipe_of(pipe: Pipeline) -> Recipe:
-    """The defaults with these weights."""
-    return pipe.stream(DIGITS).recipe
+def steps_of(pipe: Pipeline) -> list[int]:
+    """The default number of steps with these weights, and for a student of few steps the ones below it."""
+    student = pipe.denoiser.config.few_step
+    return [steps for steps in student.choices if steps <= student.usual] if student else [Recipe.steps]
 
 
 def step_seconds(pipe: Pipeline, recipe: Recipe, most: int | None = None) -> list[float]:

@@ -76,6 +76,16 @@ class TestCourseProject:
         assert len(times) == count
         assert min(times) > 0
 
+    def test_few_step_weights_are_timed_in_fewer_steps_too(self):
+        lines = course_project.compared(["few-step"], stretch=1, rounds=1).splitlines()
+        ways = [line.split(" | ")[:2] for line in lines[4:]]
+        assert ways[0] == ["| course project (extrapolated from 1 of 1,000 steps)", "2000"]
+        assert ways[1:] == [
+            [f"| few-step, {steps} {'step' if steps == 1 else 'steps'}, {precision}", str(steps)]
+            for precision in ("fp32", "auto")
+            for steps in (1, 2, 4)
+        ]
+
 
 def run(name: str, seconds: float, distance: float, steps: int = 4, guidance: float = 1.0) -> dict:
     return {
