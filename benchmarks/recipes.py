@@ -1,7 +1,7 @@
 """Why the recipe "best" is what it is: change one thing of it at a time, train each as long, and compare.
 
     python -m benchmarks.recipes                                         # a day on two CPU cores, an hour on a GPU
-    python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: 25 minutes on two CPU cores
+    python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: an hour on two CPU cores
 
 Each variant is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table of
 digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
