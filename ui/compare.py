@@ -57,9 +57,7 @@ class Compare:
                     "7", label="Digits", info="In every cell, unless digits are compared.", max_lines=1
                 )
                 self.axes = []
-                for label, (name, values) in zip(
-                    ("From left to right", "From top to bottom"), PRESETS[0][1:3], strict=True
-                ):
+                for label, (name, values) in zip(("Across", "Down"), PRESETS[0][1:3], strict=True):
                     with gr.Row():
                         self.axes += [
                             gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
