@@ -89,11 +89,11 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         yield from beside.steps(lambda on_step: until_right(of(recipe), reader(), recipe, tries, on_step))
 
     @gpu
-    def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, np.ndarray]]:
-        """A sheet as it is drawn: cells done, cells in all, and the picture so far. In the end it is saved."""
+    def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, float, np.ndarray]]:
+        """A sheet as it is drawn: cells done and in all, the share of the work, the picture. In the end it is saved."""
         sheet = Sheet(of(recipe), recipe, x, y)
         for done in sheet:
-            yield done, len(sheet), sheet.picture
+            yield done, len(sheet), sheet.share, sheet.picture
         sheet.save(path)
 
     def waited_for(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:

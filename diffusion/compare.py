@@ -74,6 +74,12 @@ class Sheet(Iterator[int]):
         return len(self._cells)
 
     @property
+    def share(self) -> float:
+        """How much of the work is done, 0 to 1: cells of few steps are quick."""
+        evaluations = [self.pipe.evaluations(cell) for cell in self.recipes]
+        return sum(evaluations[: len(self._cells)]) / sum(evaluations)
+
+    @property
     def picture(self) -> np.ndarray:
         """The sheet as far as it is drawn, uint8 (H, W, 3): cells to come are black, and its size stays."""
         height, width = self._size

@@ -231,6 +231,6 @@ def _shades(image: np.ndarray) -> list[str]:
 def _number(text: str) -> float | str:
     """A number, or the text as it is, for the library's checks to refuse in their own words."""
     try:
-        return float(text)
+        return int(text) if text.removeprefix("-").isdecimal() else float(text)
     except ValueError:
         return text

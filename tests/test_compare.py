@@ -72,6 +72,11 @@ def test_the_picture_grows_cell_by_cell_and_keeps_its_size(pipe):
     assert all((before != after).any() for before, after in pairwise(pictures))
 
 
+def test_the_share_of_the_work_counts_evaluations(pipe):
+    sheet = Sheet(pipe, RECIPE, ("steps", [1, 9]), ("guidance", [1]))
+    assert [sheet.share, *(sheet.share for _ in sheet)] == [0, 0.1, 1]
+
+
 @pytest.mark.parametrize(
     ("x", "y"),
     [

@@ -24,6 +24,7 @@ from visitor import (
     say,
     set_number,
     set_seed,
+    thousand_steps,
     tiles,
     visit,
     wait_for_run,
@@ -365,11 +366,22 @@ def test_there_are_more_kinds_of_files(page: Page, tmp_path: Path, kind: str, en
             assert animation.size == ((2 * 28 + 2) * 4, (2 * 28 + 8) * 4), "both tracks, four pixels per pixel"
 
 
+def test_nothing_is_picked_where_the_network_chooses(page: Page) -> None:
+    say(page, "7")
+    expect(page.locator("#digits .wrap").get_by_label("7", exact=True)).to_be_checked()
+    say(page, "any")
+    expect(page.locator("#hint")).to_contain_text("draws what it likes")
+    expect(page.locator("#digits .wrap").get_by_label("7", exact=True)).not_to_be_checked()
+    assert picked(page) == []
+    choose(page, {3})
+    expect(page.locator("#prompt input, #prompt textarea")).to_have_value("3")
+
+
 # Stop, and what goes wrong
 
 
 def test_stop_frees_the_machine(page: Page) -> None:
-    set_number(page, "Steps", "1000")
+    thousand_steps(page)
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("left", timeout=30_000)
     expect(page.locator("#generate")).to_be_disabled()
@@ -383,7 +395,7 @@ def test_stop_frees_the_machine(page: Page) -> None:
 
 
 def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browser, url: str) -> None:
-    set_number(page, "Steps", "1000")
+    thousand_steps(page)
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of 1000, \d+\.\d s left"), timeout=30_000)
     second = visit(browser, url)
@@ -400,7 +412,7 @@ def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browse
 def test_a_closed_tab_and_a_reload_free_the_machine(page: Page, browser: Browser, url: str) -> None:
     for leave in (lambda visitor: visitor.context.close(), lambda visitor: visitor.reload()):
         visitor = visit(browser, url)
-        set_number(visitor, "Steps", "1000")
+        thousand_steps(visitor)
         visitor.click("#generate")
         expect(visitor.locator("#status")).to_contain_text("left", timeout=30_000)
         leave(visitor)
@@ -472,11 +484,10 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#stage")] == sizes, "nothing jumps"
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
-    if viewport is PHONE:
-        page.locator(".overflow-menu > button").click()
-        page.locator(".overflow-dropdown button", has_text="How it learned").click()
-    else:
-        page.get_by_role("tab", name="How it learned").click()
+    page.click("#generate")
+    wait_for_run(page)
+    expect(page.locator("#stage figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
+    page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert hosts - {None} == {urlparse(url).hostname}

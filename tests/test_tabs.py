@@ -17,6 +17,11 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+def example(page: Page, name: str) -> None:
+    page.locator("#example input").click()
+    page.get_by_role("option", name=name).click()
+
+
 def test_the_reader_says_what_it_reads(page: Page) -> None:
     say(page, "73")
     set_number(page, "Steps", "4")
@@ -51,7 +56,8 @@ def test_misses_are_flagged_and_drawn_until_they_read_right(page: Page) -> None:
 
 def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> None:
     tab(page, "Compare")
-    page.get_by_label("guidance against steps").check()
+    example(page, "samplers against steps")
+    example(page, "guidance against steps")
     values = page.locator("#compare").get_by_label("Values")
     values.nth(0).fill("1, 2")
     values.nth(1).fill("0, 1, 2")
@@ -67,12 +73,12 @@ def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> Non
 
 def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
     tab(page, "Compare")
-    page.get_by_label("few steps against guidance").check()
+    example(page, "digits against few steps")
     expect(page.locator("#compare-weights").get_by_label("Instant")).to_be_checked()
     page.click("#compare-start")
-    expect(page.locator("#compare-status")).to_contain_text(re.compile(r"16 cells in \d+\.\d s"), timeout=60_000)
+    expect(page.locator("#compare-status")).to_contain_text(re.compile(r"40 cells in \d+\.\d s"), timeout=60_000)
     assert Recipe.from_file(download(page, "#keep-sheet", tmp_path)).weights == few_step.weights
-    page.locator("#compare").get_by_label("Values").nth(0).fill("3")
+    page.locator("#compare").get_by_label("Values").nth(1).fill("3")
     page.click("#compare-start")
     expect(page.locator("#compare-status [role=alert]")).to_contain_text("take 1, 2, 4, 8 steps, not 3")
 
@@ -102,7 +108,7 @@ def test_a_data_set_is_made_in_the_background(page: Page, tmp_path: Path) -> Non
 
     page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()
     page.click("#make")
-    expect(page.locator("#dataset-status")).to_contain_text("MB, seed", timeout=60_000)
+    expect(page.locator("#dataset-status")).to_contain_text("kB, seed", timeout=60_000)
     with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
         assert "MNIST/raw/train-images-idx3-ubyte" in archive.namelist()
 
@@ -129,7 +135,7 @@ def test_a_data_set_is_drawn_by_the_weights_that_are_chosen(page: Page, few_step
     page.locator("#dataset").get_by_label("PNGs of single digits").check()
     page.locator("#dataset").get_by_label("Which digits").fill("5")
     page.click("#make")
-    expect(page.locator("#dataset-status")).to_contain_text("MB, seed", timeout=60_000)
+    expect(page.locator("#dataset-status")).to_contain_text("kB, seed", timeout=60_000)
     with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
         recipe = Recipe.from_json(archive.read("recipe.json").decode())
     assert (recipe.digits, recipe.steps, recipe.weights) == ((5,) * 10, 4, few_step.weights)

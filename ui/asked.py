@@ -33,8 +33,7 @@ def recipe(
         chosen = prompts.digits(digits)
     else:
         chosen = checks.labels("digits", digits, 10)
-    if len(chosen) * count > MAX_DIGITS:
-        raise BadInput(f"That is {len(chosen) * count:,} digits: ask for at most {MAX_DIGITS} at once.")
+    check_number(len(chosen) * count)
     interval = (guide_from, guide_to)
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
 
@@ -68,6 +67,12 @@ def many(digits: Any, count: Any, most: int, **settings: Any) -> Recipe:
     return replace(one, digits=one.digits * count)
 
 
+def check_number(digits: int) -> None:
+    """BadInput for more digits than the page shows."""
+    if digits > MAX_DIGITS:
+        raise BadInput(f"That is {digits:,} digits: ask for at most {MAX_DIGITS} at once. The tab Data set makes more.")
+
+
 def any_digit(prompt: str) -> bool:
     """Whether the network may draw what it likes."""
     return prompt.strip().casefold() in ANY
@@ -82,10 +87,9 @@ def columns(prompt: str) -> int:
 def understood(prompt: str) -> tuple[str, list[int] | None]:
     """What a prompt will draw, in words, and the digits in it; None where chance has a say. Raises BadInput."""
     if any_digit(prompt):
-        return "Any digit: the network draws what it likes (guidance 0).", None
+        return "Any digit: the network draws what it likes, without guidance.", None
     first, last = prompts.digits(prompt, choose=min), prompts.digits(prompt, choose=max)
-    if len(first) > MAX_DIGITS:
-        raise BadInput(f"That is {len(first):,} digits: ask for at most {MAX_DIGITS} at once.")
+    check_number(len(first))
     if first != last:
         return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
     some = ", ".join(map(str, first[:12])) + (", ..." if len(first) > 12 else "")

@@ -23,7 +23,7 @@ PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
     ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), asked.BUNDLED),
     ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10"), asked.BUNDLED),
     ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), asked.BUNDLED),
-    ("few steps against guidance", ("steps", "1, 2, 4, 8"), ("guidance", "1, 1.5, 2, 3"), asked.FEW_STEP),
+    ("digits against few steps", ("digits", "0-9"), ("steps", "1, 2, 4, 8"), asked.FEW_STEP),
 )
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
@@ -35,7 +35,8 @@ class Compare:
 
     Args:
         pipes: what draws, by the name of its weights.
-        sheets: draws a sheet of a recipe and two axes into a file: cells done, cells in all, and the picture so far.
+        sheets: draws a sheet of a recipe and two axes into a file: cells done, cells in all, the share of the work that
+            is done, and the picture so far.
         draw: the tab Draw, whose controls count here too.
         shared: what every event that runs the model has in common.
     """
@@ -43,7 +44,7 @@ class Compare:
     def __init__(
         self,
         pipes: Mapping[str, Pipeline],
-        sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, np.ndarray]]],
+        sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, float, np.ndarray]]],
         draw: Draw,
         shared: dict[str, Any],
     ):
@@ -52,7 +53,7 @@ class Compare:
         gr.Markdown(TEXT, elem_id="compare-text")
         with gr.Row(elem_id="compare"):
             with gr.Column(min_width=280, scale=5):
-                self.preset = gr.Radio(presets, value=presets[0], label="Examples")
+                self.preset = gr.Dropdown(presets, value=presets[0], label="Example", elem_id="example")
                 self.digits = gr.Textbox(
                     "7", label="Digits", info="In every cell, unless digits are compared.", max_lines=1
                 )
@@ -79,7 +80,9 @@ class Compare:
                     )
             with gr.Column(min_width=280, scale=9):
                 self.status = gr.HTML(
-                    said.said("Choose two settings."), elem_id="compare-status", elem_classes="status"
+                    said.said("Press <b>Compare</b>, or choose other settings."),
+                    elem_id="compare-status",
+                    elem_classes="status",
                 )
                 self.picture = gr.Image(
                     label="Sheet",
@@ -116,10 +119,10 @@ class Compare:
             recipe = replace(asked.recipe(digits, 1, **controls), weights=pipe.weights)
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
-                for done, cells, picture in self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path)):
-                    update: dict[Any, Any] = {
-                        self.status: said.running(done, cells, time.monotonic() - started, "Cell")
-                    }
+                sheet = self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path))
+                for done, cells, share, picture in sheet:
+                    told = said.running(done, cells, time.monotonic() - started, "Cell", share)
+                    update: dict[Any, Any] = {self.status: told}
                     if time.monotonic() - shown >= FRAME_SECONDS or done == 1:
                         shown = time.monotonic()
                         update[self.picture] = picture

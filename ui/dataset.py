@@ -105,7 +105,7 @@ class DataSet:
             export.write(path, results, recipe)
             size = path.stat().st_size
             yield self.ended() | {
-                self.status: said.said(f"{len(recipe.digits):,} digits, {size / 1e6:,.1f} MB, seed {recipe.seed}.", 1),
+                self.status: said.said(f"{len(recipe.digits):,} digits, {size / 1000:,.0f} kB, seed {recipe.seed}.", 1),
                 self.file: gr.update(value=str(path), visible=True),
             }
 

@@ -21,7 +21,9 @@ from ui.stage import Moment, example, live, stage, thumbnail, trajectory
 from ui.visit import Drawn, Plan, Visit
 
 TRIES = 10  # of a digit until it reads right
+USUAL_STEPS = 100  # at most on the slider, where 20 would otherwise be hard to hit; ddpm has them all
 FRAME_SECONDS = 0.1  # between live frames
+INSTANT_FRAME_SECONDS = 0.5  # ... of instant weights, whose noise would only flicker as one drags
 TRACKS = ("Noisy image", "The network's guess")
 
 KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single digits (ZIP)": ".zip"}
@@ -202,7 +204,7 @@ class Draw:
         )
         self.steps = gr.Slider(
             1,
-            T,
+            USUAL_STEPS,
             value=Recipe.steps,
             step=1,
             label="Steps",
@@ -222,12 +224,12 @@ class Draw:
                 list(SAMPLERS),
                 value=Recipe.sampler,
                 label="Sampler",
-                info="dpm++2m needs fewest steps, ddim a few more; ddpm adds fresh noise at each and likes 100.",
+                info="dpm++2m needs fewest steps, ddim a few more; ddpm adds fresh noise and likes 100 to 1000.",
             )
             gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
             with gr.Row():
                 self.guide_from, self.guide_to = (
-                    gr.Slider(0, T - 1, value=level, step=1, label=label, min_width=120)
+                    gr.Slider(0, T - 1, value=level, step=1, label=label, min_width=220)
                     for label, level in zip(("From level", "To level"), Recipe.guidance_interval, strict=True)
                 )
             self.redrawing = gr.Checkbox(
@@ -259,6 +261,7 @@ class Draw:
         self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **at_once).then(
             None, js=REDRAW, **at_once
         )
+        self.sampler.input(lambda name: gr.update(maximum=most_steps(name)), self.sampler, self.steps, **at_once)
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
         self.prompt.submit(None, js=PRESS, **at_once)
@@ -314,13 +317,13 @@ class Draw:
         recipe = plan.recipe
         yield {self.status: said.running(0, recipe.steps, 0), self.seed: recipe.seed, **self._keepable(False)}
         started = time.monotonic()
-        shown = started if instant else 0.0  # noise would only flicker
+        shown, pause = (started, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
         try:
             for state in self.runs(plan.part):
                 if isinstance(state, Result):
                     result = plan.whole(state)
                     break
-                if time.monotonic() - shown < FRAME_SECONDS:
+                if time.monotonic() - shown < pause:
                     continue
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
@@ -438,7 +441,7 @@ class Draw:
             told, picked = asked.understood(prompt or "")
         except BadInput as error:
             return {self.hint: said.hint(str(error), unclear=True)}
-        return {self.hint: said.hint(told)} | ({} if picked is None else {self.picker: picked})
+        return {self.hint: said.hint(told), self.picker: picked or []}
 
     def pick(self, prompt: Any, picked: list[int]) -> str:
         return asked.edited(prompt or "", picked)
@@ -459,6 +462,8 @@ class Draw:
                 update[controls[name]]["value"] = value
                 if name == "guidance" and value == 0:
                     update[self.guidance]["minimum"] = 0
+                if name == "steps":
+                    update[self.steps]["maximum"] = max(most_steps(values.get("sampler")), value)
             else:
                 update[controls[name]] = value
         return update | {self.weights: weights, self.new_seed: "seed" not in values}
@@ -568,6 +573,11 @@ class Draw:
             return ""
         recipe = visit.shown.result.recipe
         return asked.link(recipe, visit.shown.plan.prompt, self.name_of(recipe))
+
+
+def most_steps(sampler: Any) -> int:
+    """How far the slider of the steps goes."""
+    return T if sampler == "ddpm" else USUAL_STEPS
 
 
 @cache

@@ -21,6 +21,12 @@
     if (on && draws) redraw(instant() && !writes ? INSTANT_MS : PAUSE_MS);
   });
 
+  // On a phone the digits form below the button.
+  document.addEventListener("click", (event) => {
+    if (event.isTrusted && innerWidth <= 800 && event.target.closest("#generate, #examples button"))
+      document.querySelector("#result").scrollIntoView({ behavior: "smooth" });
+  });
+
   document.addEventListener("redraw", () => redraw(INSTANT_MS));
 
   // A file dropped anywhere goes where the button Open a picture would put it.
