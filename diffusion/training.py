@@ -376,9 +376,9 @@ class Trainer:
         epochs = [path for k in kept if (path := self.out / f"digits-{k:03}.png").exists()]
         if len(epochs) > 1:
             render.save_gif(self.out / "training.gif", [np.asarray(Image.open(path)) for path in epochs])
-        names = {"digits it trains on": "loss", "held-out digits": "held_out_loss"}
+        names = {"images it trains on": "loss", "held-out images": "held_out_loss"}
         curves = {name: [(entry["epoch"], entry[key]) for entry in self.history] for name, key in names.items()}
-        render.save_png(self.out / "loss.png", plot.lines(curves, x="epoch", y="loss"))
+        render.save_png(self.out / "loss.png", plot.lines(curves, x="epoch", y="loss", log="y"))
         with replacing(self.out / "metrics.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
 
