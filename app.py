@@ -138,7 +138,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         """
         try:
             recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to)
-            recipe = asked.drawn_with(recipe, asked.chosen(weights, pipes))
+            recipe = asked.drawn_with(recipe, asked.pipe_of(weights, pipes))
         except BadInput as error:
             raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
         for state in runs(recipe):

@@ -70,7 +70,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
         print(f"{name}, {spacing}", file=sys.stderr)
     head = ["sampler", "levels", *(f"{guesses} guesses" for guesses in flags.guesses)]
     print(table([head, *([*key, *(f"{error:.4f}" for _, error in row)] for key, row in errors.items())]))
-    by_sampler = {name: errors[name, Recipe.spacing] for name in SAMPLERS}  # theirs would lie on top of ours
+    by_sampler = {name: errors[name, Recipe.spacing] for name in SAMPLERS}
     by_spacing = {f"ipndm, {spacing}": row for (name, spacing), row in errors.items() if name == "ipndm"}
     for file, lines in {"samplers.png": by_sampler, "spacings.png": by_spacing}.items():
         picture = plot.lines(lines, x="evaluations", y="Error, against 500 steps", log="xy")

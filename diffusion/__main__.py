@@ -17,7 +17,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from math import ceil
@@ -27,6 +26,7 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
+from diffusion.checks import typed
 from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory, use_allowed_cores
@@ -83,14 +83,14 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         metavar="TEXT",
         help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: 0-9)',
     )
-    run.add_argument("--guidance", type=_number, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
+    run.add_argument("--guidance", type=typed, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
     run.add_argument(
         "--guidance-interval",
         type=_numbers,
         metavar="LOW,HIGH",
         help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
     )
-    run.add_argument("--steps", type=_number, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 4')}")
+    run.add_argument("--steps", type=typed, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 4')}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
     run.add_argument(
         "--spacing",
@@ -98,11 +98,11 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         help=f"of the noise levels: {' or '.join(SPACINGS)} {_default(Recipe.spacing)}",
     )
     run.add_argument(
-        "--eta", type=_number, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
+        "--eta", type=typed, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
     )
     run.add_argument(
         "--seed",
-        type=_number,
+        type=typed,
         default=Recipe.seed,
         help=f"the noise to start from; image k uses seed + k {_default(Recipe.seed)}",
     )
@@ -114,7 +114,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
-    command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
+    command.add_argument("--count", type=typed, default=1, help="how many of each digit (default: 1)")
     command.add_argument(
         "--out",
         required=True,
@@ -122,13 +122,13 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         help=".png: a grid; .gif, .webp, .apng: the trajectory; .npz: images, labels, seeds; .zip: single pictures; "
         ".idx.zip: MNIST's own files",
     )
-    command.add_argument("--scale", type=_number, help="of a picture: pixels per pixel, 1 to 16")
-    command.add_argument("--fps", type=_number, help="of an animation: frames per second, 1 to 50")
+    command.add_argument("--scale", type=typed, help="of a picture: pixels per pixel, 1 to 16")
+    command.add_argument("--fps", type=typed, help="of an animation: frames per second, 1 to 50")
     command.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
     command.add_argument("--read", action="store_true", help="let the reader say what it makes of each digit")
     command.add_argument(
         "--until-right",
-        type=_number,
+        type=typed,
         metavar="TRIES",
         help="draw each digit that does not read right again, from other seeds, up to so often in all",
     )
@@ -151,12 +151,12 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     for flag, way, example in (("--x", "left to right", "steps=4,10,50"), ("--y", "top to bottom", "guidance=1,2,4")):
         told = f"what changes from {way}: {' or '.join(AXES)}, like {example}"
         command.add_argument(flag, required=True, metavar="NAME=VALUES", help=told)
-    command.add_argument("--count", type=_number, default=1, help="how many of each digit (default: 1)")
+    command.add_argument("--count", type=typed, default=1, help="how many of each digit (default: 1)")
     command.add_argument("--out", required=True, metavar="FILE.png", help="the sheet")
     command.set_defaults(command=compare)
 
     command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
-    command.add_argument("--count", type=_number, default=1000, help="how many of each digit (default: 1000)")
+    command.add_argument("--count", type=typed, default=1000, help="how many of each digit (default: 1000)")
     command.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
     command.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
     command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
@@ -168,7 +168,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.set_defaults(command=evaluate_)
 
     command = commands.add_parser("train-reader", parents=[real], help="train the classifier that evaluate reads with")
-    command.add_argument("--epochs", type=_number, default=15, help="passes over the training images (default: 15)")
+    command.add_argument("--epochs", type=typed, default=15, help="passes over the training images (default: 15)")
     command.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
     command.set_defaults(command=train_reader_)
     return top
@@ -256,7 +256,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
     lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.guidance, steps)]
     recipes = [
-        _recipe(flags, pipe, sampler=sampler, spacing=spacing, guidance=_number(guidance), steps=_number(steps))
+        _recipe(flags, pipe, sampler=sampler, spacing=spacing, guidance=typed(guidance), steps=typed(steps))
         for sampler, spacing, guidance, steps in product(*lists)
     ]
     for recipe in recipes:
@@ -307,16 +307,8 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe
     return Recipe(tuple(digits) * count, **pipe.defaults | settings | changes)
 
 
-def _number(text: str) -> float | str:
-    """A flag's number; what is none passes as text, for the library's checks to refuse in their own words."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
-
-
 def _numbers(text: str) -> tuple[float | str, ...]:
-    return tuple(_number(part) for part in text.split(","))
+    return tuple(typed(part) for part in text.split(","))
 
 
 def _list(values: Sequence[object]) -> str:

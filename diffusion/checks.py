@@ -1,6 +1,7 @@
 """The checks of everything that comes from outside: one place, one tone, for library, CLI and page alike."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def ending(path: str | Path, endings: Iterable[str]) -> str:
         if name.endswith(known) and name != known:
             return known
     raise BadInput(f"{path} must end in {', '.join(others) + ' or ' if others else ''}{last}.")
+
+
+def typed(text: str) -> float | str:
+    """What somebody wrote, as a number; what is none stays text, for the other checks to refuse in their own words."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def labels(name: str, value: Any, classes: int) -> list[int]:

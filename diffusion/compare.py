@@ -56,6 +56,7 @@ class Sheet(Iterator[int]):
             raise checks.BadInput(f"A sheet holds at most {MAX_IMAGES} images, not {images:,}: give fewer values.")
         for cell in self.recipes:
             pipe.check(cell)
+        self._evaluations = [pipe.evaluations(cell) for cell in self.recipes]
         size, self._columns = pipe.denoiser.config.unet.image_size, ceil(sqrt(len(recipe.digits)))
         sides = render.grid(np.zeros((len(recipe.digits), size, size), np.uint8), self._columns, scale=1).shape
         self._scale = max(2, ceil(CELL / min(sides)))
@@ -76,8 +77,7 @@ class Sheet(Iterator[int]):
     @property
     def share(self) -> float:
         """How much of the work is done, 0 to 1: cells of few steps are quick."""
-        evaluations = [self.pipe.evaluations(cell) for cell in self.recipes]
-        return sum(evaluations[: len(self._cells)]) / sum(evaluations)
+        return sum(self._evaluations[: len(self._cells)]) / sum(self._evaluations)
 
     @property
     def picture(self) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion import checks, prompts
+from diffusion.checks import typed
 from diffusion.pipeline import Pipeline, Result
 from diffusion.recipe import Recipe
 from diffusion.render import MAX_TILES
@@ -135,9 +136,9 @@ class Conversation:
         elif name == "weights":
             self.set_weights(value)
         elif name == "seed":
-            self.seed = None if value.casefold() == "random" else checks.whole(name, _number(value), 0, checks.MAX_SEED)
+            self.seed = None if value.casefold() == "random" else checks.whole(name, typed(value), 0, checks.MAX_SEED)
         else:
-            changed: dict[str, Any] = {name: value.casefold() if name in ("sampler", "spacing") else _number(value)}
+            changed: dict[str, Any] = {name: value.casefold() if name in ("sampler", "spacing") else typed(value)}
             recipe = replace(self.recipe, **changed)
             self.pipe.check(recipe)
             self.recipe = recipe
@@ -226,11 +227,3 @@ def _shades(image: np.ndarray) -> list[str]:
     h = len(image) // 2
     grey = image[: 2 * h].reshape(h, 2, image.shape[1], -1).mean((1, 3))
     return ["".join(SHADES[shade] for shade in line) for line in (grey / 255 * (len(SHADES) - 1)).round().astype(int)]
-
-
-def _number(text: str) -> float | str:
-    """A number, or the text as it is, for the library's checks to refuse in their own words."""
-    try:
-        return int(text) if text.removeprefix("-").isdecimal() else float(text)
-    except ValueError:
-        return text

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffusion import checks
-from diffusion.checks import choice, labels, number, whole
+from diffusion.checks import choice, labels, number, typed, whole
 
 NO_NUMBERS = [None, "7", "", b"7", [7], (7,), {}, object(), 1j, True, False, Decimal(7), np.ones(3), torch.ones(1, 1)]
 NOT_FINITE = [math.nan, math.inf, -math.inf, np.float32("nan"), torch.tensor(math.inf)]
@@ -17,6 +17,14 @@ NOT_FINITE = [math.nan, math.inf, -math.inf, np.float32("nan"), torch.tensor(mat
 
 def short(value: object) -> str:
     return "object" if type(value) is object else repr(value)[:20]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("7", 7), ("-1", -1), ("1.5", 1.5), ("1e2", 100.0), ("seven", "seven"), ("", ""), ("²", "²")]
+)
+def test_what_is_typed_is_a_number_where_it_can_be(text, value):
+    assert typed(text) == value
+    assert type(typed(text)) is type(value)
 
 
 @pytest.mark.parametrize("value", [0, 20, 7, 7.5, np.float32(7.5), np.int64(7), torch.tensor(7.5)])

@@ -24,7 +24,6 @@ from visitor import (
     say,
     set_number,
     set_seed,
-    thousand_steps,
     tiles,
     visit,
     wait_for_run,
@@ -381,7 +380,7 @@ def test_nothing_is_picked_where_the_network_chooses(page: Page) -> None:
 
 
 def test_stop_frees_the_machine(page: Page) -> None:
-    thousand_steps(page)
+    set_number(page, "Steps", "1000")
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("left", timeout=30_000)
     expect(page.locator("#generate")).to_be_disabled()
@@ -395,7 +394,7 @@ def test_stop_frees_the_machine(page: Page) -> None:
 
 
 def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browser, url: str) -> None:
-    thousand_steps(page)
+    set_number(page, "Steps", "1000")
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of 1000, \d+\.\d s left"), timeout=30_000)
     second = visit(browser, url)
@@ -412,7 +411,7 @@ def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browse
 def test_a_closed_tab_and_a_reload_free_the_machine(page: Page, browser: Browser, url: str) -> None:
     for leave in (lambda visitor: visitor.context.close(), lambda visitor: visitor.reload()):
         visitor = visit(browser, url)
-        thousand_steps(visitor)
+        set_number(visitor, "Steps", "1000")
         visitor.click("#generate")
         expect(visitor.locator("#status")).to_contain_text("left", timeout=30_000)
         leave(visitor)
@@ -484,8 +483,7 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#stage")] == sizes, "nothing jumps"
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
-    page.click("#generate")
-    wait_for_run(page)
+    generate(page)
     expect(page.locator("#stage figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
     page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")

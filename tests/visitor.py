@@ -40,14 +40,6 @@ def picked(page: Page) -> list[int]:
     return [digit for digit in range(10) if boxes.nth(digit).is_checked()]
 
 
-def thousand_steps(page: Page) -> None:
-    """As many as there are noise levels, which only the sampler ddpm offers."""
-    more(page)
-    page.get_by_label("ddpm").check()
-    expect(page.get_by_label("number input for Steps")).to_have_attribute("max", "1000")
-    set_number(page, "Steps", "1000")
-
-
 def set_number(page: Page, label: str, value: str) -> None:
     field = page.get_by_label(f"number input for {label}")
     field.fill(value)

@@ -38,7 +38,7 @@ def recipe(
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
 
 
-def chosen(weights: Any, pipes: Mapping[str, Pipeline]) -> Pipeline:
+def pipe_of(weights: Any, pipes: Mapping[str, Pipeline]) -> Pipeline:
     """What draws with the weights of this name, or BadInput."""
     return pipes[checks.choice("weights", weights, pipes)]
 
@@ -70,7 +70,7 @@ def many(digits: Any, count: Any, most: int, **settings: Any) -> Recipe:
 def check_number(digits: int) -> None:
     """BadInput for more digits than the page shows."""
     if digits > MAX_DIGITS:
-        raise BadInput(f"That is {digits:,} digits: ask for at most {MAX_DIGITS} at once. The tab Data set makes more.")
+        raise BadInput(f"That is {digits:,} digits: ask for at most {MAX_DIGITS} at once.")
 
 
 def any_digit(prompt: str) -> bool:
@@ -164,10 +164,10 @@ def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any]
     if not values:
         return None
     weights = values.pop("weights", BUNDLED)
-    pipe = chosen(weights, pipes)
+    pipe = pipe_of(weights, pipes)
     usual = defaults(pipe)
     for name in values.keys() & {"count", "guidance", "steps", "seed"}:
-        values[name] = number(values[name])
+        values[name] = checks.typed(values[name])
     if "guidance_interval" in values:
         interval = checks.interval("guidance_interval", _pair(values.pop("guidance_interval"), ","), 0, T - 1)
         usual |= dict(zip(("guide_from", "guide_to"), interval, strict=True))
@@ -194,12 +194,4 @@ def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:
 
 
 def _pair(text: str, between: str) -> list[float | str]:
-    return [number(part) for part in text.split(between)]
-
-
-def number(text: str) -> float | str:
-    """A number in a link; what is none passes as text, for the library's checks to refuse in their own words."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+    return [checks.typed(part) for part in text.split(between)]

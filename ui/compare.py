@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from diffusion import BadInput, Pipeline, Recipe, prompts
+from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.compare import AXES, Axis
 from ui import asked, said
 from ui.draw import Draw
@@ -114,8 +114,11 @@ class Compare:
         started = shown = time.monotonic()
         try:
             digits = "0" if "digits" in (x, y) else digits  # each cell has its own
-            pipe = asked.chosen(weights, self.pipes)
+            pipe = asked.pipe_of(weights, self.pipes)
             controls = asked.suited(dict(zip(asked.SETTINGS[2:], settings, strict=True)), few_steps, pipe)
+            student = pipe.denoiser.config.few_step
+            if student and isinstance(controls["guidance"], int | float):  # the tab Draw may go further
+                controls["guidance"] = min(controls["guidance"], student.guidance[1])
             recipe = replace(asked.recipe(digits, 1, **controls), weights=pipe.weights)
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
@@ -162,4 +165,4 @@ def axis(name: Any, values: Any) -> Axis:
     """What changes along an axis, from its values as they are written."""
     if name == "digits":
         return name, prompts.digits(values)
-    return name, [asked.number(part.strip()) for part in values.split(",") if part.strip()]
+    return name, [checks.typed(part.strip()) for part in values.split(",") if part.strip()]

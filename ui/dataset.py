@@ -73,7 +73,7 @@ class DataSet:
         """Draw part after part, and write the file."""
         controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
         try:
-            pipe = asked.chosen(weights, self.pipes)
+            pipe = asked.pipe_of(weights, self.pipes)
             controls = asked.suited(controls, few_steps, pipe)
             recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, **controls)
             recipe = asked.drawn_with(recipe, pipe)

@@ -21,7 +21,6 @@ from ui.stage import Moment, example, live, stage, thumbnail, trajectory
 from ui.visit import Drawn, Plan, Visit
 
 TRIES = 10  # of a digit until it reads right
-USUAL_STEPS = 100  # at most on the slider, where 20 would otherwise be hard to hit; ddpm has them all
 FRAME_SECONDS = 0.1  # between live frames
 INSTANT_FRAME_SECONDS = 0.5  # ... of instant weights, whose noise would only flicker as one drags
 TRACKS = ("Noisy image", "The network's guess")
@@ -204,7 +203,7 @@ class Draw:
         )
         self.steps = gr.Slider(
             1,
-            USUAL_STEPS,
+            T,
             value=Recipe.steps,
             step=1,
             label="Steps",
@@ -224,7 +223,7 @@ class Draw:
                 list(SAMPLERS),
                 value=Recipe.sampler,
                 label="Sampler",
-                info="dpm++2m needs fewest steps, ddim a few more; ddpm adds fresh noise and likes 100 to 1000.",
+                info="ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100.",
             )
             gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
             with gr.Row():
@@ -261,7 +260,6 @@ class Draw:
         self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **at_once).then(
             None, js=REDRAW, **at_once
         )
-        self.sampler.input(lambda name: gr.update(maximum=most_steps(name)), self.sampler, self.steps, **at_once)
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
         self.prompt.submit(None, js=PRESS, **at_once)
@@ -309,7 +307,7 @@ class Draw:
         controls = dict(zip(asked.SETTINGS, settings, strict=True))
         instant = weights == asked.FEW_STEP
         try:
-            pipe = asked.chosen(weights, self.pipes)
+            pipe = asked.pipe_of(weights, self.pipes)
             plan = self._plan(visit, new_seed, asked.suited(controls, few_steps, pipe), pipe)
         except BadInput as error:
             yield {self.status: said.refused(error), self.start: ON, self.stop: OFF}
@@ -462,8 +460,6 @@ class Draw:
                 update[controls[name]]["value"] = value
                 if name == "guidance" and value == 0:
                     update[self.guidance]["minimum"] = 0
-                if name == "steps":
-                    update[self.steps]["maximum"] = max(most_steps(values.get("sampler")), value)
             else:
                 update[controls[name]] = value
         return update | {self.weights: weights, self.new_seed: "seed" not in values}
@@ -573,11 +569,6 @@ class Draw:
             return ""
         recipe = visit.shown.result.recipe
         return asked.link(recipe, visit.shown.plan.prompt, self.name_of(recipe))
-
-
-def most_steps(sampler: Any) -> int:
-    """How far the slider of the steps goes."""
-    return T if sampler == "ddpm" else USUAL_STEPS
 
 
 @cache

@@ -22,10 +22,12 @@
   });
 
   // On a phone the digits form below the button.
-  document.addEventListener("click", (event) => {
-    if (event.isTrusted && innerWidth <= 800 && event.target.closest("#generate, #examples button"))
-      document.querySelector("#result").scrollIntoView({ behavior: "smooth" });
-  });
+  const show = (event, starts) => {
+    if (event.isTrusted && innerWidth <= 800 && !generate().disabled && event.target.closest(starts))
+      document.querySelector("#result").scrollIntoView();
+  };
+  document.addEventListener("click", (event) => show(event, "#generate, #examples button"), true);
+  document.addEventListener("keydown", (event) => event.key === "Enter" && show(event, "#prompt"));
 
   document.addEventListener("redraw", () => redraw(INSTANT_MS));
 
