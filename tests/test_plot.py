@@ -29,7 +29,7 @@ def test_a_power_law_is_straight_on_logarithmic_axes():
 
 
 def test_every_series_has_a_colour_and_a_place_in_the_legend():
-    picture = plot.lines({f"line {k}": [(0, k), (1, k)] for k in range(6)}, x="", y="")
+    picture = plot.lines({f"line {k}": [(0, k), (1, k)] for k in range(len(plot.COLORS))}, x="", y="")
     assert all(len(spots(picture, color)) > 500 for color in plot.COLORS)
 
 
