@@ -25,7 +25,7 @@ from diffusion.unet import UNet
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 SIZES = (10, 1)  # batches that are tried; any other goes the way of the nearest, in ratio
-PATIENCE = 1.0  # seconds for the whole trial; what it has not come to by then is not chosen
+PATIENCE = 0.4  # seconds for the whole trial; what it has not come to by then is not chosen
 TOLERANCE = 0.02  # the largest error of a variant: root mean square over pixels in [-1, 1], so 2.5 of 255 grey levels
 
 Draw = Callable[[Denoiser, int], Iterator[Tensor]]
