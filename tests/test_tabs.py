@@ -147,8 +147,17 @@ def test_a_data_set_of_too_many_is_refused(page: Page) -> None:
     set_number(page, "Images of each digit", "1000")
     page.click("#make")
     expect(page.locator("#dataset-status [role=alert]")).to_contain_text(
-        "That is 20,000 digits: ask for at most 10,000."
+        "That is 20,000 digits: ask for at most 10,000 at once."
     )
+
+
+def test_a_data_set_may_hold_more_than_the_stage_shows(page: Page) -> None:
+    set_number(page, "Steps", "1")
+    tab(page, "Data set")
+    page.locator("#dataset").get_by_label("Which digits").fill("90 7s and 40 3s")
+    set_number(page, "Images of each digit", "1")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("130 digits", timeout=60_000)
 
 
 def test_how_it_learned_can_be_looked_at_epoch_by_epoch(page: Page) -> None:

@@ -58,6 +58,7 @@ def test_redrawn_seeds_stay_while_other_settings_change(tiny: Pipeline) -> None:
     visit.add(Drawn(Plan(redrawn, "73", 0), tiny.run(redrawn).result()))
     assert visit.with_own_seeds(replace(plain, steps=2)) == replace(redrawn, steps=2)
     assert visit.with_own_seeds(replace(plain, weights="0123abcd")).redrawn == redrawn.redrawn
+    assert visit.with_own_seeds(plain, instant=True) == redrawn
     for other in (plain, replace(plain, seed=11), replace(plain, digits=(7, 4)), replace(plain, digits=(7,))):
         assert visit.with_own_seeds(other) == other
 

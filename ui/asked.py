@@ -23,17 +23,26 @@ LINKED = (*SETTINGS[:6], "guidance_interval", "redrawn", "weights")  # names in 
 
 
 def recipe(
-    digits: Any, count: Any, guidance: Any, steps: Any, sampler: Any, seed: Any, guide_from: Any, guide_to: Any
+    digits: Any,
+    count: Any,
+    guidance: Any,
+    steps: Any,
+    sampler: Any,
+    seed: Any,
+    guide_from: Any,
+    guide_to: Any,
+    most_each: int = MAX_COUNT,
+    most: int = MAX_DIGITS,
 ) -> Recipe:
     """The recipe that the controls ask for, or BadInput. `digits` is a prompt or a list."""
-    count = checks.whole("count", count, 1, MAX_COUNT)
+    count = checks.whole("count", count, 1, most_each)
     if isinstance(digits, str):
         if any_digit(digits):
             guidance = 0
         chosen = prompts.digits(digits)
     else:
         chosen = checks.labels("digits", digits, 10)
-    check_number(len(chosen) * count)
+    check_number(len(chosen) * count, most)
     interval = (guide_from, guide_to)
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
 
@@ -58,19 +67,10 @@ def suited(settings: Mapping[str, Any], few_steps: Any, pipe: Pipeline) -> dict[
     return {**settings, "steps": few_steps, **{name: usual[name] for name in ("sampler", "guide_from", "guide_to")}}
 
 
-def many(digits: Any, count: Any, most: int, **settings: Any) -> Recipe:
-    """The recipe of a data set of up to `most` digits, with the other settings of `recipe`, or BadInput."""
-    one = recipe(digits, 1, **settings)
-    count = checks.whole("count", count, 1, most)
-    if len(one.digits) * count > most:
-        raise BadInput(f"That is {len(one.digits) * count:,} digits: ask for at most {most:,}.")
-    return replace(one, digits=one.digits * count)
-
-
-def check_number(digits: int) -> None:
-    """BadInput for more digits than the page shows."""
-    if digits > MAX_DIGITS:
-        raise BadInput(f"That is {digits:,} digits: ask for at most {MAX_DIGITS} at once.")
+def check_number(digits: int, most: int = MAX_DIGITS) -> None:
+    """BadInput for more digits than `most`, which is as many as the stage shows."""
+    if digits > most:
+        raise BadInput(f"That is {digits:,} digits: ask for at most {most:,} at once.")
 
 
 def any_digit(prompt: str) -> bool:

@@ -75,7 +75,7 @@ class DataSet:
         try:
             pipe = asked.pipe_of(weights, self.pipes)
             controls = asked.suited(controls, few_steps, pipe)
-            recipe = asked.many(prompt, checks.whole("count", count, 1, MOST), MAX_DIGITS, **controls)
+            recipe = asked.recipe(prompt, count, **controls, most_each=MOST, most=MAX_DIGITS)
             recipe = asked.drawn_with(recipe, pipe)
             ending = KINDS[checks.choice("file", kind, KINDS)]
             if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:

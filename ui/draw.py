@@ -391,7 +391,7 @@ class Draw:
         restored = wanted is not None and asked.controls(wanted, controls["digits"]) == controls
         recipe = asked.drawn_with(wanted if wanted and restored else recipe, pipe)
         if not restored:
-            recipe = visit.with_own_seeds(recipe)
+            recipe = visit.with_own_seeds(recipe, instant=pipe.denoiser.config.few_step is not None)
         return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
 
     def waiting(self) -> Update:

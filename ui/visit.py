@@ -84,10 +84,14 @@ class Visit:
         while len(self.runs) > MAX_RUNS or (len(self.runs) > 1 and self.bytes > MAX_BYTES):
             del self.runs[0]
 
-    def with_own_seeds(self, recipe: Recipe) -> Recipe:
-        """Other settings for the digits that are shown leave the seeds alone that single ones were redrawn from."""
+    def with_own_seeds(self, recipe: Recipe, instant: bool = False) -> Recipe:
+        """Other settings for the digits that are shown leave the seeds alone that single ones were redrawn from.
+
+        The same settings once more begin anew, but not with instant weights: there one drags to and fro.
+        """
         shown = self.shown.result.recipe if self.shown else recipe
-        if (shown.digits, shown.seed) != (recipe.digits, recipe.seed) or replace(shown, redrawn=()) == recipe:
+        anew = replace(shown, redrawn=()) == recipe and not instant
+        if anew or (shown.digits, shown.seed) != (recipe.digits, recipe.seed):
             return recipe
         return replace(recipe, redrawn=shown.redrawn)
 
