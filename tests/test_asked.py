@@ -52,7 +52,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
         ("twenty 1s", "Draws 20 digits: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...", [1]),
         ("random", "Chance picks a digit.", None),
         ("five random digits", "Chance picks among 5 digits.", None),
-        ("any", "Any digit: the network draws what it likes, without guidance.", None),
+        ("any", "Any digit: the network draws what it likes.", None),
     ],
 )
 def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:

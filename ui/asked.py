@@ -87,7 +87,7 @@ def columns(prompt: str) -> int:
 def understood(prompt: str) -> tuple[str, list[int] | None]:
     """What a prompt will draw, in words, and the digits in it; None where chance has a say. Raises BadInput."""
     if any_digit(prompt):
-        return "Any digit: the network draws what it likes, without guidance.", None
+        return "Any digit: the network draws what it likes.", None
     first, last = prompts.digits(prompt, choose=min), prompts.digits(prompt, choose=max)
     check_number(len(first))
     if first != last:
