@@ -51,9 +51,9 @@ def test_the_oldest_runs_are_forgotten(tiny: Pipeline) -> None:
 
 
 def test_redrawn_seeds_stay_while_other_settings_change(tiny: Pipeline) -> None:
-    redrawn = tiny([7, 3], steps=1, seed=10).recipe.with_seed(1, 99)
     visit = Visit()
     plain = tiny([7, 3], steps=1, seed=10).recipe
+    redrawn = plain.with_seed(1, 99)
     assert visit.with_own_seeds(plain) == plain, "nothing is shown yet"
     visit.add(Drawn(Plan(redrawn, "73", 0), tiny.run(redrawn).result()))
     assert visit.with_own_seeds(replace(plain, steps=2)) == replace(redrawn, steps=2)

@@ -68,7 +68,7 @@ def suited(settings: Mapping[str, Any], few_steps: Any, pipe: Pipeline) -> dict[
 
 
 def check_number(digits: int, most: int = MAX_DIGITS) -> None:
-    """BadInput for more digits than `most`, which is as many as the stage shows."""
+    """BadInput for more digits than `most`, by default as many as the stage shows."""
     if digits > most:
         raise BadInput(f"That is {digits:,} digits: ask for at most {most:,} at once.")
 

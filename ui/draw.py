@@ -387,10 +387,10 @@ class Draw:
             return replace(base.plan, recipe=recipe, base=base.result, again=(again,))
         if new_seed:
             controls["seed"] = random.randint(0, checks.MAX_SEED)
-        recipe = asked.recipe(**controls)
-        restored = wanted is not None and asked.controls(wanted, controls["digits"]) == controls
-        recipe = asked.drawn_with(wanted if wanted and restored else recipe, pipe)
-        if not restored:
+        recipe = asked.drawn_with(asked.recipe(**controls), pipe)
+        if wanted and asked.controls(wanted, controls["digits"]) == controls:
+            recipe = asked.drawn_with(wanted, pipe)
+        else:
             recipe = visit.with_own_seeds(recipe, instant=pipe.denoiser.config.few_step is not None)
         return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
 
