@@ -106,6 +106,11 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         default=Recipe.seed,
         help=f"the noise to start from; image k uses seed + k {_default(Recipe.seed)}",
     )
+    run.add_argument(
+        "--precision",
+        default="fp32",
+        help="fp32, or bf16, which moves pixels by less than one can see; auto takes the quickest (default: fp32)",
+    )
 
     real = argparse.ArgumentParser(add_help=False)
     real.add_argument("--dataset", default="mnist", help=f"{', '.join(data.DATASETS)} (default: mnist)")
@@ -133,11 +138,6 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         help="draw each digit that does not read right again, from other seeds, up to so often in all",
     )
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
-    command.add_argument(
-        "--precision",
-        default="fp32",
-        help="fp32, or bf16, which moves pixels by less than one can see; auto takes the quickest (default: fp32)",
-    )
     command.set_defaults(command=sample)
     if again:
         command.set_defaults(weights=checkpoint.name_of(again.weights))  # where they are here
@@ -229,7 +229,7 @@ def _read(
 def compare(flags: argparse.Namespace) -> None:
     """Draw an X/Y sheet."""
     checks.ending(flags.out, [".png"])
-    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision)
+    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision, precision=flags.precision)
     x, y = (_axis(flag, getattr(flags, flag), pipe.names) for flag in ("x", "y"))
     if "digits" in (x[0], y[0]):
         flags.digits = (0,)  # each cell has its own
@@ -252,7 +252,7 @@ def _axis(flag: str, text: str, names: Sequence[str]) -> tuple[str, list[Any]]:
 def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
     file = checkpoint.find(flags.weights, flags.revision)
-    pipe = Pipeline.from_pretrained(file)
+    pipe = Pipeline.from_pretrained(file, precision=flags.precision)
     steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
     lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.guidance, steps)]
     recipes = [
@@ -281,6 +281,8 @@ def evaluate_(flags: argparse.Namespace) -> None:
     }
     if flags.out:
         names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
+        if flags.precision != "fp32":
+            names["drawn_in"] = flags.precision  # "precision" is a figure
         runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
         runs = [evaluate.evaluate(pipe, recipes[0], **real)]

@@ -266,6 +266,14 @@ class TestEvaluate:
         assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
         assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 8
 
+    def test_scores_of_two_precisions_are_not_mixed(self, weights, tmp_path, capsys) -> None:
+        flags = ["--steps", "1", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags, "--precision", "bf16")
+        assert json.loads(capsys.readouterr().out)["drawn_in"] == "bf16"
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, *flags)
+        assert "is of other weights, digits or settings" in capsys.readouterr().err
+
     @pytest.mark.parametrize(
         ("flags", "sentence"),
         [
@@ -283,6 +291,7 @@ class TestEvaluate:
             (["--count", "31"], "Evaluating 31 images of class 0 needs 62 real ones"),
             (["--dataset", "cifar10"], "These weights do not draw cifar10: name their data with --dataset."),
             (["--dataset", "imagenet"], "--dataset must be one of mnist, "),
+            (["--precision", "fp16"], "precision must be one of auto, "),
             (["--reader", "nowhere"], "There is no reader at nowhere"),
             (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
         ],
