@@ -101,7 +101,7 @@ class Distillation(nn.Module):
                 target = torch.where(target.abs() > 1 - 1e-4, target.sign(), target)
             alpha, sigma = self.student.scheduler.coefficients(path[start])
             eps = (x - alpha * target) / sigma
-        return model.loss(target, labels, path[start], eps, 0.0, path[end], guidance)
+        return model.loss(target, labels, path[start], eps, path[end], guidance, loss_of="velocity")
 
     def jump(self, x: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor) -> Tensor:
         """x (B, C, H, W) after a DDIM step: the teacher's over one place on the path, the average's over more."""

@@ -71,6 +71,7 @@ class TrainConfig:
     ema: float = option(0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones")
     label_dropout: float = option(0.1, "share of labels hidden, so that guidance has an unconditional half")
     level_spread: float = option(1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform")
+    loss_of: str = option("velocity", "what must be right: the raw prediction, or the velocity that it means")
     min_snr: float = option(0.0, "gamma of min-SNR loss weights; 0 is the plain loss")
     seed: int = option(0, "of weights, order and noise")
     # with what
@@ -91,9 +92,12 @@ class TrainConfig:
         checks.number("ema", self.ema, 0, 1)
         checks.number("label-dropout", self.label_dropout, 0, 0.99)
         checks.number("level-spread", self.level_spread, 0, 10)
+        checks.choice("loss-of", self.loss_of, ["prediction", "velocity"])
         checks.number("min-snr", self.min_snr, 0, 1e6)
         checks.whole("seed", self.seed, 0, checks.MAX_SEED)
         checks.choice("precision", self.precision, ["auto", *PRECISIONS])
+        if self.min_snr and self.loss_of != "prediction":
+            raise checks.BadInput("--min-snr weighs the loss of the prediction: add --loss-of prediction.")
         if self.teacher and self.init:
             raise checks.BadInput("A student starts as its teacher: leave --init out.")
         self.denoiser()
@@ -114,7 +118,7 @@ class TrainConfig:
         return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
 
 
-_PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
+_PLAIN = {"bounded": False, "loss_of": "prediction", "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},  # what ships in checkpoints/model.safetensors
     "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors
@@ -128,7 +132,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     | {"channels": (48, 96, 144), "attention": (2,), "embedding": 192, "stem": 1}
     | {"decay": "constant", "weight_decay": 0.0},
     "flow": _PLAIN
-    | {"epochs": 10}
+    | {"prediction": "flow", "epochs": 10}
     | {"channels": (64, 128), "attention": (1,), "embedding": 256, "stem": 1}
     | {"decay": "exponential", "weight_decay": 0.0},
 }
@@ -218,7 +222,7 @@ class Trainer:
         self.objective = (
             Distillation(self.denoiser, self.ema.model, teacher)
             if teacher
-            else TrainingLoss(self.denoiser, config.level_spread, config.min_snr)
+            else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr)
         )
         self.flops = (3 + self.objective.evaluations) * flops(self.denoiser)  # forward, and twice that backward
         self.loss = DistributedDataParallel(self.objective) if self.team.size > 1 else self.objective
@@ -243,8 +247,14 @@ class Trainer:
         self.stopped = False  # what the team made of that
 
     def start_from(self, source: str) -> None:
-        """Begin with the weights of a trained model of the same shape: a file, a folder, or "user/repo" on the Hub."""
-        weights = self.pretrained(source, "--init").state_dict()
+        """Begin with the weights of a trained model of the same shape: a file, a folder, or "user/repo" on the Hub.
+
+        Where that predicts something else, the last layer starts at zero again.
+        """
+        other = self.pretrained(source, "--init")
+        weights = other.state_dict()
+        if other.config.prediction != self.config.prediction:  # what its last layer says would mean something else
+            weights |= {name: torch.zeros_like(weights[name]) for name in weights if name.startswith("unet.head.2.")}
         self.denoiser.load_state_dict(weights)
         self.ema.model.load_state_dict(weights)
 
@@ -449,10 +459,11 @@ class TrainingLoss(nn.Module):
 
     evaluations = 0  # of other networks, an image
 
-    def __init__(self, denoiser: Denoiser, level_spread: float, min_snr: float):
+    def __init__(self, denoiser: Denoiser, level_spread: float, loss_of: str, min_snr: float):
         super().__init__()
         self.denoiser = denoiser
         self.level_spread = level_spread
+        self.loss_of = loss_of
         self.min_snr = min_snr
 
     def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -472,7 +483,7 @@ class TrainingLoss(nn.Module):
 
     def of(self, model: Denoiser, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
         """The loss of the denoiser, or its average, on clean images and what `draw` drew for them: a scalar."""
-        return model.loss(x0, labels, levels, eps, self.min_snr)
+        return model.loss(x0, labels, levels, eps, loss_of=self.loss_of, min_snr=self.min_snr)
 
 
 def flops(denoiser: Denoiser) -> int:

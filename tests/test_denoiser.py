@@ -124,6 +124,22 @@ def test_the_loss_is_the_mean_squared_error(prediction, schedule, make_denoiser)
 
 
 @every_pair
+@pytest.mark.parametrize("i", LEVELS)
+def test_the_loss_can_be_that_of_the_velocity(prediction, schedule, i, make_denoiser):
+    denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=False)
+    alpha, sigma = coefficients(schedule, i)
+    (x0, eps), (guess, _) = clean_and_noise(), clean_and_noise(1)
+    implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
+    said = target(prediction, guess, implied, alpha, sigma)
+    denoiser.unet = Says(said.float())
+    error = (implied - guess) - (eps - x0)
+    most = 20 * (said - target(prediction, x0, eps, alpha, sigma)).abs()
+    wanted = torch.minimum(error.abs(), most).square().mean().item()
+    loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), loss_of="velocity")
+    assert loss.item() == pytest.approx(wanted, rel=1e-3)
+
+
+@every_pair
 @pytest.mark.parametrize(
     ("truth", "guess", "costs"),
     [

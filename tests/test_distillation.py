@@ -73,7 +73,7 @@ class TestTarget:
     def asked(loss: Distillation, monkeypatch, *drawn: Tensor) -> tuple[Tensor, ...]:
         """What Denoiser.loss is called with."""
         calls: list[tuple[Tensor, ...]] = []
-        monkeypatch.setattr(loss.student, "loss", lambda *arguments: calls.append(arguments) or arguments[0].sum())
+        monkeypatch.setattr(loss.student, "loss", lambda *arguments, **_: calls.append(arguments) or arguments[0].sum())
         loss(*drawn)
         return calls[0]
 
@@ -96,7 +96,7 @@ class TestTarget:
         loss = Distillation(student, student, teacher)
         path = [student.scheduler.level(int(i)) for i in loss.path]
         where = [torch.full((3,), place) for place in (start, start + 2)]
-        target, _, levels, noise, _, ends, scale = self.asked(
+        target, _, levels, noise, ends, scale = self.asked(
             loss, monkeypatch, x0, labels, *where, torch.full((3,), guidance), eps
         )
         x = path[start].alpha * x0 + path[start].sigma * eps
@@ -140,7 +140,7 @@ class TestTarget:
         seen = []
         for network in (teacher, student):
             monkeypatch.setattr(network, "guess", lambda x, *_: seen.append(len(x)) or x)
-        monkeypatch.setattr(student, "loss", lambda *arguments: arguments[0].sum())
+        monkeypatch.setattr(student, "loss", lambda *arguments, **_: arguments[0].sum())
         loss = Distillation(student, student, teacher)
         x0 = torch.zeros(4000, 1, 1, 1)
         loss(x0, torch.zeros(4000, dtype=torch.int64), *loss.draw(x0, torch.Generator().manual_seed(0)))

@@ -213,6 +213,7 @@ class TestCommandLine:
             ("ema", "1.5"),
             ("beta2", "1"),
             ("min-snr", "-1"),
+            ("loss-of", "score"),
             ("decay", "linear"),
             ("precision", "fp8"),
             ("recipe", "worst"),
@@ -250,6 +251,10 @@ class TestCommandLine:
     def test_flags_of_a_push_need_one(self, arguments, refuses):
         with refuses("belong to --push-to-hub", SystemExit):
             main(arguments)
+
+    def test_the_weights_of_a_loss_need_that_loss(self, refuses):
+        with refuses("add --loss-of prediction", SystemExit):
+            main(["--min-snr", "5"])
 
     def test_missing_data_is_told(self, config, monkeypatch, refuses):
         def download(self) -> None:
@@ -346,7 +351,7 @@ class TestRun:
             {"schedule": "linear", "prediction": "eps", "bounded": False},
             {"schedule": "cosine", "prediction": "v", "level_spread": 0.0},
             {"prediction": "x0", "attention": (1,), "label_dropout": 0.0},
-            {"min_snr": 5.0, "beta2": 0.999, "weight_decay": 0.0},
+            {"min_snr": 5.0, "loss_of": "prediction", "beta2": 0.999, "weight_decay": 0.0},
             {"decay": "exponential", "warmup": 0},
             {"decay": "constant", "ema": 0.0},
             {"precision": "bf16"},
@@ -371,7 +376,7 @@ class TestRun:
             gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
 
         trainer.optimizer.register_step_pre_hook(keep)
-        trainer.train_step(torch.zeros(10, 1, 28, 28), torch.arange(10))
+        trainer.train_step(torch.full((10, 1, 28, 28), 0.5), torch.arange(10))
         norm = gradients[0].norm().item()
         assert norm == pytest.approx(1e-3, rel=1e-2) if clip == 1e-3 else norm > 0.01
 
@@ -446,6 +451,17 @@ class TestRun:
         Path("run").rename("moved")
         main(["--resume", "--out", "fifth", "--epochs", "2"])  # all it needs is in its own state
 
+    def test_a_run_can_start_from_weights_that_predict_something_else(self, config, quiet):
+        main(flags(config))
+        trainer = Trainer(replace(config, out="second", prediction="flow"))
+        trainer.start_from("run")
+        first, mine = checkpoint.load("run/model.safetensors").unet, trainer.denoiser.unet
+        assert torch.equal(mine.up[0].conv1.weight, first.up[0].conv1.weight)
+        assert first.head[-1].weight.any()
+        assert not mine.head[-1].weight.any()  # what it said meant something else
+        assert not mine.head[-1].bias.any()
+        assert torch.equal(weights(trainer.ema.model), weights(trainer.denoiser))
+
     def test_a_student_of_few_steps_learns_from_a_teacher(self, config, monkeypatch, refuses):
         main(flags(config))
         main(flags(config, out="student", recipe="few-step", teacher="run"))
@@ -503,7 +519,7 @@ class TestDraws:
         trainer = Trainer(config)
         seen = []
 
-        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, min_snr: float) -> Tensor:
+        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, loss_of: str, min_snr: float) -> Tensor:
             seen.append(labels)
             return 0 * next(trainer.denoiser.parameters()).sum()
 
