@@ -519,6 +519,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
             raise ValueError
         if not set(fields) <= set(TrainConfig.__dataclass_fields__):
             raise checks.BadInput(f"{path} is of another version of this project: start a new run in another --out.")
+        fields = {"loss_of": "prediction"} | fields  # which older runs do not say
         return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     except checks.BadInput:
         raise
