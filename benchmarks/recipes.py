@@ -1,4 +1,4 @@
-"""Why the recipe "best" is what it is: change one thing at a time, train each as long, and compare.
+"""Why the recipe "best" is what it is: change something, train each as long, and compare.
 
     python -m benchmarks.recipes                                         # a day on two CPU cores, an hour on a GPU
     python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: an hour on two CPU cores
@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
     "loss of the prediction": {"loss_of": "prediction"},
     "prediction flow": FLOW,
-    # the others change one thing of the last
+    # the rest are changes of "prediction flow"
     "plain loss (not bounded)": FLOW | {"bounded": False},
     "prediction v": FLOW | {"prediction": "v"},
     "schedule cosine, prediction v": FLOW | {"schedule": "cosine", "prediction": "v"},
@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no average of the weights": FLOW | {"ema": 0.0},
     "a longer average (0.9998)": FLOW | {"ema": 0.9998},
     "half the channels": FLOW,  # of whatever --channels says
-    # the recipe "flow", but for its size
+    # the recipe "flow" but for its size, with its two rules for the learning rate
     "plain flow, learning rate decays to a tenth": PLAIN_FLOW | {"decay": "exponential", "weight_decay": 0.0},
     "plain flow, learning rate constant 1e-4": PLAIN_FLOW
     | {"decay": "constant", "learning_rate": 1e-4, "weight_decay": 1e-4},

@@ -282,7 +282,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     if flags.out:
         names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
         if flags.precision != "fp32":
-            names["drawn_in"] = flags.precision  # "precision" is a figure
+            names["drawn_in"] = flags.precision  # "precision" is one of the figures
         runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
         runs = [evaluate.evaluate(pipe, recipes[0], **real)]

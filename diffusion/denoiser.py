@@ -28,7 +28,8 @@ Denoise = Callable[[Tensor, int], Tensor]
 PREDICTIONS = ("eps", "x0", "v", "flow")
 
 MICRO_BATCH = 100  # images that go through the network at once: bounds memory, costs no speed
-MOST = 20.0  # times that the loss of the velocity counts an error: no network can tell it next to the clean image
+LOSSES = ("velocity", "prediction")  # whose error a loss may be
+MAX_WEIGHT = 20.0  # of an error of the prediction, as one of the velocity: next to the clean image, x0 cannot be told
 MAX_NAME = 40  # characters of a class name
 
 
@@ -153,12 +154,12 @@ class Denoiser(nn.Module):
             levels: (B,) in 0..T-1.
             eps: standard normal noise, shaped like x0.
             steering: for a student of few steps, where each step ends and the guidance scale, (B,) each.
-            loss_of: whose error it is: that of the raw "prediction", or of the "velocity" eps - x0 that it means, along
-                which samplers step, so that the less noise, the more precise x0 must be (Li & He 2025,
-                https://arxiv.org/abs/2511.13720, table 1).
+            loss_of: whose error it is: that of the raw "prediction", or of the "velocity" eps - x0 that it means: x0
+                must then be the more precise, the less noise there is (Li & He 2025, https://arxiv.org/abs/2511.13720).
             min_snr: where above 0, weigh each image so that its error in x0 counts min(SNR, min_snr) times (Hang et al.
-                2023, https://arxiv.org/abs/2303.09556, section 3.4).
+                2023, https://arxiv.org/abs/2303.09556, section 3.4); only with the loss of the prediction.
         """
+        checks.choice("loss_of", loss_of, LOSSES)
         alpha, sigma = self.scheduler.coefficients(levels)
         x = self.scheduler.add_noise(x0, eps, levels)
         prediction = self.unet(x, levels, labels, *steering).float()
@@ -170,7 +171,7 @@ class Denoiser(nn.Module):
         a, b = _combination(self.config.prediction, alpha, sigma)
         error_in_x0 = sigma / (alpha * b - sigma * a)  # per error of the prediction
         if loss_of == "velocity":
-            error = error * (error_in_x0 * (alpha + sigma) / sigma).abs().clamp(max=MOST)
+            error = error * (error_in_x0 * (alpha + sigma) / sigma).abs().clamp(max=MAX_WEIGHT)
         elif min_snr:
             error = error * (error_in_x0**2 * (alpha / sigma).square().clamp(max=min_snr)).sqrt()
         return error.square().mean()

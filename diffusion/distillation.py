@@ -34,12 +34,14 @@ class Distillation(nn.Module):
         student: what is trained.
         average: the moving average of the student, which takes the half jumps.
         teacher: a trained denoiser of the same shape.
+        loss_of: see `Denoiser.loss`.
     """
 
-    def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser):
+    def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser, loss_of: str = "velocity"):
         super().__init__()
         assert student.config.few_step is not None
         self.student = student
+        self.loss_of = loss_of
         self.few_step = student.config.few_step
         self.fixed = (average, teacher)  # in a tuple, so that they are no parts of what is trained
         levels = student.scheduler.levels(2 * self.few_step.steps)
@@ -101,7 +103,7 @@ class Distillation(nn.Module):
                 target = torch.where(target.abs() > 1 - 1e-4, target.sign(), target)
             alpha, sigma = self.student.scheduler.coefficients(path[start])
             eps = (x - alpha * target) / sigma
-        return model.loss(target, labels, path[start], eps, path[end], guidance, loss_of="velocity")
+        return model.loss(target, labels, path[start], eps, path[end], guidance, loss_of=self.loss_of)
 
     def jump(self, x: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor) -> Tensor:
         """x (B, C, H, W) after a DDIM step: the teacher's over one place on the path, the average's over more."""

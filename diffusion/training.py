@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, plot, render
-from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
+from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
 from diffusion.distillation import Distillation, student_of
 from diffusion.files import replacing
 from diffusion.hardware import PRECISIONS, Team, matrix_rate, quickest_precision
@@ -50,7 +50,7 @@ class TrainConfig:
     # what
     recipe: str = option("best", "where other flags start: best, few-step, ddpm-cosine, ddpm-linear or flow")
     teacher: str = option("", "train a student of few steps of these weights: a file, a folder, or user/repo")
-    init: str = option("", "weights to start from instead of random ones: a file, a folder, or user/repo on the Hub")
+    init: str = option("", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
     channels: tuple[int, ...] = option(UNetConfig.channels, "per level of the U-Net, each at half the size of the last")
     blocks: int = option(UNetConfig.blocks, "residual blocks per level")
     attention: tuple[int, ...] = option(UNetConfig.attention, "levels with self-attention, counted from 0")
@@ -71,8 +71,8 @@ class TrainConfig:
     ema: float = option(0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones")
     label_dropout: float = option(0.1, "share of labels hidden, so that guidance has an unconditional half")
     level_spread: float = option(1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform")
-    loss_of: str = option("velocity", "what must be right: the raw prediction, or the velocity that it means")
-    min_snr: float = option(0.0, "gamma of min-SNR loss weights; 0 is the plain loss")
+    loss_of: str = option("velocity", "whose error the loss is: velocity (eps - x0, as predicted) or prediction")
+    min_snr: float = option(0.0, "gamma of min-SNR weights for the loss of the prediction; 0: none")
     seed: int = option(0, "of weights, order and noise")
     # with what
     precision: str = option("auto", "bf16 or fp32; auto takes the quicker one")
@@ -92,7 +92,7 @@ class TrainConfig:
         checks.number("ema", self.ema, 0, 1)
         checks.number("label-dropout", self.label_dropout, 0, 0.99)
         checks.number("level-spread", self.level_spread, 0, 10)
-        checks.choice("loss-of", self.loss_of, ["prediction", "velocity"])
+        checks.choice("loss-of", self.loss_of, LOSSES)
         checks.number("min-snr", self.min_snr, 0, 1e6)
         checks.whole("seed", self.seed, 0, checks.MAX_SEED)
         checks.choice("precision", self.precision, ["auto", *PRECISIONS])
@@ -121,7 +121,7 @@ class TrainConfig:
 _PLAIN = {"bounded": False, "loss_of": "prediction", "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},  # what ships in checkpoints/model.safetensors
-    "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors
+    "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors, from its own teacher
     | {"epochs": 6, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
@@ -145,6 +145,7 @@ DECAYS: dict[str, Callable[[float], float]] = {
 }
 """What is left of the learning rate when a share, 0 to 1, of the steps after the warm-up is done."""
 
+OLDER = {"loss_of": "prediction"}  # what runs from before there was that choice do not say
 MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see `Trainer.resume`
 
 
@@ -220,7 +221,7 @@ class Trainer:
         if config.compile:
             self.denoiser.unet.compile()
         self.objective = (
-            Distillation(self.denoiser, self.ema.model, teacher)
+            Distillation(self.denoiser, self.ema.model, teacher, config.loss_of)
             if teacher
             else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr)
         )
@@ -249,14 +250,14 @@ class Trainer:
     def start_from(self, source: str) -> None:
         """Begin with the weights of a trained model of the same shape: a file, a folder, or "user/repo" on the Hub.
 
-        Where that predicts something else, the last layer starts at zero again.
+        Where that model predicts something else, its last layer starts at zero again.
         """
         other = self.pretrained(source, "--init")
-        weights = other.state_dict()
-        if other.config.prediction != self.config.prediction:  # what its last layer says would mean something else
-            weights |= {name: torch.zeros_like(weights[name]) for name in weights if name.startswith("unet.head.2.")}
-        self.denoiser.load_state_dict(weights)
-        self.ema.model.load_state_dict(weights)
+        if other.config.prediction != self.config.prediction:
+            for parameter in other.unet.head[-1].parameters():
+                nn.init.zeros_(parameter)
+        self.denoiser.load_state_dict(other.state_dict())
+        self.ema.model.load_state_dict(other.state_dict())
 
     def pretrained(self, source: str, flag: str) -> Denoiser:
         """The trained model that a flag names, or BadInput where it is none of this run's shape."""
@@ -268,6 +269,11 @@ class Trainer:
                 f"The network in {source} has another shape than this run's: choose another {flag}, or give its "
                 "--channels, --blocks, --attention, --embedding and --stem."
             )
+        for name in ("schedule", "prediction", "bounded"):  # which a student has from its teacher
+            theirs = getattr(other.config, name)
+            if flag == "--teacher" and theirs != getattr(self.config, name):
+                wanted = f"--{name} {theirs}" if name != "bounded" else "--bounded" if theirs else "--no-bounded"
+                raise checks.BadInput(f"A student is like its teacher: for {source}, add {wanted}.")
         if flag == "--teacher" and other.config.names != self.config.denoiser().names:
             raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another --teacher.")
         return other
@@ -426,7 +432,7 @@ class Trainer:
         path = self.out / "state.pt"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            saved, mine = _plain(state["config"]), _plain(asdict(self.config))
+            saved, mine = OLDER | _plain(state["config"]), _plain(asdict(self.config))
             other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
             if other:
                 raise checks.BadInput(
@@ -519,8 +525,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
             raise ValueError
         if not set(fields) <= set(TrainConfig.__dataclass_fields__):
             raise checks.BadInput(f"{path} is of another version of this project: start a new run in another --out.")
-        fields = {"loss_of": "prediction"} | fields  # which older runs do not say
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in (OLDER | fields).items()}
     except checks.BadInput:
         raise
     except FileNotFoundError:

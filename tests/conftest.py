@@ -59,7 +59,7 @@ def make_denoiser() -> Callable[..., Denoiser]:
 
     def make(unet: UNetConfig | None = None, **settings: object) -> Denoiser:
         unet = unet or UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16)
-        settings = {"prediction": "flow"} | settings  # untrained, its guesses still follow the noise
+        settings = {"prediction": "flow"} | settings  # so that its x0 depends on the noise without training
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return randomised(Denoiser(DenoiserConfig(unet, **settings))).eval().requires_grad_(False)

@@ -162,6 +162,8 @@ def test_overshooting_the_bound_is_free_and_nothing_else_is(prediction, schedule
 
     denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=True)
     denoiser.unet = Says(p)
+    of_velocity = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps, loss_of="velocity")
+    assert bool(of_velocity > 0) == costs
     loss = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps)
     loss.backward()
     assert loss.item() == pytest.approx(wanted.item() if costs else 0.0, rel=1e-4)
@@ -204,6 +206,12 @@ def test_the_denoiser_sees_its_level_and_labels(tiny_denoiser):
     base = tiny_denoiser(x, 400, labels)
     assert (tiny_denoiser(x, 401, labels) - base).abs().max() > 1e-4
     assert (tiny_denoiser(x, 400, labels + 1) - base).abs().amax(dim=(1, 2, 3)).min() > 1e-4
+
+
+def test_a_loss_of_something_else_is_refused(tiny_denoiser, refuses):
+    x0, eps = (tensor.float() for tensor in clean_and_noise(4, batch=2))
+    with refuses("loss_of must be one of velocity, prediction, not 'score'."):
+        tiny_denoiser.loss(x0, torch.tensor([0, 1]), torch.tensor([1, 2]), eps, loss_of="score")
 
 
 def test_every_level_may_be_trained(tiny_denoiser):

@@ -473,6 +473,10 @@ class TestRun:
             main(flags(config, out="other", teacher="run", init="run"))
         with refuses("another shape", SystemExit):
             main(flags(config, out="other", teacher="run", channels=(8, 16)))
+        with refuses("for run, add --prediction x0", SystemExit):
+            main(flags(config, out="other", teacher="run", prediction="flow"))
+        with refuses("for run, add --bounded", SystemExit):
+            main(flags(config, out="other", teacher="run", bounded=False))
         with monkeypatch.context() as other:
             other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
             with refuses("draws other things than mnist", SystemExit):
@@ -515,6 +519,21 @@ class TestRun:
 
 
 class TestDraws:
+    @pytest.mark.parametrize("loss_of", ["prediction", "velocity"])
+    @pytest.mark.parametrize("teacher", ["", "run"])
+    def test_the_loss_is_of_what_the_config_says(self, config, quiet, monkeypatch, loss_of, teacher):
+        if teacher:
+            main(flags(config))
+        seen = []
+        monkeypatch.setattr(Denoiser, "loss", lambda self, x0, *_, **how: seen.append(how["loss_of"]) or 0 * x0.sum())
+        trainer = Trainer(replace(config, out="second", teacher=teacher, loss_of=loss_of))
+        trainer.objective(
+            torch.zeros(4, 1, 28, 28),
+            torch.arange(4),
+            *trainer.objective.draw(torch.zeros(4, 1, 28, 28), trainer.random),
+        )
+        assert seen == [loss_of]
+
     def test_a_tenth_of_the_labels_is_hidden_each_on_its_own(self, config, monkeypatch):
         trainer = Trainer(config)
         seen = []
@@ -645,13 +664,20 @@ class TestStopAndResume:
         short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
         assert torch.equal(weights(short), weights(long))
 
-    def test_a_run_from_before_there_was_a_choice_keeps_its_loss(self, config):
+    def test_a_run_from_before_there_was_a_choice_keeps_its_loss(self, config, refuses):
         prepare(config)
         path = Path("run/config.json")
         saved = json.loads(path.read_text())
         del saved["loss_of"]
         path.write_text(json.dumps(saved))
         assert parse(["--resume", "--out", "run"])[0].loss_of == "prediction"
+        Trainer(config).save()
+        state = torch.load("run/state.pt", weights_only=True)
+        del state["config"]["loss_of"]
+        torch.save(state, "run/state.pt")
+        Trainer(replace(config, loss_of="prediction")).resume()
+        with refuses("has another loss_of"):
+            Trainer(config).resume()
 
     @pytest.mark.parametrize(
         ("text", "told"), [("", "damaged"), ("[1]", "damaged"), ("{}x", "damaged"), ('{"size": 3}', "another version")]
