@@ -322,7 +322,8 @@ def test_on_a_terminal(tmp_path: Path) -> None:
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
-    start = "import fcntl, runpy, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    start = "import fcntl, runpy, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    start += "signal.signal(signal.SIGINT, signal.default_int_handler); "  # tests in the background ignore Ctrl-C
     start += "runpy.run_module('diffusion', run_name='__main__')"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "TERM": "xterm", "NO_COLOR": ""}
     files = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
