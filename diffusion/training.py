@@ -269,13 +269,18 @@ class Trainer:
                 f"The network in {source} has another shape than this run's: choose another {flag}, or give its "
                 "--channels, --blocks, --attention, --embedding and --stem."
             )
-        for name in ("schedule", "prediction", "bounded"):  # which a student has from its teacher
-            theirs = getattr(other.config, name)
-            if flag == "--teacher" and theirs != getattr(self.config, name):
-                wanted = f"--{name} {theirs}" if name != "bounded" else "--bounded" if theirs else "--no-bounded"
-                raise checks.BadInput(f"A student is like its teacher: for {source}, add {wanted}.")
-        if flag == "--teacher" and other.config.names != self.config.denoiser().names:
-            raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another --teacher.")
+        if flag == "--teacher":
+            theirs, mine = other.config, self.config.denoiser()
+            wanted = {  # a student has these from its teacher
+                "schedule": f"--schedule {theirs.schedule}",
+                "prediction": f"--prediction {theirs.prediction}",
+                "bounded": "--bounded" if theirs.bounded else "--no-bounded",
+            }
+            for name, flags in wanted.items():
+                if getattr(theirs, name) != getattr(mine, name):
+                    raise checks.BadInput(f"A student is like its teacher: for {source}, add {flags}.")
+            if theirs.names != mine.names:
+                raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another {flag}.")
         return other
 
     def run(self) -> None:
