@@ -162,8 +162,8 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
     command.add_argument(
         "--out",
-        help="folder for scores, table and pictures; --guidance, --steps, --sampler and --spacing may then be lists, "
-        "like 4,10: a sweep, which goes on where it stopped",
+        help="folder for scores, table and pictures; --guidance, --steps, --sampler, --spacing and --eta may then be "
+        "lists, like 4,10: a sweep, which goes on where it stopped",
     )
     command.set_defaults(command=evaluate_)
 
@@ -254,10 +254,12 @@ def evaluate_(flags: argparse.Namespace) -> None:
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
     steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
-    lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.guidance, steps)]
+    lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.eta, flags.guidance, steps)]
     recipes = [
-        _recipe(flags, pipe, sampler=sampler, spacing=spacing, guidance=typed(guidance), steps=typed(steps))
-        for sampler, spacing, guidance, steps in product(*lists)
+        _recipe(
+            flags, pipe, sampler=sampler, spacing=spacing, eta=typed(eta), guidance=typed(guidance), steps=typed(steps)
+        )
+        for sampler, spacing, eta, guidance, steps in product(*lists)
     ]
     for recipe in recipes:
         pipe.check(recipe)

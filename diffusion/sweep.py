@@ -1,4 +1,4 @@
-"""Evaluating over samplers, spacings, steps and guidance into a folder: scores, table, plots, best and worst digits."""
+"""Evaluating over several recipes into a folder: scores, a table, plots, and the best and worst digits."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 
 SCORES = "scores.json"
-SAME = ("digits", "eta", "seed")  # what the recipes of one folder have in common
+SAME = ("digits", "seed")  # what the recipes of one folder have in common
 
 Run = dict[str, Any]
 """The scores of one recipe: what `evaluate.about` says of it, and each figure as {"value", "floor"}."""
@@ -30,7 +30,7 @@ def sweep(
     progress: bool = True,
     **real: Any,
 ) -> list[Run]:
-    """Evaluate recipes that differ in sampler, spacing, steps and guidance, and go on where an earlier sweep stopped.
+    """Evaluate recipes that differ in anything but digits and seed, and go on where an earlier sweep stopped.
 
     Args:
         names: of all else that the scores depend on, such as the weights and the reader.
@@ -95,6 +95,7 @@ def title(run: Run, without: str = "") -> str:
     everywhere = recipe["guidance"] <= 1 or tuple(recipe["guidance_interval"]) == EVERYWHERE
     parts = {
         "sampler": recipe["sampler"],
+        "eta": f"eta {recipe['eta']:g}" if recipe["eta"] else "",
         "steps": f"{recipe['steps']} steps",
         "guidance": f"guidance {recipe['guidance']:g}",
         "guidance_interval": "" if everywhere else "from level {} to {}".format(*recipe["guidance_interval"]),
@@ -123,7 +124,8 @@ def table(runs: Sequence[Run]) -> str:
     rows = [
         [title(run), str(run["evaluations"]), *(f"{run[name]['value']:.4g}" if name in run else "" for name in names)]
         for run in sorted(
-            runs, key=lambda run: (run["recipe"]["sampler"], run["recipe"]["guidance"], run["evaluations"])
+            runs,
+            key=lambda run: (*(run["recipe"][name] for name in ("sampler", "eta", "guidance")), run["evaluations"]),
         )
     ]
     floor = ["real", "", *(f"{most[name]['floor']:.4g}" for name in names)]
@@ -136,8 +138,8 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plots(runs: Sequence[Run], folder: Path) -> None:
-    """Distance and accuracy against steps, and against guidance, a line for all that has the rest in common."""
-    for axis in ("steps", "guidance"):
+    """Distance and accuracy against steps, guidance and eta, each a line for all that has the rest in common."""
+    for axis in ("steps", "guidance", "eta"):
         for figure in ("frechet_distance", "accuracy"):
             lines: dict[str, list[tuple[float, float]]] = {}
             for run in runs:

@@ -111,6 +111,19 @@ def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 4
 
 
+def test_etas_are_told_apart_and_plotted(pipe, real, tmp_path) -> None:
+    some = {"names": NAMES, "full": False, "progress": False} | real
+    wanted = [replace(recipe, eta=eta) for eta in (0.0, 0.5) for recipe in recipes((2,), (1.0,))]
+    assert [run["recipe"]["eta"] for run in sweep.sweep(pipe, wanted, tmp_path, **some)] == [0, 0.5]
+    rows = (tmp_path / "table.md").read_text().splitlines()[2:-1]
+    assert [row.split(" |")[0] for row in rows] == [
+        "| ddim, 2 steps, guidance 1",
+        "| ddim, eta 0.5, 2 steps, guidance 1",
+    ]
+    assert {path.name for path in tmp_path.glob("*-eta.png")} == {"frechet-distance-eta.png", "accuracy-eta.png"}
+    assert len(list(tmp_path.glob("best-*.png"))) == 2
+
+
 def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, real, tmp_path) -> None:
     some = {"names": NAMES, "full": False, "progress": False} | real
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
