@@ -54,6 +54,7 @@ def set_seed(page: Page, value: str) -> None:
 
 def more(page: Page) -> None:
     page.get_by_role("button", name="More settings").click()
+    page.wait_for_timeout(500)  # until its controls, made only now, answer
 
 
 def forget_status(page: Page) -> None:
