@@ -253,14 +253,9 @@ def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
-    steps = pipe.defaults["steps"] if flags.steps is None else flags.steps
-    lists = [str(value).split(",") for value in (flags.sampler, flags.spacing, flags.eta, flags.guidance, steps)]
-    recipes = [
-        _recipe(
-            flags, pipe, sampler=sampler, spacing=spacing, eta=typed(eta), guidance=typed(guidance), steps=typed(steps)
-        )
-        for sampler, spacing, eta, guidance, steps in product(*lists)
-    ]
+    asked = vars(flags) | {"steps": pipe.defaults["steps"] if flags.steps is None else flags.steps}
+    lists = {name: _numbers(str(asked[name])) for name in ("sampler", "spacing", "eta", "guidance", "steps")}
+    recipes = [_recipe(flags, pipe, **dict(zip(lists, values, strict=True))) for values in product(*lists.values())]
     for recipe in recipes:
         pipe.check(recipe)
     if len(recipes) > 1 and not flags.out:
