@@ -121,6 +121,8 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         seed: Any,
         guide_from: Any,
         guide_to: Any,
+        spacing: Any,
+        eta: Any,
         weights: Any,
     ) -> Iterator[tuple[str | None, str | None, int]]:
         """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
@@ -134,10 +136,12 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             seed: the noise to start from; the same seed draws the same digits.
             guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise).
             guide_to: and up to this one.
+            spacing: where the noise levels of the steps lie; few-step weights take trailing.
+            eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
             weights: bundled takes its time, few-step is quick.
         """
         try:
-            recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to)
+            recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to, spacing, eta)
             recipe = asked.drawn_with(recipe, asked.pipe_of(weights, pipes))
         except BadInput as error:
             raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None

@@ -92,6 +92,7 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, pick
         (Recipe(ALL * 3, seed=4_294_967_295), "0-9"),
         (Recipe((2, 0, 2, 6) * 2, guidance=3.5, steps=7, sampler="ddpm", seed=9), "2026"),
         (Recipe((4, 3, 3), guidance_interval=(0, 999)), "a 4 and two 3s"),
+        (Recipe((4, 3, 3), spacing="karras", eta=0.25), "a 4 and two 3s"),
         (Recipe((4, 3, 3), guidance=0), "any"),
         (Recipe((8, 1, 8)), "three random digits"),
         (Recipe((7,) * 100), ""),
@@ -137,6 +138,8 @@ def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> No
         ("steps=0", "steps must be a whole number from 1 to 1,000, not 0."),
         ("seed=-1", "seed must be a whole number from 0 to 4,294,967,295, not -1."),
         ("sampler=euler", "sampler must be one of"),
+        ("spacing=even", "spacing must be one of"),
+        ("sampler=heun&eta=0.5", "eta belongs to the sampler ddim"),
         ("count=11", "count must be a whole number from 1 to 10, not 11."),
         ("guidance_interval=500,200", "guidance_interval must be two whole numbers"),
         ("guidance_interval=500", "guidance_interval must be two whole numbers"),
@@ -165,3 +168,10 @@ def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
     assert asked.from_link(query, pipes)[1:] == (recipe, "few-step")
     assert asked.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
     assert asked.from_link("?digits=7&weights=few-step", pipes)[1].steps == 4
+
+
+def test_a_student_keeps_to_the_one_way_that_it_knows(pipes) -> None:
+    controls = asked.controls(Recipe(ALL, 2, 50, "ddim", 0.5, 7, (0, 999), "karras"))
+    suited = asked.suited(controls, 2, pipes["few-step"])
+    assert asked.recipe(**suited) == Recipe(ALL, 2, 2, seed=7, guidance_interval=(300, 600))
+    assert asked.suited(controls, 2, pipes["bundled"]) == controls

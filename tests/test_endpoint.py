@@ -74,6 +74,8 @@ def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
         {"seed": "<script>"},
         {"guide_from": 500, "guide_to": 200},
         {"guide_to": 1000},
+        {"spacing": "even"},
+        {"eta": 2},
         {"guide_from": None},
     ],
     ids=json.dumps,
@@ -89,9 +91,9 @@ def test_the_endpoint_refuses_bad_input_in_one_sentence(client: Client, bad: dic
     assert len(sentence) < 200
 
 
-def call(url: str, *values: str) -> str:
+def call(url: str, guidance: str = "1", steps: str = "1") -> str:
     """Put a run of the endpoint in the queue, with raw JSON values; returns its address."""
-    body = f'{{"data": [{", ".join(values)}]}}'.encode()
+    body = f'{{"data": ["1", 1, {guidance}, {steps}, "ddim", 0, 0, 999, "trailing", 0, "bundled"]}}'.encode()
     address = f"{url}gradio_api/call/generate"
     with urllib.request.urlopen(urllib.request.Request(address, body, {"Content-Type": "application/json"})) as answer:
         return f"{address}/{json.load(answer)['event_id']}"
@@ -108,16 +110,16 @@ def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
 
 @pytest.mark.parametrize("guidance", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
-    with urllib.request.urlopen(call(url, "[7]", "1", guidance, "1", '"ddim"', "0", "0", "999", '"bundled"')) as answer:
+    with urllib.request.urlopen(call(url, guidance)) as answer:
         told = answer.read().decode()
     assert "guidance must be a number from 0 to 20, not " in told
     assert "Traceback" not in told
 
 
 def test_a_full_queue_is_told(url: str) -> None:
-    long = call(url, "[1]", "1", "1", "500", '"ddim"', "0", "0", "999", '"bundled"')
+    long = call(url, steps="500")
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        _ = [call(url, "[1]", "1", "1", "1", '"ddim"', "0", "0", "999", '"bundled"') for _ in range(30)]
+        _ = [call(url) for _ in range(30)]
     assert "Queue is full" in refusal.value.read().decode()
     refusal.value.close()
     with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt

@@ -18,8 +18,8 @@ MAX_ROW = 20  # digits of one number in one row
 ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
 
 # The controls, in the order of the endpoint's parameters; `digits` is the prompt on the page.
-SETTINGS = ("digits", "count", "guidance", "steps", "sampler", "seed", "guide_from", "guide_to")
-LINKED = (*SETTINGS[:6], "guidance_interval", "redrawn", "weights")  # names in a link
+SETTINGS = ("digits", "count", "guidance", "steps", "sampler", "seed", "guide_from", "guide_to", "spacing", "eta")
+LINKED = (*SETTINGS[:6], "guidance_interval", *SETTINGS[8:], "redrawn", "weights")  # names in a link
 
 
 def recipe(
@@ -31,6 +31,8 @@ def recipe(
     seed: Any,
     guide_from: Any,
     guide_to: Any,
+    spacing: Any,
+    eta: Any,
     most_each: int = MAX_COUNT,
     most: int = MAX_DIGITS,
 ) -> Recipe:
@@ -44,7 +46,7 @@ def recipe(
         chosen = checks.labels("digits", digits, 10)
     check_number(len(chosen) * count, most)
     interval = (guide_from, guide_to)
-    return Recipe(tuple(chosen) * count, guidance, steps, sampler, seed=seed, guidance_interval=interval)
+    return Recipe(tuple(chosen) * count, guidance, steps, sampler, eta, seed, interval, spacing)
 
 
 def pipe_of(weights: Any, pipes: Mapping[str, Pipeline]) -> Pipeline:
@@ -64,7 +66,8 @@ def suited(settings: Mapping[str, Any], few_steps: Any, pipe: Pipeline) -> dict[
     if pipe.denoiser.config.few_step is None:
         return dict(settings)
     usual = defaults(pipe)
-    return {**settings, "steps": few_steps, **{name: usual[name] for name in ("sampler", "guide_from", "guide_to")}}
+    fixed = ("sampler", "guide_from", "guide_to", "spacing", "eta")
+    return {**settings, "steps": few_steps, **{name: usual[name] for name in fixed}}
 
 
 def check_number(digits: int, most: int = MAX_DIGITS) -> None:
@@ -132,6 +135,8 @@ def controls(drawn: Recipe, prompt: str = "") -> dict[str, Any]:
         "seed": drawn.seed,
         "guide_from": drawn.guidance_interval[0],
         "guide_to": drawn.guidance_interval[1],
+        "spacing": drawn.spacing,
+        "eta": drawn.eta,
     }
 
 
@@ -166,7 +171,7 @@ def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any]
     weights = values.pop("weights", BUNDLED)
     pipe = pipe_of(weights, pipes)
     usual = defaults(pipe)
-    for name in values.keys() & {"count", "guidance", "steps", "seed"}:
+    for name in values.keys() & {"count", "guidance", "steps", "seed", "eta"}:
         values[name] = checks.typed(values[name])
     if "guidance_interval" in values:
         interval = checks.interval("guidance_interval", _pair(values.pop("guidance_interval"), ","), 0, T - 1)

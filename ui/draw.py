@@ -15,7 +15,7 @@ from diffusion import BadInput, Pipeline, Recipe, Result, checks, readback
 from diffusion.readback import Reading, Tried
 from diffusion.reader import Reader, load_reader
 from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import T
+from diffusion.scheduler import SPACINGS, T
 from ui import asked, said
 from ui.stage import Moment, example, live, stage, thumbnail, trajectory
 from ui.visit import Drawn, Plan, Visit
@@ -102,7 +102,7 @@ class Draw:
                 self._set()
         self.settings = [
             *(self.prompt, self.count, self.guidance, self.steps, self.sampler, self.seed),
-            *(self.guide_from, self.guide_to),
+            *(self.guide_from, self.guide_to, self.spacing, self.eta),
         ]
         self.memory = gr.State(Visit())
         self.halted = gr.State(False)  # by the Stop button, and not by a failure
@@ -224,6 +224,15 @@ class Draw:
                 value=Recipe.sampler,
                 label="Sampler",
                 info="ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100.",
+            )
+            self.spacing = gr.Radio(
+                list(SPACINGS),
+                value=Recipe.spacing,
+                label="Spacing",
+                info="Where the steps lie: trailing is even, the others are closer together at one end.",
+            )
+            self.eta = gr.Slider(
+                0, 1, value=Recipe.eta, step=0.05, label="Eta", info="Fresh noise in ddim; 1 is as much as in ddpm."
             )
             gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
             with gr.Row():
@@ -471,7 +480,8 @@ class Draw:
         update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
         update[self.guidance] = gr.update(minimum=int(few), maximum=most)
         return update | {
-            control: gr.update(visible=not few) for control in (self.sampler, self.guide_from, self.guide_to)
+            control: gr.update(visible=not few)
+            for control in (self.sampler, self.guide_from, self.guide_to, self.spacing, self.eta)
         }
 
     def use(self, weights: Any, guidance: Any) -> Update:
