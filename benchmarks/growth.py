@@ -13,8 +13,8 @@ import subprocess
 import sys
 from time import perf_counter
 
-from benchmarks.stopwatch import table
-from diffusion import BadInput, Pipeline, Recipe
+from benchmarks.stopwatch import numbers, table
+from diffusion import BadInput, Pipeline, Recipe, checks
 from diffusion.hardware import use_allowed_cores
 
 
@@ -37,10 +37,13 @@ def main() -> None:
 
 def grown(flags: argparse.Namespace) -> str:
     rows = []
-    for size in map(int, flags.sizes.split(",")):
+    for size in numbers("--sizes", flags.sizes, checks.MAX_IMAGES):
         command = [sys.executable, "-m", "benchmarks.growth", "--one", str(size), "--steps", str(flags.steps)]
         command += ["--weights", flags.weights] if flags.weights else []
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        child = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        if child.returncode:  # and has said why
+            sys.exit(child.returncode)
+        told = json.loads(child.stdout)
         rows.append([f"{size:,}", f"{1000 * told['seconds'] / size:.1f}", f"{told['bytes'] / 2**20:.0f}"])
     return table(["digits", "ms a digit", "peak memory, MiB"], rows)
 

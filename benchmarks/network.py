@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.stopwatch import seconds, table
+from benchmarks.stopwatch import numbers, seconds, table
 from diffusion import BadInput, Pipeline
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import matrix_rate, use_allowed_cores
@@ -32,11 +33,11 @@ IMAGES = 300  # of each size, at least, that each variant is timed with
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", help="default: the bundled ones")
-    parser.add_argument("--sizes", default=[1, 10, 100], type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--sizes", default="1,10,100", help="images at once (default: 1,10,100)")
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        print(measured(Pipeline.from_pretrained(flags.weights).denoiser, flags.sizes))
+        print(measured(Pipeline.from_pretrained(flags.weights).denoiser, numbers("--sizes", flags.sizes, 10_000)))
     except BadInput as error:
         sys.exit(f"network.py: {error}")
 
@@ -53,11 +54,13 @@ def measured(denoiser: Denoiser, sizes: list[int]) -> str:
     for size in sizes:
         unet = denoiser.config.unet
         x = torch.randn(size, unet.image_channels, unet.image_size, unet.image_size, device=device)
-        labels = torch.arange(size, device=device) % unet.classes
+        inputs: tuple[Any, ...] = (x, 500, torch.arange(size, device=device) % unet.classes)
+        if denoiser.config.few_step:
+            inputs += (0, 1.0)  # where the step ends, and the guidance scale
         with FlopCounterMode(display=False) as counter:
-            denoiser(x, 500, labels)
-        works: dict[str, Callable[[], object]] = {"its convolutions alone": convolutions(denoiser, x, labels)}
-        works |= {name: partial(network, x, 500, labels) for name, network in networks.items()}
+            denoiser(*inputs)
+        works: dict[str, Callable[[], object]] = {"its convolutions alone": convolutions(denoiser, *inputs)}
+        works |= {name: partial(network, *inputs) for name, network in networks.items()}
         times = seconds(works, max(5, min(50, IMAGES // size)))
         rows += [
             (size, name, time, times["written plainly"], counter.get_total_flops()) for name, time in times.items()
@@ -71,7 +74,7 @@ def measured(denoiser: Denoiser, sizes: list[int]) -> str:
     return f"Matrix product in fp32: {rate / 1e9:.0f} GFLOP/s\n\n" + table(head, lines)
 
 
-def convolutions(denoiser: Denoiser, x: Tensor, labels: Tensor) -> Callable[[], None]:
+def convolutions(denoiser: Denoiser, *inputs: Any) -> Callable[[], None]:
     """Every convolution of one evaluation, one after another, with nothing between."""
     calls: list[tuple[nn.Conv2d, Tensor]] = []
     layers = [layer for layer in denoiser.modules() if isinstance(layer, nn.Conv2d)]
@@ -79,7 +82,7 @@ def convolutions(denoiser: Denoiser, x: Tensor, labels: Tensor) -> Callable[[], 
         layer.register_forward_pre_hook(lambda layer, inputs: calls.append((layer, inputs[0].clone())))
         for layer in layers
     ]
-    denoiser(x, 500, labels)
+    denoiser(*inputs)
     for hook in hooks:
         hook.remove()
 

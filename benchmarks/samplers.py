@@ -7,7 +7,7 @@ The error is the root mean square distance of the final pixels, in [-1, 1], to t
 noise. (ddpm is not here: it adds noise of its own, and ends elsewhere.) The same network also runs under the schedulers
 of diffusers where that is installed. Then ten digits are timed: how much of it is not the network?
 
-Prints two Markdown tables, and writes pictures of the first.
+Prints two Markdown tables, and writes the first and pictures of it.
 """
 
 import argparse
@@ -23,12 +23,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.stopwatch import numbers, table
 from diffusion import BadInput, Pipeline, Recipe, plot, render
+from diffusion.files import write_text
 from diffusion.guidance import guided
 from diffusion.hardware import use_allowed_cores
 from diffusion.noise import Noise
 from diffusion.samplers import asked
-from diffusion.scheduler import SPACINGS
+from diffusion.scheduler import SPACINGS, T
 
 SAMPLERS = ("ddim", "dpm++2m", "heun", "ipndm")
 FLOW: dict[str, Any] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
@@ -47,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", default="benchmarks/samplers", type=Path)
     parser.add_argument("--count", default=40, type=int, help="digits to draw (default: 40)")
     parser.add_argument("--guidance", default=1.0, type=float, help="default: 1, one evaluation for a guess")
-    parser.add_argument("--guesses", default=[4, 6, 8, 10, 14, 20], type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--guesses", default="4,6,8,10,14,20", help="default: 4,6,8,10,14,20")
     flags = parser.parse_args()
     use_allowed_cores()
     try:
@@ -58,26 +60,28 @@ def main() -> None:
 
 def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     digits = tuple(k % 10 for k in range(flags.count))
+    counts = numbers("--guesses", flags.guesses, T)
     exact = ours(pipe, Recipe(digits, flags.guidance, 500))
     theirs = THEIRS if find_spec("diffusers") else {}
     errors: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for name, spacing in [(s, spacing) for spacing in SPACINGS for s in SAMPLERS] + [(s, "trailing") for s in theirs]:
-        for guesses in flags.guesses:
+        for guesses in counts:
             recipe = planned(name, guesses, digits, flags.guidance, spacing)
             drawn = under_diffusers(pipe, name, recipe) if name in theirs else ours(pipe, recipe)
             error = float((drawn - exact).square().mean().sqrt())
             errors.setdefault((name, spacing), []).append((pipe.evaluations(recipe), error))
         print(f"{name}, {spacing}", file=sys.stderr)
-    head = ["sampler", "levels", *(f"{guesses} guesses" for guesses in flags.guesses)]
-    print(table([head, *([*key, *(f"{error:.4f}" for _, error in row)] for key, row in errors.items())]))
+    head = ["sampler", "levels", *(f"{guesses} guesses" for guesses in counts)]
+    compared = table(head, [[*key, *(f"{error:.4f}" for _, error in row)] for key, row in errors.items()])
+    write_text(flags.out / "table.md", compared + "\n")
+    print(compared)
     by_sampler = {name: errors[name, Recipe.spacing] for name in SAMPLERS}
     by_spacing = {f"ipndm, {spacing}": row for (name, spacing), row in errors.items() if name == "ipndm"}
     for file, lines in {"samplers.png": by_sampler, "spacings.png": by_spacing}.items():
         picture = plot.lines(lines, x="evaluations", y="Error, against 500 steps", log="xy")
         render.save_png(flags.out / file, picture)
-    print(
-        "\n" + table([["ten digits, ten guesses", "milliseconds", "outside the network"], *timings(pipe, list(theirs))])
-    )
+    head = ["ten digits, ten guesses", "milliseconds", "outside the network"]
+    print("\n" + table(head, timings(pipe, list(theirs))))
 
 
 def planned(
@@ -142,11 +146,6 @@ def timings(pipe: Pipeline, theirs: Sequence[str]) -> list[list[str]]:
     end.remove()
     middle = {name: [median(values) for values in zip(*pairs, strict=True)] for name, pairs in runs.items()}
     return [[name, f"{total:.0f}", f"{outside:.1%}"] for name, (total, outside) in middle.items()]
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [" | ".join(row) for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]]
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the benchmarks work out, apart from the times themselves."""
 
 import argparse
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +12,7 @@ from visitor import visit
 
 from benchmarks import course_project, frontier, growth, network, page, stopwatch
 from diffusion import Pipeline
-from diffusion.denoiser import Denoiser
+from diffusion.denoiser import Denoiser, FewStep
 from diffusion.samplers import SAMPLERS
 from diffusion.unet import UNet
 
@@ -48,7 +50,7 @@ class TestNetwork:
 
     def test_its_convolutions_alone_are_all_of_them(self, tiny_denoiser):
         layers = [layer for layer in tiny_denoiser.modules() if isinstance(layer, nn.Conv2d)]
-        run = network.convolutions(tiny_denoiser, torch.zeros(2, 1, 28, 28), torch.tensor([1, 2]))
+        run = network.convolutions(tiny_denoiser, torch.zeros(2, 1, 28, 28), 500, torch.tensor([1, 2]))
         seen = []
         for layer in layers:
             layer.register_forward_hook(lambda layer, *_: seen.append(layer))
@@ -56,8 +58,9 @@ class TestNetwork:
         assert set(seen) == set(layers)
         assert len(seen) == len(layers)
 
-    def test_every_size_has_every_network(self, tiny_denoiser):
-        lines = network.measured(tiny_denoiser, [1, 2]).splitlines()
+    @pytest.mark.parametrize("few_step", [None, FewStep()])
+    def test_every_size_has_every_network(self, make_denoiser, few_step):
+        lines = network.measured(make_denoiser(few_step=few_step), [1, 2]).splitlines()
         assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 6
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
 
@@ -81,20 +84,22 @@ class TestCourseProject:
         ways = [line.split(" | ")[:2] for line in lines[4:]]
         assert ways[0] == ["| course project (extrapolated from 1 of 1,000 steps)", "2000"]
         assert ways[1:] == [
-            [f"| few-step, {steps} {'step' if steps == 1 else 'steps'}, {precision}", str(steps)]
+            [f"| few-step, {steps} {'step' if steps == 1 else 'steps'} of ddim, {precision}", str(steps)]
             for precision in ("fp32", "auto")
             for steps in (1, 2, 4)
         ]
 
 
-def run(name: str, seconds: float, distance: float, steps: int = 4, guidance: float = 1.0) -> dict:
+def run(
+    name: str, seconds: float, distance: float, steps: int = 4, guidance: float = 1.0, accuracy: float = 0.99
+) -> dict:
     return {
         "weights": name,
         "seconds": seconds,
         "evaluations": steps,
         "recipe": {"sampler": "ddim", "steps": steps, "guidance": guidance},
         "frechet_distance": {"value": distance, "floor": 0.1},
-        "accuracy": {"value": 0.99, "floor": 1.0},
+        "accuracy": {"value": accuracy, "floor": 1.0},
     }
 
 
@@ -103,26 +108,33 @@ class TestFrontier:
         run("slow", 3.0, 0.2),
         run("quick", 1.0, 0.4),
         run("beaten", 2.0, 0.5),
+        run("clearer", 2.0, 0.5, accuracy=0.999),
+        run("quicker by chance", 2.9, 0.21),
         run("best", 4.0, 0.15, guidance=2.0),
     )
 
     def test_the_frontier_is_what_nothing_quicker_is_better_than(self):
-        assert [one["weights"] for one in frontier.unbeaten(list(self.runs))] == ["quick", "slow", "best"]
+        assert {one["weights"] for one in frontier.unbeaten(list(self.runs))} == {"quick", "clearer", "slow", "best"}
 
     def test_the_report_goes_from_quick_to_slow_with_the_frontier_in_bold(self):
         lines = frontier.report(list(self.runs)).splitlines()[2:]
-        assert [line.split(",")[0].lstrip("| ") for line in lines] == ["**quick", "beaten", "**slow", "**best"]
+        names = ["**quick", "beaten", "**clearer", "quicker by chance", "**slow", "**best"]
+        assert [line.split(",")[0].lstrip("| ") for line in lines] == names
         assert "0.150 | 1.5 | 99.0% |" in lines[-1]
         assert "guidance 2**" in lines[-1]
 
-    def test_the_picture_has_a_line_for_each_weights(self):
-        assert frontier.picture(list(self.runs)).ndim == 3
+    def test_the_picture_has_a_line_for_each_that_reaches_the_frontier(self, monkeypatch):
+        drawn = []
+        monkeypatch.setattr(frontier.plot, "lines", lambda lines, **_: drawn.append(lines))
+        frontier.picture(list(self.runs), "accuracy")
+        assert [name.split(",")[0] for name in drawn[0]] == ["slow", "quick", "clearer", "best"]
+        assert drawn[0]["clearer, ddim, no guidance"] == [(2.0, 0.999)]
 
     def test_what_weights_cannot_do_is_left_out(self, tiny_denoiser):
-        flags = argparse.Namespace(sampler=",".join(SAMPLERS), steps="1,4,1001", guidance="1,2,99", count=20)
+        flags = argparse.Namespace(sampler=",".join(SAMPLERS), steps="1,4,1001", guidance="1,2,99", count=200)
         recipes = frontier.possible(Pipeline(tiny_denoiser), flags)
         assert len(recipes) == len(SAMPLERS) * 2 * 2
-        assert {len(recipe.digits) for recipe in recipes} == {20}
+        assert {len(recipe.digits) for recipe in recipes} == {200}
 
 
 def test_growth_measures_time_and_memory():
@@ -136,13 +148,31 @@ def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
 
     def fake(command, **_):
         commands.append(command)
-        return SimpleNamespace(stdout='{"seconds": 0.5, "bytes": 104857600}')
+        return SimpleNamespace(returncode=0, stdout='{"seconds": 0.5, "bytes": 104857600}')
 
     monkeypatch.setattr(growth.subprocess, "run", fake)
     lines = growth.grown(argparse.Namespace(sizes="1,100", steps=3, weights="runs/mnist")).splitlines()
     assert lines[2:] == ["| 1 | 500.0 | 100 |", "| 100 | 5.0 | 100 |"]
     assert [command[command.index("--one") + 1] for command in commands] == ["1", "100"]
     assert all(command[-2:] == ["--weights", "runs/mnist"] for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "arguments", "sentence"),
+    [
+        ("growth", "--sizes 1 --weights nowhere", "there is no checkpoint at nowhere"),
+        ("growth", "--sizes 0", "--sizes must be a whole number from 1"),
+        ("network", "--sizes 0", "--sizes must be a whole number from 1"),
+        ("course_project", "--stretch 0", "--stretch must be a whole number from 1 to 1,000, not 0."),
+        ("samplers", "--guesses x", "--guesses must be a whole number from 1 to 1,000, not 'x'."),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(benchmark, arguments, sentence):
+    command = [sys.executable, "-m", f"benchmarks.{benchmark}", *arguments.split()]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert sentence.lower() in told.stderr.lower()
+    assert "Traceback" not in told.stderr
 
 
 def test_the_page_is_watched_from_the_click_on(browser, url):
