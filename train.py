@@ -1,7 +1,7 @@
 """Train a class-conditional diffusion model.
 
     python train.py                                       # downloads MNIST to data/, trains, writes runs/mnist/
-    python train.py --epochs 1 --out runs/try             # four minutes on two CPU cores, seconds on a GPU
+    python train.py --epochs 1 --out runs/try             # four minutes on two CPU cores
     python train.py --recipe ddpm-cosine --out runs/ddpm  # the classic; flags change a recipe further
     python train.py --dataset cifar10                     # writes runs/cifar10/
     python train.py --resume                              # continues the run in runs/mnist/, with its own flags
@@ -24,7 +24,7 @@ import torch
 
 from diffusion import checks, hub
 from diffusion.hardware import Team, out_of_memory, use_allowed_cores
-from diffusion.training import RECIPES, TrainConfig, Trainer, prepare, saved_config, write_config
+from diffusion.training import RECIPES, TrainConfig, Trainer, prepare, saved_config, saved_state, write_config
 
 
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
@@ -92,6 +92,10 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     team = Team.join()
     if team.leads and flags.push_to_hub:
         hub.check_push(flags.push_to_hub, flags.tag)  # before the training, not after
+    if flags.resume and flags.push_to_hub and saved_state(config).get("epoch", 0) >= config.epochs:
+        if team.leads:  # there is nothing left to train, so any machine will do
+            push(config, flags)
+        return team.part()
     if team.leads and not flags.resume:
         prepare(config)
     trainer = Trainer(config, team)
@@ -121,7 +125,12 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     if trainer.stopped:
         sys.exit(f"Stopped and saved in {trainer.out}: go on with --resume.")
     if flags.push_to_hub:
-        print(hub.push(trainer.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
+        push(config, flags)
+
+
+def push(config: TrainConfig, flags: argparse.Namespace) -> None:
+    """Upload the run's folder, and say where it is."""
+    print(hub.push(config.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class FewStep:
     guidance_interval: tuple[int, int] = (400, 700)  # the levels at which its teacher was guided
 
     def __post_init__(self) -> None:
-        if checks.whole("few_step.steps", self.steps, 1, 256) & (self.steps - 1):
+        if checks.whole("few_step.steps", self.steps, 2, 256) & (self.steps - 1):
             raise checks.BadInput(f"few_step.steps must be a power of two, not {self.steps}.")
         low, high = (checks.number("few_step.guidance", end, 1, checks.MAX_GUIDANCE) for end in self.guidance)
         if low > high:

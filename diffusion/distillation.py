@@ -54,10 +54,8 @@ class Distillation(nn.Module):
     @property
     def evaluations(self) -> float:
         """How often other networks than the student are run for one image."""
-        *longer, shortest = self.few_step.choices
-        share = 0.5 if longer else 1.0  # of the shortest jumps
-        on = self.guided[:-1].view(shortest, 2).sum(1)  # second evaluations of the teacher, in each of them
-        return 2 + share * (self.odds @ on.double()).item()
+        on = self.guided[:-1].view(self.few_step.steps, 2).sum(1)  # second evaluations of the teacher, in each
+        return 2 + (self.odds @ on.double()).item() / 2  # half of the jumps are the teacher's
 
     @property
     def odds(self) -> Tensor:
@@ -74,7 +72,7 @@ class Distillation(nn.Module):
         """
         count, device = len(x0), x0.device
         *longer, shortest = self.few_step.choices
-        pattern = [jumps for each in longer for jumps in (shortest, each)] or [shortest]
+        pattern = [jumps for each in longer for jumps in (shortest, each)]
         jumps = torch.tensor(pattern, device=device)[torch.arange(count, device=device) % len(pattern)]  # in a run
         which = (torch.rand(count, generator=random, device=device) * jumps).long()
         taught = torch.multinomial(self.odds.to(device), count, replacement=True, generator=random)

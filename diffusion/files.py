@@ -34,3 +34,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise BadInput(f"Cannot write {path}: {error.strerror or error}. Free space or choose another path.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from diffusion import checkpoint, checks, data, plot, render
 from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
 from diffusion.distillation import Distillation, student_of
-from diffusion.files import replacing
+from diffusion.files import replacing, write_text
 from diffusion.hardware import PRECISIONS, Team, matrix_rate, quickest_precision
 from diffusion.pipeline import Pipeline
 from diffusion.scheduler import T
@@ -98,8 +98,14 @@ class TrainConfig:
         checks.choice("precision", self.precision, ["auto", *PRECISIONS])
         if self.min_snr and self.loss_of != "prediction":
             raise checks.BadInput("--min-snr weighs the loss of the prediction: add --loss-of prediction.")
+        if self.recipe == "few-step" and not self.teacher:
+            raise checks.BadInput("The recipe few-step makes a student: name its --teacher, or leave that flag out.")
         if self.teacher and self.init:
             raise checks.BadInput("A student starts as its teacher: leave --init out.")
+        if self.teacher and (self.min_snr or self.level_spread != TrainConfig.level_spread):
+            raise checks.BadInput(
+                "A student learns jumps between fixed levels: leave --min-snr and --level-spread out."
+            )
         self.denoiser()
 
     def denoiser(self) -> DenoiserConfig:
@@ -216,6 +222,7 @@ class Trainer:
 
         torch.manual_seed(config.seed)
         teacher = self.pretrained(config.teacher, "--teacher").to(self.device) if config.teacher else None
+        self.teacher = checkpoint.fingerprint(checkpoint.find(config.teacher)) if teacher else ""
         self.denoiser = (student_of(teacher, FewStep()) if teacher else Denoiser(config.denoiser())).to(self.device)
         self.ema = EMA(self.denoiser, config.ema)
         if config.compile:
@@ -264,13 +271,23 @@ class Trainer:
         other = checkpoint.load(checkpoint.find(source))
         if other.config.few_step:
             raise checks.BadInput(f"{source} is a student of few steps itself: choose another {flag}.")
-        if other.config.unet != self.config.denoiser().unet:
+        theirs, mine = other.config, self.config.denoiser()
+        of_images = ("image_channels", "image_size", "classes")
+        if any(getattr(theirs.unet, name) != getattr(mine.unet, name) for name in of_images):
+            raise checks.BadInput(f"{source} draws other images than {self.config.dataset}: choose another {flag}.")
+        if theirs.unet != mine.unet:
+            shape = {
+                name: getattr(theirs.unet, name) for name in ("channels", "blocks", "attention", "embedding", "stem")
+            }
+            flags = " ".join(
+                f"--{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+                for name, value in shape.items()
+                if value != getattr(mine.unet, name)
+            )
             raise checks.BadInput(
-                f"The network in {source} has another shape than this run's: choose another {flag}, or give its "
-                "--channels, --blocks, --attention, --embedding and --stem."
+                f"The network in {source} has another shape than this run's: choose another {flag}, or add {flags}."
             )
         if flag == "--teacher":
-            theirs, mine = other.config, self.config.denoiser()
             wanted = {  # a student has these from its teacher
                 "schedule": f"--schedule {theirs.schedule}",
                 "prediction": f"--prediction {theirs.prediction}",
@@ -290,11 +307,11 @@ class Trainer:
             started, first = time.perf_counter(), self.step
             loss = self.train_epoch()
             seconds = time.perf_counter() - started
+            if self.step < self.steps_per_epoch:
+                break
             held_out_loss = self.held_out_loss()
             if not math.isfinite(held_out_loss):  # the last update went wrong: keep the last good checkpoint
                 raise self.diverged(self.epoch + 1)
-            if self.step < self.steps_per_epoch:
-                break
             self.epoch, self.step = self.epoch + 1, 0
             images_per_second = (self.steps_per_epoch - first) * self.config.batch_size / seconds
             self.history.append(
@@ -312,6 +329,8 @@ class Trainer:
                 self.report()
             self.save()
         if self.stopped:
+            if not all(parameter.isfinite().all() for parameter in self.ema.model.parameters()):
+                raise self.diverged(self.epoch + 1)
             self.save()
 
     def diverged(self, epoch: int) -> checks.BadInput:
@@ -330,7 +349,7 @@ class Trainer:
         with tqdm(
             desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not self.team.leads
         ) as bar:
-            while self.step < self.steps_per_epoch and not self.must_stop():
+            while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
                 self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
                 self.step += 1
@@ -338,12 +357,18 @@ class Trainer:
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
                     looked = time.perf_counter()
                     bar.set_postfix(loss=f"{self.mean_loss():.4f}", refresh=False)
+                if self.step == self.steps_per_epoch or self.must_stop():
+                    break
         self.total = self.team.mean(self.total)
         return self.mean_loss()
 
     def must_stop(self) -> bool:
-        """Whether to stop before the next step. A team must stop at the same one, so it asks around now and then."""
-        if self.team.size == 1 or self.step % 20 == 0:
+        """Whether to stop before the next step. A team must stop at the same one, so it asks around.
+
+        Asking waits for a GPU, so there it is done now and then; the steps of a CPU are long, and torchrun's patience
+        is not.
+        """
+        if self.team.size == 1 or self.device.type == "cpu" or self.step % 20 == 0:
             self.stopped = self.team.any(self.stopping)
         return self.stopped
 
@@ -400,8 +425,7 @@ class Trainer:
         names = {"images it trains on": "loss", "held-out images": "held_out_loss"}
         curves = {name: [(entry["epoch"], entry[key]) for entry in self.history] for name, key in names.items()}
         render.save_png(self.out / "loss.png", plot.lines(curves, x="epoch", y="loss", log="y"))
-        with replacing(self.out / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
+        write_text(self.out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.history))
 
     def save(self) -> None:
         """The averaged weights, to draw with, and the whole state, to go on with."""
@@ -411,6 +435,7 @@ class Trainer:
             "config": asdict(self.config),
             "precision": self.precision,
             "device": self.device.type,
+            "teacher": self.teacher,
             "denoiser": self.denoiser.state_dict(),
             "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -434,20 +459,18 @@ class Trainer:
 
         With more epochs than the run began with, the learning rate goes on along the longer curve.
         """
-        path = self.out / "state.pt"
+        state = saved_state(self.config)
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            saved, mine = OLDER | _plain(state["config"]), _plain(asdict(self.config))
-            other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
-            if other:
-                raise checks.BadInput(
-                    f"The run in {self.out} has another {' and '.join(other[:3])}: resume it with --resume alone."
-                )
             if state["device"] != self.device.type:  # the random numbers would be others
                 raise checks.BadInput(f"The run in {self.out} was begun on a {state['device']}: resume it on one.")
             if len(state["order"]) != len(self.images):
                 raise checks.BadInput(
                     f"{self.config.data} holds other images than this run began with: name its --data."
+                )
+            if state.get("teacher", self.teacher) != self.teacher:
+                raise checks.BadInput(
+                    f"The run in {self.out} learns from the weights {state['teacher']}, and {self.config.teacher} is "
+                    f"{self.teacher}: name its own --teacher."
                 )
             self.precision = state["precision"]
             self.denoiser.load_state_dict(state["denoiser"])
@@ -457,12 +480,10 @@ class Trainer:
             self.random.set_state(state["random"])
             self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
             self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)
-        except FileNotFoundError:
-            raise checks.BadInput(f"There is no run to resume in {self.out}: leave --resume out.") from None
         except checks.BadInput:
             raise
         except Exception:  # a damaged file fails in many ways
-            raise checks.BadInput(f"{path} is damaged: start again in another --out.") from None
+            raise _damaged(self.config) from None
 
 
 class TrainingLoss(nn.Module):
@@ -517,8 +538,7 @@ def prepare(config: TrainConfig) -> None:
 
 def write_config(config: TrainConfig) -> None:
     """Keep a run's config in its folder, as JSON."""
-    with replacing(Path(config.out) / "config.json") as temporary:
-        temporary.write_text(json.dumps(asdict(config), indent=2))
+    write_text(Path(config.out) / "config.json", json.dumps(asdict(config), indent=2))
 
 
 def saved_config(out: str | Path) -> dict[str, Any]:
@@ -537,6 +557,27 @@ def saved_config(out: str | Path) -> dict[str, Any]:
         raise checks.BadInput(f"There is no run to resume in {out}: leave --resume out.") from None
     except (ValueError, TypeError, AttributeError, OSError):
         raise checks.BadInput(f"{path} is damaged: start again in another --out.") from None
+
+
+def saved_state(config: TrainConfig) -> dict[str, Any]:
+    """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
+    try:
+        state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
+        saved, mine = OLDER | _plain(state["config"]), _plain(asdict(config))
+        other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
+    except FileNotFoundError:
+        raise checks.BadInput(f"There is no run to resume in {config.out}: leave --resume out.") from None
+    except Exception:  # a damaged file fails in many ways
+        raise _damaged(config) from None
+    if other:
+        raise checks.BadInput(
+            f"The run in {config.out} has another {' and '.join(other[:3])}: resume it with --resume alone."
+        )
+    return state
+
+
+def _damaged(config: TrainConfig) -> checks.BadInput:
+    return checks.BadInput(f"{Path(config.out) / 'state.pt'} is damaged: start again in another --out.")
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -25,9 +25,7 @@ class UNetConfig:
 
     channels: tuple[int, ...] = (48, 96)  # per level, each level at half the size of the one before
     blocks: int = 2  # residual blocks per level on the way down; one more on the way up
-    attention: tuple[int, ...] = (
-        1,
-    )  # the levels, counted from 0, with self-attention in every block; the middle always has it
+    attention: tuple[int, ...] = (1,)  # levels, from 0, with self-attention in every block; the middle always has it
     embedding: int = 192  # width of the embedding of time and label
     stem: int = 2  # the image enters as stem x stem patches; 1 is a plain convolution at full size
     image_channels: int = 1
@@ -200,9 +198,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         qkv = self.qkv(self.norm(x)).view(b, 3, self.heads, c // self.heads, h * w).transpose(-1, -2)
-        if (
-            not torch.is_grad_enabled()
-        ):  # so that a CPU takes its fused kernel, which is quick forward but slow backward
+        if not torch.is_grad_enabled():  # a CPU then takes its fused kernel: quick forward, but slow backward
             qkv = qkv.contiguous()
         q, k, v = qkv.unbind(1)  # (B, heads, H * W, C / heads) each
         attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(b, c, h, w)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
@@ -247,6 +248,16 @@ class TestCommandLine:
         assert pushed == ["user/repo"]
         assert "https://example.org/user/repo {'private': True, 'tag': 'v1'}" in capsys.readouterr().out
 
+    def test_a_run_that_is_done_is_uploaded_from_any_machine(self, config, monkeypatch, capsys):
+        main(flags(config))
+        state = torch.load("run/state.pt", weights_only=True)
+        torch.save(state | {"device": "cuda"}, "run/state.pt")
+        Path("data").rename("elsewhere")
+        monkeypatch.setattr(hub, "check_push", lambda repo, tag: None)
+        monkeypatch.setattr(hub, "push", lambda folder, repo, **how: f"https://example.org/{repo} from {folder}")
+        main(["--resume", "--out", "run", "--push-to-hub", "user/repo"])
+        assert "https://example.org/user/repo from run" in capsys.readouterr().out
+
     @pytest.mark.parametrize("arguments", [["--private"], ["--tag", "v1"]], ids=" ".join)
     def test_flags_of_a_push_need_one(self, arguments, refuses):
         with refuses("belong to --push-to-hub", SystemExit):
@@ -471,8 +482,12 @@ class TestRun:
         assert 0 < metrics["held_out_loss"] < 1
         with refuses("leave --init out", SystemExit):
             main(flags(config, out="other", teacher="run", init="run"))
-        with refuses("another shape", SystemExit):
+        with refuses("another shape than this run's: choose another --teacher, or add --channels 8,8", SystemExit):
             main(flags(config, out="other", teacher="run", channels=(8, 16)))
+        with refuses("leave --min-snr and --level-spread out", SystemExit):
+            main(flags(config, out="other", teacher="run", level_spread=1.0))
+        with refuses("name its --teacher", SystemExit):
+            main(flags(config, out="other", recipe="few-step", teacher=""))
         with refuses("for run, add --prediction x0", SystemExit):
             main(flags(config, out="other", teacher="run", prediction="flow"))
         with refuses("for run, add --bounded", SystemExit):
@@ -481,11 +496,18 @@ class TestRun:
             other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
             with refuses("draws other things than mnist", SystemExit):
                 main(flags(config, out="other", teacher="run"))
+            unet = replace(config.denoiser().unet, image_channels=3)
+            checkpoint.save(Denoiser(replace(config.denoiser(), unet=unet)), "colour.safetensors")
+            with refuses("colour.safetensors draws other images than mnist: choose another --teacher", SystemExit):
+                main(flags(config, out="other", teacher="colour.safetensors"))
         with refuses("student of few steps itself", SystemExit):
             main(flags(config, out="other", teacher="student"))
         Path("run").rename("moved")
         with refuses("no checkpoint at run", SystemExit):
             main(["--resume", "--out", "student", "--epochs", "2"])
+        main(flags(config, out="second", seed=1))
+        with refuses("name its own --teacher", SystemExit):
+            main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "second"])
         main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
         assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
 
@@ -578,13 +600,13 @@ class TestDraws:
 
 class TestStopAndResume:
     @staticmethod
-    def signal_at(monkeypatch, step: int) -> None:
-        """The process gets a SIGTERM in the run's step of that number."""
+    def signal_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
+        """The process gets a signal in the run's step of that number."""
         train_step, steps = Trainer.train_step, itertools.count(1)
 
         def signalled(self, *batch: Tensor) -> Tensor:
             if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
             return train_step(self, *batch)
 
         monkeypatch.setattr(Trainer, "train_step", signalled)
@@ -621,8 +643,26 @@ class TestStopAndResume:
         first, second = (Path(out, "model.safetensors").read_bytes() for out in ("run", "whole"))
         assert first == second
 
-    def test_a_signal_stops_the_run_with_a_word_on_how_to_go_on(self, config, quiet, monkeypatch, refuses):
-        self.signal_at(monkeypatch, step=STEPS + 1)
+    def test_a_stop_between_two_epochs_can_be_resumed_too(self, config, quiet, monkeypatch):
+        whole = Trainer(replace(config, epochs=2, out="whole"))
+        whole.run()
+        interrupted = Trainer(replace(config, epochs=2))
+        train_epoch = interrupted.train_epoch
+
+        def signalled() -> float:
+            interrupted.stopping = interrupted.epoch == 1  # after it was asked, and before the first step
+            return train_epoch()
+
+        monkeypatch.setattr(interrupted, "train_epoch", signalled)
+        interrupted.run()
+        resumed = Trainer(replace(config, epochs=2))
+        resumed.resume()
+        resumed.run()
+        assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+    def test_a_signal_stops_the_run_with_a_word_on_how_to_go_on(self, config, quiet, monkeypatch, refuses, number):
+        self.signal_at(monkeypatch, STEPS + 1, number)
         with refuses("Stopped and saved in run: go on with --resume", SystemExit):
             main(flags(config, epochs=2))
         assert checkpoint.load("run/model.safetensors").config == config.denoiser()
@@ -816,7 +856,7 @@ class TestDivergence:
         monkeypatch.setattr(trainer, "train_step", lambda *_: torch.tensor(torch.nan))
         with refuses("no longer finite in epoch 1") as told:
             trainer.run()
-        assert "last good checkpoint" not in str(told.value)
+        assert "The checkpoint of" not in str(told.value)
         assert not Path("run/model.safetensors").exists()
 
 
@@ -834,12 +874,16 @@ def test_training_is_reproducible_in_its_own_random_streams(config, quiet):
 class TestTeam:
     """Several processes, one batch: what torchrun starts."""
 
+    ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
     @staticmethod
-    def together(config: TrainConfig, *more: str, processes: int = 2) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-        command += ["--master-port", str(free_port()), str(ROOT / "train.py"), *flags(config), *more]
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    def command(config: TrainConfig) -> list[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+        return [*torchrun, "--master-port", str(free_port()), str(ROOT / "train.py"), *flags(config)]
+
+    def together(self, config: TrainConfig) -> subprocess.CompletedProcess:
+        how = {"env": self.ENVIRONMENT, "capture_output": True, "text": True}
+        return subprocess.run(self.command(config), **how, timeout=240, check=False)
 
     def test_two_processes_train_what_one_trains_and_either_resumes_the_other(self, config, quiet):
         config = replace(config, epochs=2, ema=0.5)
@@ -860,6 +904,24 @@ class TestTeam:
         longer = replace(config, out="team", epochs=3)
         main([*flags(longer), "--resume"])
         assert torch.load("team/state.pt", weights_only=True)["epoch"] == 3
+
+    def test_a_team_stops_at_a_signal_and_is_saved(self, config):
+        Path("run").mkdir()
+        with Path("run/log").open("w+") as log:
+            team = subprocess.Popen(
+                self.command(replace(config, epochs=100_000)), env=self.ENVIRONMENT, stdout=log, stderr=log
+            )
+            try:
+                while not Path("run/metrics.jsonl").exists() and team.poll() is None:
+                    time.sleep(0.1)
+                team.send_signal(signal.SIGINT)
+                team.wait(30)
+            finally:
+                team.kill()
+        assert "Stopped and saved in run: go on with --resume" in Path("run/log").read_text()
+        before = len(Path("run/metrics.jsonl").read_text().splitlines())
+        main(["--resume", "--out", "run", "--epochs", str(before + 1)])
+        assert torch.load("run/state.pt", weights_only=True)["epoch"] == before + 1
 
     def test_a_batch_that_cannot_be_shared_is_refused_in_a_sentence(self, config):
         told = self.together(replace(config, batch_size=49))
