@@ -276,13 +276,13 @@ def evaluate_(flags: argparse.Namespace) -> None:
         "reader": reader,
         "full": not flags.quick,
     }
+    names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
+    if flags.precision != "fp32":
+        names["drawn_in"] = flags.precision  # "precision" is one of the figures
     if flags.out:
-        names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
-        if flags.precision != "fp32":
-            names["drawn_in"] = flags.precision  # "precision" is one of the figures
         runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
-        runs = [evaluate.evaluate(pipe, recipes[0], **real)]
+        runs = [names | evaluate.evaluate(pipe, recipes[0], **real)]
     print(sweep.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
 
 

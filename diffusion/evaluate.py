@@ -22,6 +22,7 @@ from diffusion.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.recipe import Recipe
 
 FEWEST = 200  # digits under which no figure means anything
+ENOUGH = 10_000  # digits that a classifier sees at least, some of them often, until it has learned something
 
 Images = tuple[Tensor, Tensor]
 """Real images: uint8 (N, H, W), or (N, H, W, C) in colour, and int64 labels (N,)."""
@@ -90,7 +91,8 @@ class Judge:
         }
         if self.full:
             distances = nearest_distances(images, self.train[0]) if drawn else self.distances
-            student = train_reader(images, labels, epochs=20, classes=self.classes, progress=self.progress)
+            epochs = max(20, ENOUGH // len(images))
+            student = train_reader(images, labels, epochs=epochs, classes=self.classes, progress=self.progress)
             figures |= {
                 "nearest_training_digit": float(np.median(distances)),
                 "near_copies": float((distances < self.copy).mean()),
@@ -179,7 +181,7 @@ def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
     return (torch.cat(nearest) / pixels.shape[1] ** 0.5).numpy()
 
 
-def told_apart(drawn: Tensor, real: Tensor, *, epochs: int = 10, progress: bool = True) -> float:
+def told_apart(drawn: Tensor, real: Tensor, *, progress: bool = True) -> float:
     """The two-sample test: how often a fresh classifier is right on unseen images, drawn or real.
 
     uint8 (N, H, W[, C]) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017,
@@ -190,6 +192,7 @@ def told_apart(drawn: Tensor, real: Tensor, *, epochs: int = 10, progress: bool 
     random = torch.Generator().manual_seed(0)
     drawn, real = (images[torch.randperm(len(images), generator=random)[:count]] for images in (drawn, real))
     images, labels = torch.cat([drawn[:seen], real[:seen]]), torch.arange(2).repeat_interleave(seen)
+    epochs = max(10, ENOUGH // len(images))
     judge = train_reader(images, labels, epochs=epochs, classes=2, jitter=False, progress=progress)
     unseen = torch.cat([drawn[seen:], real[seen:]])
     return judge.accuracy(unseen, torch.arange(2).repeat_interleave(count - seen))

@@ -10,8 +10,8 @@ Points = Sequence[tuple[float, float]]
 
 COLORS = ("#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00", "#0f9aa8", "#8c959f")
 GREY, INK = "#dddddd", "#444444"
-SIZE = (960, 460)
-LEFT, RIGHT, TOP, BOTTOM = 80, 270, 32, 56  # the legend stands on the right
+SIZE = (1020, 460)
+LEFT, RIGHT, TOP, BOTTOM = 80, 330, 32, 56  # the legend stands on the right
 
 
 def lines(

@@ -9,7 +9,7 @@ from typing import Any
 from diffusion import plot, render
 from diffusion.checks import BadInput
 from diffusion.evaluate import Judge, about, draw
-from diffusion.files import replacing
+from diffusion.files import write_text
 from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
@@ -42,10 +42,10 @@ def sweep(
     wanted = [{**names} | about(pipe, recipe) for recipe in recipes]
     runs = _earlier(folder / SCORES, wanted[0])
     full = real.get("full", True)
+    _keep(runs, folder)  # before the work, where that cannot be
     judge = (
         Judge(recipes[0].digits, progress=progress, **real) if any(_lacks(runs, run, full) for run in wanted) else None
     )
-    _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))  # before the work, where that cannot be
     for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
         if judge and _lacks(runs, run, full):
             if progress:
@@ -54,10 +54,14 @@ def sweep(
             runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
             for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
                 render.save_png(folder / f"{name}-{_slug(title(run))}.png", picture)
-            _write(folder / SCORES, json.dumps({"runs": runs}, indent=2))
-    _write(folder / "table.md", table(runs))
+            _keep(runs, folder)
+    write_text(folder / "table.md", table(runs) + "\n")
     _plots(runs, folder)
     return [run for one in wanted for run in runs if _is_of(run, one)]
+
+
+def _keep(runs: Sequence[Run], folder: Path) -> None:
+    write_text(folder / SCORES, json.dumps({"runs": runs}, indent=2) + "\n")
 
 
 def _earlier(path: Path, wanted: Run) -> list[Run]:
@@ -92,7 +96,8 @@ def title(run: Run, without: str = "") -> str:
     """How a run's digits were drawn, like "ddim, 20 steps, guidance 2", without one of these if asked."""
     recipe = run["recipe"]
     spacing = recipe.get("spacing", "trailing")  # older scores do not say
-    everywhere = recipe["guidance"] <= 1 or tuple(recipe["guidance_interval"]) == EVERYWHERE
+    off = recipe["guidance"] <= 1 and without != "guidance"
+    everywhere = off or tuple(recipe["guidance_interval"]) == EVERYWHERE
     parts = {
         "sampler": recipe["sampler"],
         "eta": f"eta {recipe['eta']:g}" if recipe["eta"] else "",
@@ -106,11 +111,6 @@ def title(run: Run, without: str = "") -> str:
 
 def _slug(text: str) -> str:
     return text.replace(",", "").replace(" ", "-")
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n")
 
 
 def table(runs: Sequence[Run]) -> str:
@@ -141,13 +141,25 @@ def _plots(runs: Sequence[Run], folder: Path) -> None:
     """Distance and accuracy against steps, guidance and eta, each a line for all that has the rest in common."""
     for axis in ("steps", "guidance", "eta"):
         for figure in ("frechet_distance", "accuracy"):
-            lines: dict[str, list[tuple[float, float]]] = {}
-            for run in runs:
-                point = (run["recipe"][axis], run[figure]["value"])
-                lines.setdefault(title(run, without=axis), []).append(point)
-            lines = {name: sorted(points) for name, points in lines.items() if len(points) > 1}
-            if lines:
+            lines: dict[str, dict[float, float]] = {}
+            for run in _in_every_interval(runs) if axis == "guidance" else runs:
+                lines.setdefault(title(run, without=axis), {})[run["recipe"][axis]] = run[figure]["value"]
+            several = {name: sorted(points.items()) for name, points in lines.items() if len(points) > 1}
+            if several:
                 logarithmic = ("x" if axis == "steps" else "") + ("y" if figure == "frechet_distance" else "")
                 level = ("real", runs[0][figure]["floor"])
-                drawn = plot.lines(lines, x=axis, y=figure.replace("_", " ").capitalize(), log=logarithmic, level=level)
+                label = figure.replace("_", " ").capitalize()
+                drawn = plot.lines(several, x=axis, y=label, log=logarithmic, level=level)
                 render.save_png(folder / f"{_slug(figure).replace('_', '-')}-{axis}.png", drawn)
+
+
+def _in_every_interval(runs: Sequence[Run]) -> list[Run]:
+    """The runs, with each unguided one once for every interval of the others: it is the same in all of them."""
+    guided = [run for run in runs if run["recipe"]["guidance"] > 1]
+    intervals = {tuple(run["recipe"]["guidance_interval"]): None for run in guided}
+    off = [run for run in runs if run["recipe"]["guidance"] <= 1]
+    return guided + [
+        run | {"recipe": run["recipe"] | {"guidance_interval": interval}}
+        for run in off
+        for interval in intervals or [tuple(run["recipe"]["guidance_interval"])]
+    ]

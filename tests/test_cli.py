@@ -251,6 +251,8 @@ class TestEvaluate:
         self.evaluate(weights, "--steps", "1")
         scores = json.loads(capsys.readouterr().out)
         assert (scores["count"], scores["recipe"]["steps"], scores["recipe"]["digits"]) == (200, 1, list(range(10)))
+        assert scores["weights"] == checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)
+        assert scores["reader"] == checkpoint.fingerprint(READER)
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
         flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddim,ddpm", "--out", str(tmp_path / "sweep")]

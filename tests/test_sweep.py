@@ -98,6 +98,32 @@ def test_intervals_of_guidance_are_told_apart(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 4
 
 
+def test_unguided_digits_are_on_the_line_of_every_interval(pipe, real, tmp_path, monkeypatch) -> None:
+    drawn = []
+    lines = sweep.plot.lines
+    monkeypatch.setattr(
+        sweep.plot, "lines", lambda series, **how: drawn.append((how["x"], series)) or lines(series, **how)
+    )
+    some = {"names": NAMES, "full": False, "progress": False} | real
+    unguided, guided = recipes((1,))
+    wanted = [replace(unguided, guidance_interval=(400, 700)), guided, replace(guided, guidance_interval=(200, 999))]
+    off, everywhere, inside = (run["frechet_distance"]["value"] for run in sweep.sweep(pipe, wanted, tmp_path, **some))
+    assert (
+        "guidance",
+        {
+            "ddim, 1 steps": [(1.0, off), (2.0, everywhere)],
+            "ddim, 1 steps, from level 200 to 999": [(1.0, off), (2.0, inside)],
+        },
+    ) in drawn
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(pipe, real, tmp_path, monkeypatch, refuses) -> None:
+    monkeypatch.setattr(sweep, "Judge", lambda *_, **__: pytest.fail("it has begun"))
+    (tmp_path / "file").write_text("in the way")
+    with refuses("Cannot write"):
+        sweep.sweep(pipe, recipes(), tmp_path / "file" / "sweep", names=NAMES, **real)
+
+
 def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
     some = {"names": NAMES, "full": False, "progress": False} | real
     wanted = [
