@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusion.checkpoint import WEIGHTS, fingerprint
+from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint, on_hub
 from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole
 from diffusion.data import DATASETS
 from diffusion.denoiser import DenoiserConfig
 from diffusion.guidance import EVERYWHERE
 from diffusion.scheduler import T
+from diffusion.sweep import title
 
 HUB_IDS = {  # of the data sets that the Hub has under a name we are sure of
     "mnist": "ylecun/mnist",
@@ -25,7 +26,9 @@ PICTURES = {  # of each kind the latest is shown
     "training.gif": "Images drawn from the same noise as the training went on",
     "loss.png": "The loss over the training",
 }
-LOCAL = ("data", "out", "init")  # settings that may be paths on the trainer's own machine
+LOCAL = ("data", "out")  # settings that are paths on the trainer's own machine
+ORIGINS = ("teacher", "init")  # settings that name weights, and may be such paths too
+UNPUBLISHED = "weights that are not published here"  # in place of such a path
 TASK = "unconditional-image-generation"  # the Hub's nearest: it has no task for images of a class
 
 
@@ -33,19 +36,13 @@ TASK = "unconditional-image-generation"  # the Hub's nearest: it has no task for
 class Evaluation:
     """One run of `python -m diffusion evaluate`, as scores.json keeps it."""
 
-    recipe: dict[str, Any]  # guidance, steps, sampler, spacing
+    recipe: dict[str, Any]  # what a sweep varies of it
     count: int
     figures: dict[str, tuple[float, float]]  # name -> the figure for drawn images, and its floor: for real ones
 
     @property
     def name(self) -> str:
-        low, high = self.recipe["guidance_interval"]
-        everywhere = self.recipe["guidance"] <= 1 or (low, high) == EVERYWHERE
-        where = "" if everywhere else f" from level {low} to {high}"
-        levels = "" if self.recipe["spacing"] == "trailing" else f" on {self.recipe['spacing']} levels"
-        return "guidance {guidance:g}{where}, {steps} steps of {sampler}{levels}".format(
-            where=where, levels=levels, **self.recipe
-        )
+        return title({"recipe": self.recipe})
 
 
 def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) -> str:
@@ -55,7 +52,7 @@ def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) 
     where one of the two is damaged.
     """
     folder = Path(folder)
-    settings = {name: value for name, value in (_read(folder / "config.json") or {}).items() if name not in LOCAL}
+    settings = _settings(folder)
     dataset = settings.get("dataset", "mnist")
     evaluations = read_evaluations(folder)
     sections = [
@@ -93,9 +90,10 @@ def read_evaluations(folder: str | Path) -> list[Evaluation]:
 
 def _read_evaluation(run: dict[str, Any]) -> Evaluation:
     recipe = {
+        "sampler": str(run["recipe"]["sampler"]),
+        "eta": number("eta", run["recipe"]["eta"], 0, 1),
         "guidance": number("guidance", run["recipe"]["guidance"], 0, MAX_GUIDANCE),
         "steps": whole("steps", run["recipe"]["steps"], 1, T),
-        "sampler": str(run["recipe"]["sampler"]),
         "spacing": str(run["recipe"].get("spacing", "trailing")),  # older scores do not say
         "guidance_interval": list(interval("", run["recipe"]["guidance_interval"], *EVERYWHERE)),
     }
@@ -105,6 +103,16 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         if isinstance(row, dict) and None not in (row.get("value"), row.get("floor"))
     }
     return Evaluation(recipe, whole("count", run["count"], 1, MAX_IMAGES), figures)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What config.json in a run's folder says, but for what means something on the trainer's own machine only."""
+    values = _read(folder / "config.json") or {}
+    for name in ORIGINS:
+        source = str(values.get(name, ""))
+        if source and source not in NAMES and not on_hub(source):
+            values[name] = UNPUBLISHED
+    return {name: value for name, value in values.items() if name not in LOCAL and value != ""}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -179,7 +187,7 @@ In a copy of Digit Diffusion:
 from diffusion import Pipeline
 
 pipe = Pipeline.from_pretrained("{repo}", revision="{tag}")
-pipe([{", ".join(labels[:3])}], guidance=2.0, steps=20, seed=0).save("drawn.png")  # or .gif, or .npz
+pipe([{", ".join(labels[:3])}], guidance=2.0, seed=0).save("drawn.png")  # or .gif, or .npz
 ```""" + (f"\n\nThe classes: {legend}." if names != labels else "")
 
 
@@ -220,7 +228,7 @@ def _evaluation(evaluations: list[Evaluation]) -> str:
             f"| {_words(name)} | {value:.4g} | {floor:.4g} |" for name, (value, floor) in evaluation.figures.items()
         ]
         table = "\n".join(["| figure | drawn | real |", "| --- | --- | --- |", *rows])
-        parts += [f"{evaluation.count:,} images, {evaluation.name}:", table]
+        parts += [f"{evaluation.count:,} images drawn with {evaluation.name}:", table]
     return "\n\n".join(parts)
 
 

@@ -16,7 +16,7 @@ from diffusion.files import replacing
 from diffusion.unet import UNetConfig
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
-REPO = r"[\w.-]{1,48}/[\w.-]{1,48}"
+REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
 NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # of the weights that ship
 
@@ -86,17 +86,25 @@ def name_of(weights: str) -> str | None:
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names.
 
-    None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub.
+    None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub. Raises
+    BadInput for a revision of anything but the last.
     """
+    if on_hub(source):
+        return pull(str(source), revision)
+    if revision is not None:
+        raise BadInput("A revision belongs to weights on the Hub: name them as user/repo, or leave it out.")
     if source is None or source in NAMES:
         return BUNDLED / NAMES[str(source or "bundled")]
     path = Path(source)
-    if path.is_dir():
-        return path / WEIGHTS
-    local = path.is_file() or path.suffix == ".safetensors" or (path.parent != Path() and path.parent.is_dir())
-    if local or not re.fullmatch(REPO, str(source)):
-        return path  # also runs/mnist before it is trained: a mistyped folder is no name on the Hub
-    return pull(str(source), revision)
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def on_hub(source: str | Path | None) -> bool:
+    """Whether `source` names "user/repo" on the Hub: no folder does, nor runs/mnist before it is trained."""
+    if not re.fullmatch(REPO, str(source)):
+        return False
+    path = Path(str(source))
+    return path.suffix != ".safetensors" and not path.parent.is_dir()
 
 
 def pull(repo: str, revision: str | None = None) -> Path:

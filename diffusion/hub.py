@@ -7,11 +7,12 @@ import hashlib
 import json
 import re
 import shlex
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
 from diffusion.card import model_card, pictures
-from diffusion.checkpoint import REPO, WEIGHTS, fingerprint, load
+from diffusion.checkpoint import WEIGHTS, fingerprint, load
 from diffusion.checks import BadInput, shown
 
 TAG = r"[A-Za-z0-9][\w.-]{0,63}"
@@ -114,9 +115,9 @@ def check_repo(repo: str) -> None:
 
     try:
         validate_repo_id(repo)
-        valid = re.fullmatch(REPO, repo)
+        valid = "/" in repo
     except HFValidationError:
-        valid = None
+        valid = False
     if not valid:
         raise BadInput(f"{shown(repo)} is no name for a repository: write it as user/repo.")
 
@@ -132,19 +133,30 @@ def _failure(error: Exception) -> str:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from huggingface_hub.utils import httpx
 
-    cause = error.__cause__ if isinstance(error, RuntimeError) else error  # an upload's error is wrapped
+    wrapped = not isinstance(error, httpx.HTTPError | OSError)  # as those of an upload and of a card are
+    cause = error.__cause__ if wrapped else error
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
         if status == 401:
             return "The Hub refuses the token (401): log in with `hf auth login`, or correct HF_TOKEN"
         if status in (403, 404):
             return f"This token may not write there ({status}): log in with `hf auth login` as someone who may"
-        return f"The Hub refused ({status}): wait a little"
+        if status == 429 or status >= 500:
+            return f"The Hub refused ({status}): wait a little"
+        reason = _reason(cause.server_message or "")
+        if reason:
+            return f"The Hub refused ({status}), saying {reason!r}: put that right"
+        return f"The Hub refused ({status}), giving no reason: see what is in the way there"
     if isinstance(cause, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set: unset it"
     if isinstance(cause, httpx.HTTPError | OSError):
         return "The Hub cannot be reached: check the connection"
     return "The upload broke off: check the connection"
+
+
+def _reason(message: str) -> str:
+    """A server's message in a few words, without any that is a token or long enough to hold one."""
+    return textwrap.shorten(re.sub(r"\S*hf_\S*|\S{30,}", "...", message.rstrip(".")), 80, placeholder=" ...")
 
 
 def _command(folder: Path, repo: str, private: bool, tag: str | None) -> str:

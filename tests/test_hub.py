@@ -5,19 +5,22 @@ The client is the real one; the server is `hub_server`, on this machine.
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hub_server import READER, STRANGER, WRITER, Hub, running
+from hub_server import READER, ROUTES, STRANGER, WRITER, Hub, running
 from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 from safetensors import safe_open
 
 from diffusion import Pipeline
-from diffusion.card import model_card, read_evaluations, training_command
-from diffusion.checkpoint import BUNDLED, WEIGHTS, fingerprint, load, pull, save
+from diffusion.card import UNPUBLISHED, model_card, read_evaluations, training_command
+from diffusion.checkpoint import BUNDLED, WEIGHTS, find, fingerprint, load, pull, save
+from diffusion.denoiser import FewStep
 from diffusion.hub import check_push, check_repo, push
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own, of LFS uploads
@@ -38,6 +41,7 @@ SCORES = {
                 "guidance": 2.0,
                 "steps": 50,
                 "sampler": "ddim",
+                "eta": 0.0,
                 "digits": [0, 1],
                 "guidance_interval": [200, 500],
             },
@@ -49,6 +53,7 @@ SCORES = {
                 "guidance": 1.0,
                 "steps": 20,
                 "sampler": "ddpm",
+                "eta": 0.0,
                 "digits": [0, 1],
                 "guidance_interval": [0, 999],
             },
@@ -204,8 +209,23 @@ class TestPush:
                 act()
         assert hub.requests == []
 
+    @pytest.mark.parametrize("few_step", [None, FewStep()])
+    def test_the_example_on_the_card_draws(self, hub, run, make_denoiser, few_step):
+        save(make_denoiser(few_step=few_step), run / WEIGHTS)
+        push(run, REPO)
+        [files] = hub.repositories[REPO].commits.values()
+        [example] = re.findall("```python\n(.*?)```", files["README.md"].decode(), re.DOTALL)
+        exec(example)
+        assert Path("drawn.png").is_file()
+
+    @pytest.mark.parametrize("repo", ["u" * 50 + "/digits", "user/" + "d" * 91])
+    def test_names_as_long_as_the_hub_takes_them(self, hub, run, repo):
+        push(run, repo)
+        assert find(repo).read_bytes() == (run / WEIGHTS).read_bytes()
+
     @pytest.mark.parametrize(
-        "repo", ["digits", "a/b/c", "user/", "/digits", "user/a b", "user--x/y", "u/x.git", "-u/x"]
+        "repo",
+        ["digits", "a/b/c", "user/", "/digits", "user/a b", "user--x/y", "u/x.git", "-u/x", "é/x", "u/" + "x" * 97],
     )
     def test_names_that_are_none(self, hub, run, refuses, repo):
         for act in (lambda: push(run, repo), lambda: check_push(repo), lambda: check_repo(repo)):
@@ -263,6 +283,30 @@ class TestFailedPush:
         hub.refuse.clear()
         push(run, REPO)
         assert len(hub.repositories[REPO].commits) == 1
+
+    @pytest.mark.parametrize(
+        ("status", "remedy"),
+        [(409, ", giving no reason: see what is in the way there"), (429, ": wait a little"), (503, ": wait a little")],
+    )
+    def test_only_what_passes_is_waited_for(self, hub, run, refuses, status, remedy):
+        hub.refuse["commit"] = status
+        self.fails(hub, run, refuses, f"The Hub refused ({status}){remedy};")
+
+    @pytest.mark.parametrize(
+        ("message", "said"),
+        [
+            ("license must be\na string.", "'license must be a string'"),
+            (f"Not {WRITER}, nor Bearer:{WRITER}", "'Not ... nor ...'"),
+            ("Expired: " + "x" * 30, "'Expired: ...'"),
+            ("word " * 30, "'" + "word " * 15 + "...'"),
+        ],
+    )
+    def test_a_card_that_the_hub_rejects(self, hub, run, refuses, monkeypatch, message, said):
+        def reject(handler, body: bytes) -> None:
+            handler.answer({"errors": [{"message": message}], "warnings": []}, 400)
+
+        monkeypatch.setattr("hub_server.ROUTES", [("POST", "/api/validate-yaml", reject), *ROUTES])
+        self.fails(hub, run, refuses, f"The Hub refused (400), saying {said}: put that right;")
 
     @pytest.mark.parametrize("word", ["/lfs/", "commit"])
     def test_an_upload_that_breaks_off(self, hub, run, refuses, word):
@@ -400,6 +444,12 @@ class TestPull:
         with refuses("could not be downloaded: check the connection"):
             pull(REPO, "v9")
 
+    @pytest.mark.parametrize("source", [None, "bundled", "few-step", "run", f"run/{WEIGHTS}", "runs/missing"])
+    def test_a_revision_of_what_is_not_on_the_hub(self, run, refuses, source):
+        Path("runs").mkdir()
+        with refuses("A revision belongs to weights on the Hub: name them as user/repo, or leave it out."):
+            find(source, "v1")
+
     def test_weights_of_others_are_not_loaded(self, hub, run, refuses):
         push(run, REPO)
         hub.repositories[REPO].commits[hub.repositories[REPO].head][WEIGHTS] = b"no weights"
@@ -427,19 +477,50 @@ class TestCard:
             ("frechet_distance", 0.576),
         ] * 2
         assert results[0].dataset_type == "ylecun/mnist"
-        assert results[-1].metric_name == "frechet distance (guidance 1, 20 steps of ddpm)"
+        assert results[-1].metric_name == "frechet distance (ddpm, 20 steps, guidance 1)"
         recipe = {"guidance": 1, "guidance_interval": [0, 999], "steps": 20, "sampler": "ddpm", "spacing": "trailing"}
-        assert results[-1].metric_args == recipe | {"count": 200, "floor": 0.115}
+        assert results[-1].metric_args == recipe | {"eta": 0, "count": 200, "floor": 0.115}
+
+    def test_evaluations_are_told_apart(self, run, tiny_denoiser):
+        changes = [{}, {"eta": 0.5}, {"spacing": "karras"}, {"guidance_interval": [400, 700]}]
+        first, _ = SCORES["runs"]
+        runs = [first | {"recipe": first["recipe"] | change} for change in changes]
+        (run / "scores.json").write_text(json.dumps({"runs": runs}))
+        card = ModelCard(model_card(REPO, "v1", run, tiny_denoiser.config))
+        results = [result for result in card.data.eval_results if result.metric_type == "accuracy"]
+        headings = re.findall("^1,000 images.*:$", card.text, re.MULTILINE)
+        for told in ([result.metric_name for result in results], [str(r.metric_args) for r in results], headings):
+            assert len(set(told)) == len(changes)
+        assert "1,000 images drawn with ddim, eta 0.5, 50 steps, guidance 2, from level 200 to 500:" in headings
 
     def test_the_text_shows_pictures_use_recipe_and_figures(self, card):
         assert "](digits-1000.png)" in card.text
         assert "](loss.png)" in card.text
         assert 'Pipeline.from_pretrained("user/123", revision="v1")' in card.text
         assert "| learning_rate | 0.001 |" in card.text
-        assert "1,000 images, guidance 2 from level 200 to 500, 50 steps of ddim:" in card.text
+        assert "1,000 images drawn with ddim, 50 steps, guidance 2, from level 200 to 500:" in card.text
         assert "| frechet distance | 0.576 | 0.115 |" in card.text
         assert "someone" not in str(card)  # paths of one's own machine
         assert "The classes" not in card.text  # digits name themselves
+
+    @pytest.mark.parametrize("setting", ["teacher", "init"])
+    @pytest.mark.parametrize(
+        ("source", "shown"),
+        [(name, name) for name in ("bundled", "user/repo")]
+        + [
+            (path, UNPUBLISHED)
+            for path in ("/home/someone/run", "run", "runs/mnist", f"someone/{WEIGHTS}", "../someone")
+        ],
+    )
+    def test_weights_that_it_came_from_are_named_where_others_have_them(
+        self, run, tiny_denoiser, setting, source, shown
+    ):
+        Path("runs").mkdir()
+        (run / "config.json").write_text(json.dumps(SETTINGS | {"teacher": "", "init": ""} | {setting: source}))
+        card = ModelCard(model_card(REPO, "v1", run, tiny_denoiser.config))
+        assert re.findall(r"\| (?:teacher|init) \| .*", card.text) == [f"| {setting} | {shown} |"]
+        assert f"--{setting} {shlex.quote(shown)}" in card.text
+        assert "someone" not in str(card)
 
     def test_a_folder_with_nothing_but_weights_has_a_card_too(self, tiny_denoiser):
         card = ModelCard(model_card(REPO, "v1", "nowhere", tiny_denoiser.config))
