@@ -83,14 +83,14 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         metavar="TEXT",
         help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: 0-9)',
     )
-    run.add_argument("--guidance", type=typed, default=Recipe.guidance, help=f"1 is off {_default(Recipe.guidance)}")
+    run.add_argument("--guidance", type=typed, help=f"1 is off {_default(f'{Recipe.guidance}; few-step weights: 2.5')}")
     run.add_argument(
         "--guidance-interval",
         type=_numbers,
         metavar="LOW,HIGH",
         help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
     )
-    run.add_argument("--steps", type=typed, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 4')}")
+    run.add_argument("--steps", type=typed, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 2')}")
     run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
     run.add_argument(
         "--spacing",
@@ -253,7 +253,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
-    asked = vars(flags) | {"steps": pipe.defaults["steps"] if flags.steps is None else flags.steps}
+    asked = pipe.defaults | {name: value for name, value in vars(flags).items() if value is not None}
     lists = {name: _numbers(str(asked[name])) for name in ("sampler", "spacing", "eta", "guidance", "steps")}
     recipes = [_recipe(flags, pipe, **dict(zip(lists, values, strict=True))) for values in product(*lists.values())]
     for recipe in recipes:

@@ -59,9 +59,14 @@ class FewStep:
         return [2**k for k in range(self.steps.bit_length())]
 
     @property
-    def usual(self) -> int:
-        """The step count that it draws with unless another is asked for."""
-        return min(4, self.steps)
+    def usual(self) -> dict[str, Any]:
+        """The settings of a Recipe that it draws with unless others are asked for."""
+        low, high = self.guidance
+        return {
+            "steps": min(2, self.steps),
+            "guidance": min(max(2.5, low), high),
+            "guidance_interval": self.guidance_interval,
+        }
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,8 @@ class Pipeline:
         """The settings of a Recipe that depend on the weights."""
         student = self.denoiser.config.few_step
         if student:
-            return {"steps": student.usual, "guidance_interval": student.guidance_interval}
-        return {"steps": Recipe.steps, "guidance_interval": Recipe.guidance_interval}
+            return student.usual
+        return {name: getattr(Recipe, name) for name in ("steps", "guidance", "guidance_interval")}
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""

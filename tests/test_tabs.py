@@ -138,7 +138,7 @@ def test_a_data_set_is_drawn_by_the_weights_that_are_chosen(page: Page, few_step
     expect(page.locator("#dataset-status")).to_contain_text("kB, seed", timeout=60_000)
     with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
         recipe = Recipe.from_json(archive.read("recipe.json").decode())
-    assert (recipe.digits, recipe.steps, recipe.weights) == ((5,) * 10, 4, few_step.weights)
+    assert (recipe.digits, recipe.steps, recipe.weights) == ((5,) * 10, 2, few_step.weights)
 
 
 def test_a_data_set_of_too_many_is_refused(page: Page) -> None:

@@ -364,12 +364,12 @@ def test_on_a_terminal(tmp_path: Path) -> None:
         os.close(ours)
 
 
-def test_few_step_weights_bring_their_own_steps(capsys) -> None:
+def test_few_step_weights_bring_their_own_steps_and_guidance(capsys) -> None:
     conversation = Conversation()
-    for line in ("steps 30", "weights few-step", "weights bundled"):
+    for line in ("steps 30", "guidance 15", "weights few-step", "weights bundled"):
         conversation.answer(line)
-    shown = [line.split(",")[0] for line in capsys.readouterr().out.splitlines()]
-    assert shown == ["steps 30", "steps 4", "steps 20"]
+    shown = [", ".join(line.split(", ")[:2]) for line in capsys.readouterr().out.splitlines()]
+    assert shown[1:] == ["steps 30, guidance 15.0", "steps 2, guidance 2.5", "steps 20, guidance 1.5"]
 
 
 def test_few_step_weights_refuse_what_they_cannot_take_when_it_is_set(capsys, refuses) -> None:
@@ -380,7 +380,7 @@ def test_few_step_weights_refuse_what_they_cannot_take_when_it_is_set(capsys, re
             conversation.answer(line)
     assert conversation.recipe == before
     conversation.answer("weights bundled")
-    conversation.answer("guidance 15")
+    conversation.answer("sampler ddpm")
     with refuses("ew-step weights"):
         conversation.answer("weights few-step")
     assert conversation.weights == "bundled"

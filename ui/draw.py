@@ -211,7 +211,7 @@ class Draw:
         )
         self.few_steps = gr.Radio(
             self.student.choices if self.student else [],
-            value=self.student.usual if self.student else None,
+            value=self.student.usual["steps"] if self.student else None,
             label="Steps",
             info="Jumps on the way.",
             visible=False,
@@ -489,7 +489,9 @@ class Draw:
         few = weights == asked.FEW_STEP
         update = self.offered(weights)
         slider = update[self.guidance]
-        value = guidance if isinstance(guidance, int | float) else Recipe.guidance
+        usual = {name: asked.defaults(pipe)["guidance"] for name, pipe in self.pipes.items()}
+        kept = isinstance(guidance, int | float) and guidance not in usual.values()
+        value = guidance if kept else usual[asked.FEW_STEP if few else asked.BUNDLED]
         slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
         return update | ({self.new_seed: False} if few else {})
 
