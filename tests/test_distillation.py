@@ -179,11 +179,13 @@ class TestDrawing:
         Pipeline(student)([7], steps=1, guidance=0)
         assert calls == [[999, 10, -1, 1]]  # 0 ignores the digits
 
-    def test_four_steps_are_its_default(self, student):
+    def test_two_guided_steps_are_its_default(self, student):
         pipe = Pipeline(student)
-        assert pipe([1]).recipe.steps == 4
-        assert pipe([1], steps=8).recipe.steps == 8
-        assert pipe.evaluations(pipe([1], guidance=3.0).recipe) == 4  # guided, and yet one a step
+        recipe = pipe([1]).recipe
+        assert (recipe.steps, recipe.guidance) == (2, 2.5)
+        assert pipe.evaluations(recipe) == 2  # guided, and yet one a step
+        assert pipe([1], steps=8, guidance=3.0).recipe.steps == 8
+        assert FewStep(guidance=(1.0, 2.0)).usual["guidance"] == 2
 
     @pytest.mark.parametrize(
         ("settings", "told"),
