@@ -5,7 +5,7 @@
 The course project: a U-Net with 64, 128 and 256 channels at full size, linear betas, eps-prediction, DDPM over all 1000
 levels, guidance at each of them. Its time does not depend on its weights, which are random here, nor does any step
 differ from any other: a stretch of the 1000 is timed, and the rest is extrapolated. This project: the shipped weights
-and the defaults of page and command line, drawn whole; also in fewer steps. The last column is
+and the defaults of page and command line, drawn whole; also in fewer steps, and by the few-step weights. The last column is
 the time in products of matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the same run.
 """
 
@@ -83,7 +83,7 @@ def compared(weights: Sequence[str], stretch: int, rounds: int) -> str:
 
 
 def settings_of(pipe: Pipeline) -> list[dict[str, Any]]:
-    """The defaults of these weights and what is quicker: another sampler, and for a student of few steps fewer."""
+    """The defaults of these weights, and a sampler that needs fewer steps; for a student, 1, 2 and 4 steps."""
     student = pipe.denoiser.config.few_step
     if student:
         return [{"steps": steps} for steps in student.choices[:3]]

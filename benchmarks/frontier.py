@@ -42,14 +42,15 @@ def main() -> None:
     flags = parser.parse_args()
     use_allowed_cores()
     try:
+        checks.whole("--rounds", flags.rounds, 1, 1000)
         runs = measured(flags)
+        told = report(runs)
+        print(told)
+        write_text(flags.out / "table.md", told + "\n")
+        for figure in ("frechet_distance", "accuracy"):
+            render.save_png(flags.out / f"{figure.replace('_', '-')}.png", picture(runs, figure))
     except BadInput as error:
         sys.exit(f"frontier.py: {error}")
-    told = report(runs)
-    print(told)
-    write_text(flags.out / "table.md", told + "\n")
-    for figure in ("frechet_distance", "accuracy"):
-        render.save_png(flags.out / f"{figure.replace('_', '-')}.png", picture(runs, figure))
 
 
 def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
@@ -99,7 +100,7 @@ def line_of(run: dict[str, Any]) -> str:
 
 
 def unbeaten(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The frontier: the runs that no other one beats in distance and in accuracy and is as quick, to a tenth."""
+    """The frontier: the runs that no other, as quick to a tenth, beats in distance and accuracy."""
 
     def beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
         nearer = one["frechet_distance"]["value"] - other["frechet_distance"]["value"]

@@ -39,7 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "levels more in the middle (spread 1)": FLOW | {"level_spread": 1.0},
     "min-SNR weights (gamma 5)": FLOW | {"min_snr": 5.0},
     "no average of the weights": FLOW | {"ema": 0.0},
-    "a shorter average (0.99)": FLOW | {"ema": 0.99},
+    "a shorter average (0.95)": FLOW | {"ema": 0.95},
     "half the channels": FLOW,  # of whatever --channels says
     # the recipe "flow" but for its size, with its two rules for the learning rate
     "plain flow, learning rate decays to a tenth": PLAIN_FLOW | {"decay": "exponential", "weight_decay": 0.0},

@@ -101,7 +101,7 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
 
 def on_hub(source: str | Path | None) -> bool:
     """Whether `source` names "user/repo" on the Hub: no folder does, nor runs/mnist before it is trained."""
-    if not re.fullmatch(REPO, str(source)):
+    if not re.fullmatch(REPO, str(source)) or str(source).startswith("runs/"):
         return False
     path = Path(str(source))
     return path.suffix != ".safetensors" and not path.parent.is_dir()

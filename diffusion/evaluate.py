@@ -22,7 +22,7 @@ from diffusion.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.recipe import Recipe
 
 FEWEST = 200  # digits under which no figure means anything
-ENOUGH = 10_000  # digits that a classifier sees at least, some of them often, until it has learned something
+ENOUGH = 10_000  # images that a classifier is shown in all, at least: few digits are shown more often
 
 Images = tuple[Tensor, Tensor]
 """Real images: uint8 (N, H, W), or (N, H, W, C) in colour, and int64 labels (N,)."""

@@ -102,7 +102,8 @@ class TrainConfig:
             raise checks.BadInput("The recipe few-step makes a student: name its --teacher, or leave that flag out.")
         if self.teacher and self.init:
             raise checks.BadInput("A student starts as its teacher: leave --init out.")
-        if self.teacher and (self.min_snr or self.level_spread != TrainConfig.level_spread):
+        level_spread = RECIPES[self.recipe].get("level_spread", TrainConfig.level_spread)
+        if self.teacher and (self.min_snr or self.level_spread != level_spread):
             raise checks.BadInput(
                 "A student learns jumps between fixed levels: leave --min-snr and --level-spread out."
             )
@@ -127,7 +128,7 @@ class TrainConfig:
 _PLAIN = {"bounded": False, "loss_of": "prediction", "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},  # what ships in checkpoints/model.safetensors
-    "few-step": {"teacher": "bundled"}  # what ships in few-step.safetensors, from its own teacher
+    "few-step": {"teacher": "bundled"}  # what ships in checkpoints/few-step.safetensors
     | {"epochs": 6, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
@@ -467,10 +468,13 @@ class Trainer:
                 raise checks.BadInput(
                     f"{self.config.data} holds other images than this run began with: name its --data."
                 )
-            if state.get("teacher", self.teacher) != self.teacher:
+            theirs = state.get("teacher", self.teacher)
+            if theirs != self.teacher:
                 raise checks.BadInput(
-                    f"The run in {self.out} learns from the weights {state['teacher']}, and {self.config.teacher} is "
+                    f"The run in {self.out} learns from the weights {theirs}, and {self.config.teacher} is "
                     f"{self.teacher}: name its own --teacher."
+                    if theirs
+                    else f"The run in {self.out} has no teacher: leave --teacher out."
                 )
             self.precision = state["precision"]
             self.denoiser.load_state_dict(state["denoiser"])

@@ -61,7 +61,7 @@ class TestNetwork:
     @pytest.mark.parametrize("few_step", [None, FewStep()])
     def test_every_size_has_every_network(self, make_denoiser, few_step):
         lines = network.measured(make_denoiser(few_step=few_step), [1, 2]).splitlines()
-        assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 6
+        assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 7
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
 
 

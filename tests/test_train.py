@@ -1,5 +1,6 @@
 """Training: averages and schedules by hand, whole runs on 300 digits, and all that may go wrong on the way."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -506,6 +507,8 @@ class TestRun:
         with refuses("no checkpoint at run", SystemExit):
             main(["--resume", "--out", "student", "--epochs", "2"])
         main(flags(config, out="second", seed=1))
+        with refuses("has no teacher: leave --teacher out", SystemExit):
+            main(["--resume", "--out", "second", "--epochs", "2", "--teacher", "moved"])
         with refuses("name its own --teacher", SystemExit):
             main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "second"])
         main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
@@ -908,16 +911,17 @@ class TestTeam:
     def test_a_team_stops_at_a_signal_and_is_saved(self, config):
         Path("run").mkdir()
         with Path("run/log").open("w+") as log:
-            team = subprocess.Popen(
-                self.command(replace(config, epochs=100_000)), env=self.ENVIRONMENT, stdout=log, stderr=log
-            )
+            command = self.command(replace(config, epochs=100_000))
+            team = subprocess.Popen(command, env=self.ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
             try:
-                while not Path("run/metrics.jsonl").exists() and team.poll() is None:
+                deadline = time.monotonic() + 120
+                while not Path("run/metrics.jsonl").exists() and time.monotonic() < deadline:
                     time.sleep(0.1)
                 team.send_signal(signal.SIGINT)
-                team.wait(30)
+                team.wait(90)
             finally:
-                team.kill()
+                with contextlib.suppress(ProcessLookupError):  # all have ended
+                    os.killpg(team.pid, signal.SIGKILL)
         assert "Stopped and saved in run: go on with --resume" in Path("run/log").read_text()
         before = len(Path("run/metrics.jsonl").read_text().splitlines())
         main(["--resume", "--out", "run", "--epochs", str(before + 1)])

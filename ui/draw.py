@@ -229,7 +229,7 @@ class Draw:
                 list(SPACINGS),
                 value=Recipe.spacing,
                 label="Spacing",
-                info="Where the steps lie: trailing is even, the others are closer together at one end.",
+                info="Of the steps' noise levels: trailing is even, the others are closer together at the ends.",
             )
             self.eta = gr.Slider(
                 0, 1, value=Recipe.eta, step=0.05, label="Eta", info="Fresh noise in ddim; 1 is as much as in ddpm."
@@ -489,9 +489,9 @@ class Draw:
         few = weights == asked.FEW_STEP
         update = self.offered(weights)
         slider = update[self.guidance]
-        usual = {name: asked.defaults(pipe)["guidance"] for name, pipe in self.pipes.items()}
-        kept = isinstance(guidance, int | float) and guidance not in usual.values()
-        value = guidance if kept else usual[asked.FEW_STEP if few else asked.BUNDLED]
+        now_and_before = (asked.FEW_STEP, asked.BUNDLED) if few else (asked.BUNDLED, asked.FEW_STEP)
+        usual, left = (asked.defaults(self.pipes[name])["guidance"] for name in now_and_before)
+        value = usual if guidance == left or not isinstance(guidance, int | float) else guidance
         slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
         return update | ({self.new_seed: False} if few else {})
 
