@@ -5,8 +5,9 @@
 The course project: a U-Net with 64, 128 and 256 channels at full size, linear betas, eps-prediction, DDPM over all 1000
 levels, guidance at each of them. Its time does not depend on its weights, which are random here, nor does any step
 differ from any other: a stretch of the 1000 is timed, and the rest is extrapolated. This project: the shipped weights
-and the defaults of page and command line, drawn whole; also in fewer steps, and by the few-step weights. The last column is
-the time in products of matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the same run.
+and the defaults of page and command line, drawn whole; also in fewer steps, and by the few-step weights. The last
+column is the time in products of matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the
+same run.
 """
 
 import argparse

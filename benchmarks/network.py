@@ -100,19 +100,15 @@ def convolutions(denoiser: Denoiser, *inputs: Any) -> Callable[[], None]:
 def folded(denoiser: Denoiser, *inputs: Any) -> Denoiser:
     """A copy in which the embeddings, and what the blocks make of them, are what they are for these inputs."""
 
-    class Constant(nn.Module):
-        def forward(self, *_: Any) -> Any:
-            return self.value
-
     copy = variant(denoiser, "fp32", "channels_last")
     parts = [copy.unet.time_embedding, copy.unet.label_embedding, *copy.unet.steering]
     parts += [layer.scale_shift for layer in copy.modules() if isinstance(layer, Block)]
-    for part in parts:
-        part.register_forward_hook(lambda part, _, value: setattr(part, "value", value))
+    values: dict[nn.Module, Tensor] = {}
+    hooks = [part.register_forward_hook(lambda part, _, value: values.update({part: value})) for part in parts]
     copy(*inputs)
-    for part in parts:
-        part._forward_hooks.clear()
-        part.forward = MethodType(Constant.forward, part)  # type: ignore[method-assign]
+    for part, hook in zip(parts, hooks, strict=True):
+        hook.remove()
+        part.forward = partial(lambda value, *_: value, values[part])
     return copy
 
 
