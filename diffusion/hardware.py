@@ -22,11 +22,13 @@ def best_device() -> torch.device:
 
 def use_allowed_cores() -> int:
     """Let torch use as many threads as a container's quota allows, which it does not see for itself; returns them."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        torch.set_num_threads(max(1, min(torch.get_num_threads(), int(quota) // int(period))))
-    except (OSError, ValueError):  # no such file, or no quota ("max")
-        pass
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of cgroup v2, and of v1
+        try:
+            quota, period = (int(word) for file in files for word in Path("/sys/fs/cgroup", file).read_text().split())
+        except (OSError, ValueError):  # no such file, or no quota ("max")
+            continue
+        if quota > 0:  # v1 says -1 for none
+            torch.set_num_threads(max(1, min(torch.get_num_threads(), quota // period)))
     return torch.get_num_threads()
 
 

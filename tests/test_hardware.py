@@ -11,21 +11,36 @@ from diffusion.hardware import Team, matrix_rate, quickest_precision, use_allowe
 CPU = torch.device("cpu")
 
 
+V2 = "/sys/fs/cgroup/cpu.max"
+QUOTA, PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"  # of cgroup v1
+
+
 @pytest.mark.parametrize(
-    ("quota", "wanted"),
-    [("200000 100000", 2), ("150000 100000", 1), ("9900000 100000", 4), ("max 100000", 4), ("", 4)],
+    ("files", "wanted"),
+    [
+        ({V2: "200000 100000\n"}, 2),
+        ({V2: "150000 100000\n"}, 1),
+        ({V2: "50000 100000\n"}, 1),
+        ({V2: "9900000 100000\n"}, 4),
+        ({V2: "max 100000\n"}, 4),
+        ({V2: ""}, 4),
+        ({QUOTA: "200000\n", PERIOD: "100000\n"}, 2),
+        ({QUOTA: "50000\n", PERIOD: "100000\n"}, 1),
+        ({QUOTA: "-1\n", PERIOD: "100000\n"}, 4),
+        ({}, 4),
+    ],
 )
-def test_a_containers_quota_limits_the_threads(monkeypatch, quota, wanted):
+def test_a_containers_quota_limits_the_threads(monkeypatch, files, wanted):
+    def read_text(path: Path) -> str:
+        if str(path) not in files:
+            raise FileNotFoundError
+        return files[str(path)]
+
     threads = [4]
-    monkeypatch.setattr(Path, "read_text", lambda self: quota)
+    monkeypatch.setattr(Path, "read_text", read_text)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     assert use_allowed_cores() == wanted
-
-
-def test_without_a_quota_file_the_threads_stay(monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
-    assert use_allowed_cores() == torch.get_num_threads()
 
 
 def test_the_matrix_rate_is_that_of_a_machine():

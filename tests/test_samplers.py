@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise, product
-from math import exp, sqrt
+from math import sqrt
 
 import pytest
 import torch
@@ -242,57 +242,31 @@ def test_ddim_converges_to_the_exact_solution(schedule):
     assert errors[-1] < 0.1 * errors[0], errors
 
 
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_dpmpp_2m_is_of_second_order(schedule):
-    """Halving the steps' length, here in log-SNR, quarters its error, and halves that of DDIM."""
+def error(sampler, schedule: str, steps: int, first: int, end: int) -> float:
+    """Against the exact solution for normal data, over equal steps in the index from one level to another."""
     scheduler = Scheduler(schedule)
     data, start = Gaussian(scheduler), normal(0, (50,))()
-
-    def level(log_snr: float) -> Level:
-        sigma = 1 / sqrt(1 + exp(2 * log_snr))
-        return Level(0, sqrt(1 - sigma**2), sigma)
-
-    def error(sampler, steps: int) -> float:
-        levels = [level(-2 + 4 * k / steps) for k in range(steps + 1)]
-        asked = iter(levels)
-
-        def denoise(x: Tensor, i: int) -> Tensor:
-            now = next(asked)
-            return now.alpha * data.s**2 / data.variance(now) * x
-
-        found = last(sampler(denoise, start, levels, normal())).x
-        wanted = start * sqrt(data.variance(levels[-1]) / data.variance(levels[0]))
-        return float((found - wanted).abs().max())
-
-    for sampler, order in ((ddim, 1), (dpmpp_2m, 2)):
-        ratios = [error(sampler, steps) / error(sampler, 2 * steps) for steps in (80, 160)]
-        assert ratios == pytest.approx([2**order] * 2, rel=0.1), sampler.__name__
-
-
-def error_over_flow(sampler, steps: int) -> float:
-    """Against the exact solution for normal data, over equal steps from t = 0.9 to t = 0.1 of flow."""
-    data, start = Gaussian(Scheduler("flow")), normal(0, (50,))()
-    levels = [Level(k, 1 - t, t) for k in range(steps + 1) for t in [0.9 - 0.8 * k / steps]]
-
-    def denoise(x: Tensor, i: int) -> Tensor:
-        return levels[i].alpha * data.s**2 / data.variance(levels[i]) * x
-
-    found = last(sampler(denoise, start, levels, normal())).x
+    levels = [scheduler.level(first + (end - first) * k // steps) for k in range(steps + 1)]
+    found = last(sampler(data.denoise, start, levels, normal())).x
     wanted = start * sqrt(data.variance(levels[-1]) / data.variance(levels[0]))
     return float((found - wanted).abs().max())
 
 
-@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (heun, 2)])
-def test_the_error_falls_with_the_order(sampler, order):
-    ratios = [error_over_flow(sampler, steps) / error_over_flow(sampler, 2 * steps) for steps in (40, 80)]
-    assert ratios == pytest.approx([2**order] * 2, rel=0.1)
+@every_schedule
+@pytest.mark.parametrize(("sampler", "order"), [(ddim, 1), (dpmpp_2m, 2), (heun, 2), (ipndm, 2)])
+def test_the_error_falls_with_the_order(schedule, sampler, order):
+    """Twice the steps halve the error of first order and quarter that of second."""
+    errors = [error(sampler, schedule, steps, 799, 399) for steps in (50, 100, 200)]
+    assert [coarse / fine for coarse, fine in pairwise(errors)] == pytest.approx([2**order] * 2, rel=0.1)
 
 
 @pytest.mark.parametrize("evaluations", [10, 20, 40])
 def test_ipndm_gets_most_from_its_evaluations(evaluations):
     """Its first step is DDIM's, which keeps the whole of it at second order, but with an error far below Heun's."""
-    assert error_over_flow(ipndm, evaluations) < 0.1 * error_over_flow(heun, evaluations // 2)
-    assert error_over_flow(heun, evaluations // 2) < 0.3 * error_over_flow(ddim, evaluations)
+    way = ("flow", evaluations, 899, 99)
+    half = ("flow", evaluations // 2, 899, 99)
+    assert error(ipndm, *way) < 0.1 * error(heun, *half)
+    assert error(heun, *half) < 0.3 * error(ddim, *way)
 
 
 @pytest.mark.parametrize("power", [0, 1, 2, 3])
