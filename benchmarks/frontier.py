@@ -5,8 +5,8 @@
 
 Quality is the Frechet distance to the test digits, in the reader's features, and the accuracy of --count digits; the
 time is that of ten. Both are of the quickest precision. Scores are kept in --scores, so that it goes on where it
-stopped; times are always taken anew, of all in turns. What some weights cannot do is left out. Prints a Markdown table,
-and writes it and pictures of those lines that reach the frontier.
+stopped; times are always taken anew, of all in turns. What some weights cannot do is left out, and their defaults are
+always in. Prints a Markdown table, and writes it and pictures of those lines that reach the frontier.
 """
 
 import argparse
@@ -79,9 +79,10 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def possible(pipe: Pipeline, flags: argparse.Namespace) -> list[Recipe]:
-    """The recipes that these weights can draw."""
-    found = []
+    """The recipes that these weights can draw, and that of their defaults."""
     digits = DIGITS * (checks.whole("--count", flags.count, FEWEST, 10_000) // len(DIGITS))
+    usual = pipe.stream(digits).recipe
+    found = []
     lists = [map(checks.typed, text.split(",")) for text in (flags.sampler, flags.steps, flags.guidance)]
     for sampler, steps, guidance in product(*lists):
         try:
@@ -89,7 +90,7 @@ def possible(pipe: Pipeline, flags: argparse.Namespace) -> list[Recipe]:
         except BadInput:
             continue
         found.append(run.recipe)
-    return found
+    return [*found, usual] if found and usual not in found else found
 
 
 def line_of(run: dict[str, Any]) -> str:

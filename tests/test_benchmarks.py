@@ -84,7 +84,7 @@ class TestCourseProject:
         ways = [line.split(" | ")[:2] for line in lines[4:]]
         assert ways[0] == ["| course project (extrapolated from 1 of 1,000 steps)", "2000"]
         assert ways[1:] == [
-            [f"| few-step, {steps} {'step' if steps == 1 else 'steps'} of ddim, {precision}", str(steps)]
+            [f"| few-step, {steps} {'step' if steps == 1 else 'steps'}, {precision}", str(steps)]
             for precision in ("fp32", "auto")
             for steps in (1, 2, 4)
         ]
@@ -133,7 +133,7 @@ class TestFrontier:
     def test_what_weights_cannot_do_is_left_out(self, tiny_denoiser):
         flags = argparse.Namespace(sampler=",".join(SAMPLERS), steps="1,4,1001", guidance="1,2,99", count=200)
         recipes = frontier.possible(Pipeline(tiny_denoiser), flags)
-        assert len(recipes) == len(SAMPLERS) * 2 * 2
+        assert len(recipes) == 1 + len(SAMPLERS) * 2 * 2  # its defaults, and all that was asked for
         assert {len(recipe.digits) for recipe in recipes} == {200}
 
 
