@@ -26,6 +26,7 @@ from diffusion.reader import READER, load_reader
 from diffusion.samplers import SAMPLERS
 
 DIGITS = tuple(range(10))
+FAR = 5.0
 
 
 def main() -> None:
@@ -134,13 +135,18 @@ def report(runs: list[dict[str, Any]]) -> str:
 
 
 def picture(runs: list[dict[str, Any]], figure: str) -> Any:
-    """A figure against time: a line for all that differs only in steps, where one of them is on the frontier."""
+    """A figure against time: a line for all that differs only in steps, where one of them is on the frontier.
+
+    Without those that are no digits: more than FAR times as far from real ones as other real ones are.
+    """
     lines: dict[str, list[tuple[float, float]]] = {line_of(run): [] for run in unbeaten(runs)}
     for run in sorted(runs, key=lambda run: run["seconds"]):
-        if line_of(run) in lines:
+        distance = run["frechet_distance"]
+        if line_of(run) in lines and distance["value"] <= FAR * distance["floor"]:
             lines[line_of(run)].append((run["seconds"], run[figure]["value"]))
     level = ("real digits", runs[0][figure]["floor"])
     name = figure.replace("_", " ").capitalize()
+    lines = {line: points for line, points in lines.items() if points}
     return plot.lines(lines, x="seconds for ten digits", y=name, log="xy" if "distance" in figure else "x", level=level)
 
 

@@ -138,13 +138,14 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plots(runs: Sequence[Run], folder: Path) -> None:
-    """Distance and accuracy against steps, guidance and eta, each a line for all that has the rest in common."""
+    """Distance and accuracy against steps, guidance and eta: lines of all that has the rest in common, the longest."""
     for axis in ("steps", "guidance", "eta"):
         for figure in ("frechet_distance", "accuracy"):
             lines: dict[str, dict[float, float]] = {}
             for run in _in_every_interval(runs) if axis == "guidance" else runs:
                 lines.setdefault(title(run, without=axis), {})[run["recipe"][axis]] = run[figure]["value"]
-            several = {name: sorted(points.items()) for name, points in lines.items() if len(points) > 1}
+            longest = sorted(lines.items(), key=lambda line: -len(line[1]))[: len(plot.COLORS)]
+            several = {name: sorted(points.items()) for name, points in longest if len(points) > 1}
             if several:
                 logarithmic = ("x" if axis == "steps" else "") + ("y" if figure == "frechet_distance" else "")
                 level = ("real", runs[0][figure]["floor"])
