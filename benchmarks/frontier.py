@@ -1,6 +1,6 @@
 """How good are ten digits that take so many seconds? Quality against time, for samplers, step counts and weights.
 
-    python -m benchmarks.frontier                                       # twenty minutes on two CPU cores
+    python -m benchmarks.frontier                                       # half an hour on two CPU cores
     python -m benchmarks.frontier --weights checkpoints/model.safetensors,runs/mnist --sampler ddim --steps 2,4
 
 Quality is the Frechet distance to the test digits, in the reader's features, and the accuracy of --count digits; the
