@@ -42,10 +42,8 @@ def main() -> None:
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        stretch, rounds = (
-            checks.whole("--stretch", flags.stretch, 1, T),
-            checks.whole("--rounds", flags.rounds, 1, 1000),
-        )
+        stretch = checks.whole("--stretch", flags.stretch, 1, T)
+        rounds = checks.whole("--rounds", flags.rounds, 1, 1000)
         print(compared(flags.weights.split(","), stretch, rounds))
     except BadInput as error:
         sys.exit(f"course_project.py: {error}")

@@ -26,7 +26,7 @@ from diffusion.reader import READER, load_reader
 from diffusion.samplers import SAMPLERS
 
 DIGITS = tuple(range(10))
-FAR = 5.0
+FAR = 5.0  # times the floor of the distance: beyond it are no digits
 
 
 def main() -> None:
@@ -135,10 +135,7 @@ def report(runs: list[dict[str, Any]]) -> str:
 
 
 def picture(runs: list[dict[str, Any]], figure: str) -> Any:
-    """A figure against time: a line for all that differs only in steps, where one of them is on the frontier.
-
-    Without those that are no digits: more than FAR times as far from real ones as other real ones are.
-    """
+    """A figure against time, up to FAR: a line for all that differs only in steps, where one is on the frontier."""
     lines: dict[str, list[tuple[float, float]]] = {line_of(run): [] for run in unbeaten(runs)}
     for run in sorted(runs, key=lambda run: run["seconds"]):
         distance = run["frechet_distance"]

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, data
 from diffusion.evaluate import Judge, draw, told_apart
 from diffusion.files import write_text
@@ -78,7 +79,7 @@ def compare(flags: argparse.Namespace) -> None:
             settings = {"channels": channels, "blocks": flags.blocks, "epochs": flags.epochs} | changes
             out = flags.out / size / "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
             rows[name] = figures(TrainConfig(data=flags.data, out=str(out), **settings), recipe, judge)
-    print(table(rows, judge.floor | {"told_apart": 0.5}))
+    print(report(rows, judge.floor | {"told_apart": 0.5}))
 
 
 def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, float]:
@@ -99,11 +100,12 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     return values
 
 
-def table(rows: dict[str, dict[str, float]], floor: dict[str, float]) -> str:
+def report(rows: dict[str, dict[str, float]], floor: dict[str, float]) -> str:
     names = list(next(iter(rows.values()), {}))
-    lines = [["variant", *(name.replace("_", " ") for name in names)], ["---"] * (len(names) + 1)]
-    lines += [[name, *(f"{row[figure]:.3f}" for figure in names)] for name, row in (rows | {"real": floor}).items()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    head = ["variant", *(name.replace("_", " ") for name in names)]
+    return table(
+        head, [[name, *(f"{row[figure]:.3f}" for figure in names)] for name, row in (rows | {"real": floor}).items()]
+    )
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_an_untrained_network_scores_badly(tiny_denoiser, real) -> None:
     assert scores["black_pixels"]["floor"] == pytest.approx(0.81, abs=0.02)
     assert scores["told_apart"]["value"] > 0.9
     assert scores["near_copies"]["value"] == 0
-    assert scores["classification_accuracy_score"].keys() == {"value", "floor"}  # too few digits to learn from
+    assert scores["classification_accuracy_score"].keys() == {"value", "floor"}  # known answers: below
     assert json.loads(json.dumps(scores)) == scores
     assert "| frechet distance |" in table([scores])
 
