@@ -28,7 +28,7 @@ def student_of(teacher: Denoiser, few_step: FewStep) -> Denoiser:
 
 
 class Distillation(nn.Module):
-    """The loss of a student.
+    """The loss of a student. A step of it never waits for a GPU.
 
     Args:
         student: what is trained.
@@ -36,6 +36,8 @@ class Distillation(nn.Module):
         teacher: a trained denoiser of the same shape.
         loss_of: see `Denoiser.loss`.
     """
+
+    evaluations = 3  # of other networks, an image: two half jumps, half of them the guided teacher's, which are two
 
     def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser, loss_of: str = "velocity"):
         super().__init__()
@@ -45,74 +47,72 @@ class Distillation(nn.Module):
         self.few_step = student.config.few_step
         self.fixed = (average, teacher)  # in a tuple, so that they are no parts of what is trained
         levels = student.scheduler.levels(2 * self.few_step.steps)
+        device = next(student.parameters()).device
+        self.path = torch.tensor([level.index for level in levels], device=device)
+        self.alpha = torch.tensor([level.alpha for level in levels], device=device)
+        self.sigma = torch.tensor([level.sigma for level in levels], device=device)
         low, high = self.few_step.guidance_interval
-        self.guided = torch.tensor([low <= level.index <= high for level in levels])
-        self.path = torch.tensor([level.index for level in levels])
-        self.alpha = torch.tensor([level.alpha for level in levels])
-        self.sigma = torch.tensor([level.sigma for level in levels])
-
-    @property
-    def evaluations(self) -> float:
-        """How often other networks than the student are run for one image."""
-        on = self.guided[:-1].view(self.few_step.steps, 2).sum(1)  # second evaluations of the teacher, in each
-        return 2 + (self.odds @ on.double()).item() / 2  # half of the jumps are the teacher's
-
-    @property
-    def odds(self) -> Tensor:
-        """Where the shortest jumps of a batch start: a quarter of them anywhere, the others where guidance is on."""
-        on = self.guided[:-1:2].double()
+        on = torch.tensor([float(low <= level.index <= high) for level in levels[:-1:2]])
         anywhere = torch.full_like(on, 1 / len(on))
-        return anywhere / 4 + on / on.sum() * 3 / 4 if on.any() else anywhere
+        # Where the shortest jumps of a batch start: a quarter of them anywhere, the others where guidance is on.
+        self.odds = (anywhere / 4 + on / on.sum() * 3 / 4 if on.any() else anywhere).to(device)
 
     def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, ...]:
         """For each image (B, C, H, W) a jump, from one place on the path to another, its guidance scale, and noise.
 
         Every other jump is one of the shortest, since these alone teach what guidance does; the longer ones come
-        equally often.
+        equally often. Which are the shortest is told at last, on the CPU: nobody has to wait for a GPU to know it.
         """
         count, device = len(x0), x0.device
         *longer, shortest = self.few_step.choices
-        pattern = [jumps for each in longer for jumps in (shortest, each)]
-        jumps = torch.tensor(pattern, device=device)[torch.arange(count, device=device) % len(pattern)]  # in a run
-        which = (torch.rand(count, generator=random, device=device) * jumps).long()
-        taught = torch.multinomial(self.odds.to(device), count, replacement=True, generator=random)
-        length = 2 * shortest // jumps
-        start = length * torch.where(jumps == shortest, taught, which)
+        pattern = torch.tensor([jumps for each in longer for jumps in (shortest, each)])  # in a run
+        jumps = pattern[torch.arange(count) % len(pattern)]
+        short = jumps == shortest
+        length = (2 * shortest // jumps).to(device, non_blocking=True)
+        which = torch.rand(count, generator=random, device=device) * jumps.to(device, non_blocking=True)
+        taught = torch.multinomial(self.odds, count, replacement=True, generator=random)
+        start = length * torch.where(short.to(device, non_blocking=True), taught, which.long())
         low, high = self.few_step.guidance
         guidance = low + (high - low) * torch.rand(count, generator=random, device=device)
-        return start, start + length, guidance, torch.randn(x0.shape, generator=random, device=device)
+        return start, start + length, guidance, torch.randn(x0.shape, generator=random, device=device), short
 
     def forward(self, *parts: Tensor) -> Tensor:
         return self.of(self.student, *parts)
 
     def of(
-        self, model: Denoiser, x0: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor, eps: Tensor
+        self,
+        model: Denoiser,
+        x0: Tensor,
+        labels: Tensor,
+        start: Tensor,
+        end: Tensor,
+        guidance: Tensor,
+        eps: Tensor,
+        short: Tensor,
     ) -> Tensor:
         """The loss of the student, or its average, on clean images and what `draw` drew for them: a scalar."""
-        path = self.path.to(x0.device)
-        x = self.student.scheduler.add_noise(x0, eps, path[start])
+        x = self.student.scheduler.add_noise(x0, eps, self.path[start])
         with torch.no_grad():
             middle = (start + end) // 2
-            half_way = self.jump(x, labels, start, middle, guidance)
-            there = self.jump(half_way, labels, middle, end, guidance)
+            half_way = self.jump(x, labels, start, middle, guidance, short)
+            there = self.jump(half_way, labels, middle, end, guidance, short)
             kept, share = self.coefficients(start, end)
             target = (there - kept * x) / share  # the x0 that leads from x straight there
             if model.config.bounded:  # a bound that both half jumps agree on is met but for rounding
                 target = torch.where(target.abs() > 1 - 1e-4, target.sign(), target)
-            alpha, sigma = self.student.scheduler.coefficients(path[start])
+            alpha, sigma = self.student.scheduler.coefficients(self.path[start])
             eps = (x - alpha * target) / sigma
-        return model.loss(target, labels, path[start], eps, path[end], guidance, loss_of=self.loss_of)
+        return model.loss(target, labels, self.path[start], eps, self.path[end], guidance, loss_of=self.loss_of)
 
-    def jump(self, x: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor) -> Tensor:
-        """x (B, C, H, W) after a DDIM step: the teacher's over one place on the path, the average's over more."""
+    def jump(self, x: Tensor, labels: Tensor, start: Tensor, end: Tensor, guidance: Tensor, short: Tensor) -> Tensor:
+        """x (B, C, H, W) after a DDIM step: the teacher's where the jump is short, the average's elsewhere."""
         average, _ = self.fixed
-        levels, ends = self.path.to(x.device)[start], self.path.to(x.device)[end]
-        short = end - start == 1
+        levels, ends = self.path[start], self.path[end]
         x0 = torch.empty_like(x)
-        if short.any():
-            x0[short] = self.taught(x[short], levels[short], labels[short], guidance[short])
-        if not short.all():
-            x0[~short] = average.guess(x[~short], levels[~short], labels[~short], ends[~short], guidance[~short])
+        for guess, steering, mask in ((self.taught, (), short), (average.guess, (ends,), ~short)):
+            if mask.any():
+                rows = mask.nonzero().flatten().to(x.device, non_blocking=True)
+                x0[rows] = guess(*(part[rows] for part in (x, levels, labels, *steering, guidance)))
         kept, share = self.coefficients(start, end)
         return kept * x + share * x0
 
@@ -120,17 +120,15 @@ class Distillation(nn.Module):
         """The teacher's guided x0, each image at a level and a guidance scale of its own."""
         _, teacher = self.fixed
         low, high = self.few_step.guidance_interval
-        x0 = teacher.guess(x, levels, labels)
         on = (low <= levels) & (levels <= high)
-        if on.any():
-            null = torch.full_like(labels[on], teacher.config.unet.null_label)
-            uncond = teacher.guess(x[on], levels[on], null)
-            x0[on] = uncond + guidance[on].view(-1, 1, 1, 1) * (x0[on] - uncond)
-        return x0.clamp(-1, 1)
+        scale = torch.where(on, guidance, 1).view(-1, 1, 1, 1)
+        null = torch.full_like(labels, teacher.config.unet.null_label)
+        both = teacher.guess(torch.cat([x, x]), torch.cat([levels, levels]), torch.cat([labels, null]))
+        cond, uncond = both.chunk(2)
+        return (uncond + scale * (cond - uncond)).clamp(-1, 1)
 
     def coefficients(self, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         """What DDIM keeps of x and takes of x0 on the way, (B, 1, 1, 1) each."""
-        alpha, sigma = self.alpha.to(start.device), self.sigma.to(start.device)
-        kept = sigma[end] / sigma[start]
-        share = alpha[end] - kept * alpha[start]
+        kept = self.sigma[end] / self.sigma[start]
+        share = self.alpha[end] - kept * self.alpha[start]
         return kept.view(-1, 1, 1, 1), share.view(-1, 1, 1, 1)

@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from visitor import visit
 
-from benchmarks import course_project, frontier, growth, network, page, stopwatch
+from benchmarks import course_project, frontier, growth, network, page, shapes, stopwatch
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.samplers import SAMPLERS
@@ -48,6 +49,19 @@ class TestNetwork:
                 plain = network.plain(denoiser)(x, i, labels)
                 torch.testing.assert_close(denoiser(x, i, labels), plain, rtol=0, atol=1e-5)
 
+    def test_embeddings_that_are_constants_change_nothing_for_their_inputs(self):
+        denoiser = Pipeline.from_pretrained(device="cpu").denoiser
+        inputs = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)), 500, torch.tensor([1, 2])
+        with torch.inference_mode():
+            predicted = network.folded(denoiser, *inputs)(*inputs)
+            torch.testing.assert_close(predicted, denoiser(*inputs), rtol=0, atol=1e-4)
+
+    def test_norms_that_only_copy(self, tiny_denoiser):
+        norms = [layer for layer in network.normless(tiny_denoiser).modules() if isinstance(layer, nn.GroupNorm)]
+        x = torch.randn(1, 8, 4, 4)
+        assert norms
+        assert all(norm(x) is not x and torch.equal(norm(x), x) for norm in norms)
+
     def test_its_convolutions_alone_are_all_of_them(self, tiny_denoiser):
         layers = [layer for layer in tiny_denoiser.modules() if isinstance(layer, nn.Conv2d)]
         run = network.convolutions(tiny_denoiser, torch.zeros(2, 1, 28, 28), 500, torch.tensor([1, 2]))
@@ -61,8 +75,15 @@ class TestNetwork:
     @pytest.mark.parametrize("few_step", [None, FewStep()])
     def test_every_size_has_every_network(self, make_denoiser, few_step):
         lines = network.measured(make_denoiser(few_step=few_step), [1, 2]).splitlines()
-        assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 7
+        assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 8
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
+
+
+def test_shapes_cost_what_their_networks_do():
+    configs = [shapes.config_of(name, argparse.Namespace(data="", out=Path(), epochs=1)) for name in shapes.SHAPES]
+    (parameters, arithmetic, ms), *_ = shapes.work(configs[:1])
+    assert (parameters, arithmetic) == ("0.87 M", "101")
+    assert float(ms) > 0
 
 
 class TestCourseProject:

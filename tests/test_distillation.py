@@ -44,7 +44,7 @@ def test_a_student_starts_as_its_teacher(teacher, student):
 class TestDraw:
     def test_jumps_are_whole_steps_of_every_run_the_student_takes(self, teacher, student):
         loss = Distillation(student, student, teacher)
-        start, end, guidance, eps = loss.draw(torch.zeros(8000, 1, 1, 1), torch.Generator().manual_seed(0))
+        start, end, guidance, eps, short = loss.draw(torch.zeros(8000, 1, 1, 1), torch.Generator().manual_seed(0))
         drawn = {(int(a), int(b)) for a, b in zip(start, end, strict=True)}
         assert drawn == {(k, k + length) for length in (2, 4, 8, 16) for k in range(0, 16, length)}
         for steps in (1, 2, 4, 8):  # the levels of such a run are those on the path
@@ -53,6 +53,7 @@ class TestDraw:
         assert 1 <= guidance.min() < 1.01
         assert 3.99 < guidance.max() <= 4
         assert eps.std().item() == pytest.approx(1, abs=0.05)
+        assert torch.equal(short, end - start == 2)
 
     def test_half_are_of_the_shortest_wherever_a_batch_is_cut(self, teacher, student):
         loss = Distillation(student, student, teacher)
@@ -97,7 +98,7 @@ class TestTarget:
         path = [student.scheduler.level(int(i)) for i in loss.path]
         where = [torch.full((3,), place) for place in (start, start + 2)]
         target, _, levels, noise, ends, scale = self.asked(
-            loss, monkeypatch, x0, labels, *where, torch.full((3,), guidance), eps
+            loss, monkeypatch, x0, labels, *where, torch.full((3,), guidance), eps, torch.tensor([True] * 3)
         )
         x = path[start].alpha * x0 + path[start].sigma * eps
         denoise = guided(teacher, labels, guidance, (200, 500))
@@ -113,9 +114,8 @@ class TestTarget:
         x0, labels = clean(2)
         loss = Distillation(student, average, teacher)
         eps, guidance = torch.randn(x0.shape), torch.tensor([2.0, 2.0])
-        target, *_ = self.asked(
-            loss, monkeypatch, x0, labels, torch.tensor([0, 0]), torch.tensor([16, 16]), guidance, eps
-        )
+        where = torch.tensor([0, 0]), torch.tensor([16, 16])
+        target, *_ = self.asked(loss, monkeypatch, x0, labels, *where, guidance, eps, torch.tensor([False] * 2))
         levels = student.scheduler.levels(2)
         *_, last = ddim(few_step(average, labels, 2.0, levels), eps, levels, lambda: eps)
         torch.testing.assert_close(target, last.x, atol=2e-5, rtol=0)  # a jump to the clean image is its x0
@@ -135,6 +135,14 @@ class TestTarget:
         assert {id(p) for p in loss.parameters()} == {id(p) for p in student.parameters()}
         assert any(p.grad is not None and p.grad.any() for p in student.unet.steering.parameters())
         assert all(p.grad is None for model in (average, teacher) for p in model.parameters())
+
+    def test_nothing_waits_for_what_a_gpu_works_out(self, teacher, student):
+        x0, labels = clean(12)
+        average = student_of(teacher, FEW_STEP)
+        *drawn, short = Distillation(student, average, teacher).draw(x0, torch.Generator().manual_seed(0))
+        parts = [part.to("meta") for part in (x0, labels, *drawn)]  # without values: who asks for one gets an error
+        loss = Distillation(*(model.to("meta") for model in (student, average, teacher)))
+        loss(*parts, short).backward()
 
     def test_its_cost_is_counted(self, teacher, student, monkeypatch):
         seen = []

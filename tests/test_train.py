@@ -559,6 +559,13 @@ class TestDraws:
         )
         assert seen == [loss_of]
 
+    @pytest.mark.parametrize("options", [{}, {"loss_of": "prediction", "min_snr": 5.0}])
+    def test_the_loss_never_waits_for_what_a_gpu_works_out(self, config, options):
+        trainer = Trainer(replace(config, **options))
+        x0, labels = torch.zeros(4, 1, 28, 28), torch.arange(4)
+        parts = [part.to("meta") for part in (x0, labels, *trainer.objective.draw(x0, trainer.random))]
+        trainer.objective.to("meta")(*parts).backward()  # without values: who asks for one gets an error
+
     def test_a_tenth_of_the_labels_is_hidden_each_on_its_own(self, config, monkeypatch):
         trainer = Trainer(config)
         seen = []

@@ -1,0 +1,98 @@
+"""Which shape of the network gives the best digits for its time?
+
+    python -m benchmarks.shapes            # two hours on two CPU cores
+
+Small networks of about the same work, each a change of the first, are trained for as long ("prediction flow" of
+benchmarks.recipes). Each is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a
+Markdown table: parameters, arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the
+figures of digits drawn without guidance, as in benchmarks.recipes.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.recipes import FLOW, figures
+from benchmarks.stopwatch import seconds, table
+from diffusion import BadInput, Recipe, data
+from diffusion.denoiser import Denoiser
+from diffusion.evaluate import Judge
+from diffusion.hardware import use_allowed_cores
+from diffusion.inference import variant
+from diffusion.training import TrainConfig
+
+SMALL: dict[str, Any] = FLOW | {"channels": (32, 64), "blocks": 1}
+SHAPES: dict[str, dict[str, Any]] = {
+    "14x14 with 32 channels, 7x7 with 64, one block": {},
+    "narrower, two blocks": {"channels": (24, 48), "blocks": 2},
+    "more at 14x14 (40, 48)": {"channels": (40, 48)},
+    "more at 7x7 (24, 80)": {"channels": (24, 80)},
+    "a third level, 4x4 (32, 56, 80)": {"channels": (32, 56, 80), "attention": (1, 2)},
+    "attention at 14x14 too": {"attention": (0, 1)},
+    "attention in the middle alone": {"attention": ()},
+    "no patches, 28x28 (8, 32, 64)": {"stem": 1, "channels": (8, 32, 64), "attention": (2,)},
+    "patches of 4x4, 7x7 alone (80), two blocks": {"stem": 4, "channels": (80,), "attention": (0,), "blocks": 2},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data")
+    parser.add_argument("--out", default="runs/benchmarks", type=Path)
+    parser.add_argument("--epochs", default=4, type=int)
+    parser.add_argument("--count", default=2000, type=int, help="digits drawn by each")
+    parser.add_argument("--steps", default=20, type=int)
+    parser.add_argument("--only", default="", help="the shapes whose names hold this text")
+    flags = parser.parse_args()
+    use_allowed_cores()
+    try:
+        print(compare(flags))
+    except BadInput as error:
+        sys.exit(f"shapes.py: {error}")
+
+
+def compare(flags: argparse.Namespace) -> str:
+    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
+    train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
+    judge = Judge(recipe.digits, train=train, test=test, full=False)
+    configs = {name: config_of(name, flags) for name in SHAPES if flags.only in name}
+    scores = {name: figures(config, recipe, judge) for name, config in configs.items()}
+    costs = dict(zip(configs, work(list(configs.values())), strict=True))
+    scores["real"] = judge.floor | {"told_apart": 0.5}
+    names = list(next(iter(scores.values())))
+    head = ["shape", "parameters", "MFLOP an image", "ms, ten images", *(name.replace("_", " ") for name in names)]
+    return table(
+        head,
+        [
+            [shape, *costs.get(shape, ("",) * 3), *(f"{row[name]:.3f}" for name in names)]
+            for shape, row in scores.items()
+        ],
+    )
+
+
+def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
+    out = flags.out / f"shapes-epochs-{flags.epochs}" / "".join(c if c.isalnum() else "-" for c in shape)
+    return TrainConfig(data=flags.data, out=str(out), epochs=flags.epochs, **SMALL | SHAPES[shape])
+
+
+@torch.inference_mode()
+def work(configs: list[TrainConfig]) -> Iterator[tuple[str, str, str]]:
+    """Parameters, arithmetic and time of each network's evaluation for ten images."""
+    networks = [variant(Denoiser(config.denoiser()).eval(), "fp32", "channels_last") for config in configs]
+    inputs = torch.randn(10, 1, 28, 28), 500, torch.arange(10)
+    times = seconds({str(i): partial(network, *inputs) for i, network in enumerate(networks)}, 50)
+    for network, time in zip(networks, times.values(), strict=True):
+        with FlopCounterMode(display=False) as counter:
+            network(*inputs)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        yield f"{parameters / 1e6:.2f} M", f"{counter.get_total_flops() / 10e6:.0f}", f"{1000 * time:.1f}"
+
+
+if __name__ == "__main__":
+    main()
