@@ -24,7 +24,16 @@ import torch
 
 from diffusion import checks, hub
 from diffusion.hardware import Team, out_of_memory, use_allowed_cores
-from diffusion.training import RECIPES, TrainConfig, Trainer, prepare, saved_config, saved_state, write_config
+from diffusion.training import (
+    RECIPES,
+    TrainConfig,
+    Trainer,
+    of_teacher,
+    prepare,
+    saved_config,
+    saved_state,
+    write_config,
+)
 
 
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
@@ -59,6 +68,8 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
         start = saved_config(given["out"])
     else:
         start = RECIPES[checks.choice("recipe", given.get("recipe", TrainConfig.recipe), RECIPES)]
+        if teacher := given.get("teacher", start.get("teacher")):
+            start = start | of_teacher(teacher)
     return TrainConfig(**start | given), flags
 
 

@@ -25,26 +25,24 @@ from diffusion.files import write_text
 from diffusion.hardware import use_allowed_cores
 from diffusion.training import TrainConfig, Trainer
 
-FLOW = {"prediction": "flow", "loss_of": "prediction"}  # the network says the velocity itself
-PLAIN_FLOW = FLOW | {"bounded": False, "level_spread": 0.0, "warmup": 0, "beta2": 0.999}
+PLAIN = {"bounded": False, "level_spread": 0.0, "warmup": 0, "beta2": 0.999}
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
-    "loss of the prediction": {"loss_of": "prediction"},
-    "prediction flow": FLOW,
-    # the rest are changes of "prediction flow"
-    "plain loss (not bounded)": FLOW | {"bounded": False},
-    "prediction v": FLOW | {"prediction": "v"},
-    "schedule cosine, prediction v": FLOW | {"schedule": "cosine", "prediction": "v"},
-    "schedule cosine, prediction eps": FLOW | {"schedule": "cosine", "prediction": "eps"},
-    "uniform levels": FLOW | {"level_spread": 0.0},
-    "levels more in the middle (spread 1)": FLOW | {"level_spread": 1.0},
-    "min-SNR weights (gamma 5)": FLOW | {"min_snr": 5.0},
-    "no average of the weights": FLOW | {"ema": 0.0},
-    "a shorter average (0.95)": FLOW | {"ema": 0.95},
-    "half the channels": FLOW,  # of whatever --channels says
+    "prediction x0": {"prediction": "x0"},
+    "prediction x0, loss of the velocity": {"prediction": "x0", "loss_of": "velocity"},
+    "plain loss (not bounded)": {"bounded": False},
+    "prediction v": {"prediction": "v"},
+    "schedule cosine, prediction v": {"schedule": "cosine", "prediction": "v"},
+    "schedule cosine, prediction eps": {"schedule": "cosine", "prediction": "eps"},
+    "uniform levels": {"level_spread": 0.0},
+    "levels more in the middle (spread 1)": {"level_spread": 1.0},
+    "min-SNR weights (gamma 5)": {"min_snr": 5.0},
+    "no average of the weights": {"ema": 0.0},
+    "a shorter average (0.95)": {"ema": 0.95},
+    "half the channels": {},  # of whatever --channels says
     # the recipe "flow" but for its size, with its two rules for the learning rate
-    "plain flow, learning rate decays to a tenth": PLAIN_FLOW | {"decay": "exponential", "weight_decay": 0.0},
-    "plain flow, learning rate constant 1e-4": PLAIN_FLOW
+    "plain flow, learning rate decays to a tenth": PLAIN | {"decay": "exponential", "weight_decay": 0.0},
+    "plain flow, learning rate constant 1e-4": PLAIN
     | {"decay": "constant", "learning_rate": 1e-4, "weight_decay": 1e-4},
 }
 

@@ -75,7 +75,7 @@ class DenoiserConfig:
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     schedule: str = "flow"
-    prediction: str = "x0"
+    prediction: str = "flow"
     # Pixels lie in [-1, 1] and most of MNIST lies exactly at -1. A bounded denoiser clamps its x0 to that range, and
     # its loss forgives overshooting where the truth is at the bound: it learns to say "black" and mean it, where a
     # plain one is always off by a little, which shows as grey haze.

@@ -71,7 +71,7 @@ class TrainConfig:
     ema: float = option(0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones")
     label_dropout: float = option(0.1, "share of labels hidden, so that guidance has an unconditional half")
     level_spread: float = option(1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform")
-    loss_of: str = option("velocity", "whose error the loss is: velocity (eps - x0, as predicted) or prediction")
+    loss_of: str = option("prediction", "whose error the loss is: prediction, or the velocity (eps - x0) that it means")
     min_snr: float = option(0.0, "gamma of min-SNR weights for the loss of the prediction; 0: none")
     seed: int = option(0, "of weights, order and noise")
     # with what
@@ -125,11 +125,11 @@ class TrainConfig:
         return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
 
 
-_PLAIN = {"bounded": False, "loss_of": "prediction", "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
+_PLAIN = {"bounded": False, "level_spread": 0.0, "beta2": 0.999, "warmup": 0}
 RECIPES: dict[str, dict[str, Any]] = {
-    "best": {},  # what ships in checkpoints/model.safetensors
+    "best": {},
     "few-step": {"teacher": "bundled"}  # what ships in checkpoints/few-step.safetensors
-    | {"epochs": 6, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
+    | {"loss_of": "velocity", "epochs": 6, "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": _PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
     | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
@@ -152,7 +152,7 @@ DECAYS: dict[str, Callable[[float], float]] = {
 }
 """What is left of the learning rate when a share, 0 to 1, of the steps after the warm-up is done."""
 
-OLDER = {"loss_of": "prediction"}  # what runs from before there was that choice do not say
+SHAPE = ("channels", "blocks", "attention", "embedding", "stem")  # of the network: fields of both configs
 MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see `Trainer.resume`
 
 
@@ -277,9 +277,7 @@ class Trainer:
         if any(getattr(theirs.unet, name) != getattr(mine.unet, name) for name in of_images):
             raise checks.BadInput(f"{source} draws other images than {self.config.dataset}: choose another {flag}.")
         if theirs.unet != mine.unet:
-            shape = {
-                name: getattr(theirs.unet, name) for name in ("channels", "blocks", "attention", "embedding", "stem")
-            }
+            shape = {name: getattr(theirs.unet, name) for name in SHAPE}
             flags = " ".join(
                 f"--{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
                 for name, value in shape.items()
@@ -532,6 +530,13 @@ def flops(denoiser: Denoiser) -> int:
     return counter.get_total_flops()
 
 
+def of_teacher(source: str) -> dict[str, Any]:
+    """What a student has from its teacher, a file, a folder or "user/repo": fields of its TrainConfig by name."""
+    config = checkpoint.load(checkpoint.find(source)).config
+    shape = {name: getattr(config.unet, name) for name in SHAPE}
+    return shape | {name: getattr(config, name) for name in ("schedule", "prediction", "bounded")}
+
+
 def prepare(config: TrainConfig) -> None:
     """Write a new run's config into its folder; BadInput, before any training, where that cannot be."""
     out = Path(config.out)
@@ -554,7 +559,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
             raise ValueError
         if not set(fields) <= set(TrainConfig.__dataclass_fields__):
             raise checks.BadInput(f"{path} is of another version of this project: start a new run in another --out.")
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in (OLDER | fields).items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     except checks.BadInput:
         raise
     except FileNotFoundError:
@@ -567,7 +572,7 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
-        saved, mine = OLDER | _plain(state["config"]), _plain(asdict(config))
+        saved, mine = _plain(state["config"]), _plain(asdict(config))
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
         raise checks.BadInput(f"There is no run to resume in {config.out}: leave --resume out.") from None

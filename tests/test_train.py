@@ -266,7 +266,7 @@ class TestCommandLine:
 
     def test_the_weights_of_a_loss_need_that_loss(self, refuses):
         with refuses("add --loss-of prediction", SystemExit):
-            main(["--min-snr", "5"])
+            main(["--min-snr", "5", "--loss-of", "velocity"])
 
     def test_missing_data_is_told(self, config, monkeypatch, refuses):
         def download(self) -> None:
@@ -465,7 +465,7 @@ class TestRun:
 
     def test_a_run_can_start_from_weights_that_predict_something_else(self, config, quiet):
         main(flags(config))
-        trainer = Trainer(replace(config, out="second", prediction="flow"))
+        trainer = Trainer(replace(config, out="second", prediction="x0"))
         trainer.start_from("run")
         first, mine = checkpoint.load("run/model.safetensors").unet, trainer.denoiser.unet
         assert torch.equal(mine.up[0].conv1.weight, first.up[0].conv1.weight)
@@ -489,8 +489,8 @@ class TestRun:
             main(flags(config, out="other", teacher="run", level_spread=1.0))
         with refuses("name its --teacher", SystemExit):
             main(flags(config, out="other", recipe="few-step", teacher=""))
-        with refuses("for run, add --prediction x0", SystemExit):
-            main(flags(config, out="other", teacher="run", prediction="flow"))
+        with refuses("for run, add --prediction flow", SystemExit):
+            main(flags(config, out="other", teacher="run", prediction="x0"))
         with refuses("for run, add --bounded", SystemExit):
             main(flags(config, out="other", teacher="run", bounded=False))
         with monkeypatch.context() as other:
@@ -513,6 +513,17 @@ class TestRun:
             main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "second"])
         main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
         assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
+
+    def test_a_student_is_like_its_teacher_unless_told_otherwise(self, config, quiet, refuses):
+        like = replace(config, channels=(8, 16), embedding=32, schedule="cosine", prediction="v", bounded=False)
+        checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
+        asked, _ = parse(["--recipe", "few-step", "--teacher", "teacher.safetensors"])
+        assert asked.denoiser() == like.denoiser()
+        bundled, _ = parse(["--recipe", "few-step"])
+        assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
+        assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
+        with refuses("no checkpoint at nowhere", SystemExit):
+            main(["--teacher", "nowhere.safetensors"])
 
     def test_the_evolution_has_a_frame_for_every_epoch(self, config):
         main(flags(config, epochs=3))
@@ -559,7 +570,7 @@ class TestDraws:
         )
         assert seen == [loss_of]
 
-    @pytest.mark.parametrize("options", [{}, {"loss_of": "prediction", "min_snr": 5.0}])
+    @pytest.mark.parametrize("options", [{"min_snr": 5.0}, {"loss_of": "velocity"}])
     def test_the_loss_never_waits_for_what_a_gpu_works_out(self, config, options):
         trainer = Trainer(replace(config, **options))
         x0, labels = torch.zeros(4, 1, 28, 28), torch.arange(4)
@@ -713,21 +724,6 @@ class TestStopAndResume:
         assert parse(["--resume", "--out", "run"])[0].epochs == 2
         short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
         assert torch.equal(weights(short), weights(long))
-
-    def test_a_run_from_before_there_was_a_choice_keeps_its_loss(self, config, refuses):
-        prepare(config)
-        path = Path("run/config.json")
-        saved = json.loads(path.read_text())
-        del saved["loss_of"]
-        path.write_text(json.dumps(saved))
-        assert parse(["--resume", "--out", "run"])[0].loss_of == "prediction"
-        Trainer(config).save()
-        state = torch.load("run/state.pt", weights_only=True)
-        del state["config"]["loss_of"]
-        torch.save(state, "run/state.pt")
-        Trainer(replace(config, loss_of="prediction")).resume()
-        with refuses("has another loss_of"):
-            Trainer(config).resume()
 
     @pytest.mark.parametrize(
         ("text", "told"), [("", "damaged"), ("[1]", "damaged"), ("{}x", "damaged"), ('{"size": 3}', "another version")]
