@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 
-from diffusion import checks, hub
+from diffusion import checkpoint, checks, hub
 from diffusion.hardware import Team, out_of_memory, use_allowed_cores
 from diffusion.training import (
     RECIPES,
     TrainConfig,
     Trainer,
-    of_teacher,
+    like_teacher,
     prepare,
     saved_config,
     saved_state,
@@ -37,7 +37,10 @@ from diffusion.training import (
 
 
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
-    """The config and the other flags of a command line. What it leaves open is the resumed run's, or the recipe's."""
+    """The config and the other flags of a command line.
+
+    What it leaves open is the resumed run's, or the recipe's; a student's shape and prediction are its teacher's.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
@@ -67,9 +70,10 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
     if flags.resume:
         start = saved_config(given["out"])
     else:
-        start = RECIPES[checks.choice("recipe", given.get("recipe", TrainConfig.recipe), RECIPES)]
+        recipe = given.setdefault("recipe", "few-step" if given.get("teacher") else TrainConfig.recipe)
+        start = RECIPES[checks.choice("recipe", recipe, RECIPES)]
         if teacher := given.get("teacher", start.get("teacher")):
-            start = start | of_teacher(teacher)
+            start = start | like_teacher(checkpoint.load(checkpoint.find(teacher)))
     return TrainConfig(**start | given), flags
 
 

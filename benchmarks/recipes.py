@@ -1,4 +1,4 @@
-"""Why the recipe "best" is what it is: change something, train each as long, and compare.
+"""Why the recipe "best" is what it is: change something, train each for as many epochs, and compare.
 
     python -m benchmarks.recipes                                         # a day on two CPU cores
     python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: an hour on two CPU cores
@@ -75,9 +75,14 @@ def compare(flags: argparse.Namespace) -> None:
         if flags.only in name:
             channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
             settings = {"channels": channels, "blocks": flags.blocks, "epochs": flags.epochs} | changes
-            out = flags.out / size / "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
+            out = flags.out / size / folder(name)
             rows[name] = figures(TrainConfig(data=flags.data, out=str(out), **settings), recipe, judge)
     print(report(rows, judge.floor | {"told_apart": 0.5}))
+
+
+def folder(name: str) -> str:
+    """The name of a run's folder."""
+    return "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
 
 
 def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, float]:

@@ -2,15 +2,14 @@
 
     python -m benchmarks.shapes            # an hour on two CPU cores
 
-Small networks of about the same work, each a change of the first, are trained with the recipe "best" for as long. Each
-is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table: parameters,
-arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the figures of digits drawn
-without guidance, as in benchmarks.recipes.
+Small networks of about the same work, each a change of the first, are trained with the recipe "best" for as many
+epochs. Each is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table:
+parameters, arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the figures of
+digits drawn without guidance, as in benchmarks.recipes.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.recipes import figures
+from benchmarks.recipes import figures, folder
 from benchmarks.stopwatch import seconds, table
 from diffusion import BadInput, Recipe, data
 from diffusion.denoiser import Denoiser
@@ -62,35 +61,36 @@ def compare(flags: argparse.Namespace) -> str:
     judge = Judge(recipe.digits, train=train, test=test, full=False)
     configs = {name: config_of(name, flags) for name in SHAPES if flags.only in name}
     scores = {name: figures(config, recipe, judge) for name, config in configs.items()}
-    costs = dict(zip(configs, work(list(configs.values())), strict=True))
+    costs = work(configs) | {"real": ["", "", ""]}
     scores["real"] = judge.floor | {"told_apart": 0.5}
-    names = list(next(iter(scores.values())))
+    names = list(scores[next(iter(scores))])
     head = ["shape", "parameters", "MFLOP an image", "ms, ten images", *(name.replace("_", " ") for name in names)]
     return table(
-        head,
-        [
-            [shape, *costs.get(shape, ("",) * 3), *(f"{row[name]:.3f}" for name in names)]
-            for shape, row in scores.items()
-        ],
+        head, [[shape, *costs[shape], *(f"{row[name]:.3f}" for name in names)] for shape, row in scores.items()]
     )
 
 
 def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
-    out = flags.out / f"shapes-epochs-{flags.epochs}" / "".join(c if c.isalnum() else "-" for c in shape)
+    out = flags.out / f"shapes-epochs-{flags.epochs}" / folder(shape)
     return TrainConfig(data=flags.data, out=str(out), epochs=flags.epochs, **SMALL | SHAPES[shape])
 
 
 @torch.inference_mode()
-def work(configs: list[TrainConfig]) -> Iterator[tuple[str, str, str]]:
+def work(configs: dict[str, TrainConfig]) -> dict[str, list[str]]:
     """Parameters, arithmetic and time of each network's evaluation for ten images."""
-    networks = [variant(Denoiser(config.denoiser()).eval(), "fp32", "channels_last") for config in configs]
+    networks = {
+        name: variant(Denoiser(config.denoiser()).eval(), "fp32", "channels_last") for name, config in configs.items()
+    }
     inputs = torch.randn(10, 1, 28, 28), 500, torch.arange(10)
-    times = seconds({str(i): partial(network, *inputs) for i, network in enumerate(networks)}, 50)
-    for network, time in zip(networks, times.values(), strict=True):
+    times = seconds({name: partial(network, *inputs) for name, network in networks.items()}, 50)
+    costs = {}
+    for name, network in networks.items():
         with FlopCounterMode(display=False) as counter:
             network(*inputs)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        yield f"{parameters / 1e6:.2f} M", f"{counter.get_total_flops() / 10e6:.0f}", f"{1000 * time:.1f}"
+        flops = counter.get_total_flops() / len(inputs[0])
+        costs[name] = [f"{parameters / 1e6:.2f} M", f"{flops / 1e6:.0f}", f"{1000 * times[name]:.1f}"]
+    return costs
 
 
 if __name__ == "__main__":

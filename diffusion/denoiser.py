@@ -28,7 +28,7 @@ Denoise = Callable[[Tensor, int], Tensor]
 PREDICTIONS = ("eps", "x0", "v", "flow")
 
 MICRO_BATCH = 100  # images that go through the network at once: bounds memory, costs no speed
-LOSSES = ("velocity", "prediction")  # whose error a loss may be
+LOSSES = ("prediction", "velocity")  # whose error a loss may be
 MAX_WEIGHT = 20.0  # of an error of the prediction, as one of the velocity: next to the clean image, x0 cannot be told
 MAX_NAME = 40  # characters of a class name
 

@@ -37,9 +37,9 @@ class Distillation(nn.Module):
         loss_of: see `Denoiser.loss`.
     """
 
-    evaluations = 3  # of other networks, an image: two half jumps, half of them the guided teacher's, which are two
+    evaluations = 3  # of other networks, an image: two half jumps, each one of the average's or two of the teacher's
 
-    def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser, loss_of: str = "velocity"):
+    def __init__(self, student: Denoiser, average: Denoiser, teacher: Denoiser, loss_of: str = "prediction"):
         super().__init__()
         assert student.config.few_step is not None
         self.student = student
@@ -61,7 +61,8 @@ class Distillation(nn.Module):
         """For each image (B, C, H, W) a jump, from one place on the path to another, its guidance scale, and noise.
 
         Every other jump is one of the shortest, since these alone teach what guidance does; the longer ones come
-        equally often. Which are the shortest is told at last, on the CPU: nobody has to wait for a GPU to know it.
+        equally often. The last tensor says which are the shortest; it is on the CPU, so that nobody waits for a GPU to
+        know it.
         """
         count, device = len(x0), x0.device
         *longer, shortest = self.few_step.choices
@@ -90,7 +91,10 @@ class Distillation(nn.Module):
         eps: Tensor,
         short: Tensor,
     ) -> Tensor:
-        """The loss of the student, or its average, on clean images and what `draw` drew for them: a scalar."""
+        """The loss of the student, or its average, on clean images and what `draw` drew for them: a scalar.
+
+        All of it is on one device, but for `short`.
+        """
         x = self.student.scheduler.add_noise(x0, eps, self.path[start])
         with torch.no_grad():
             middle = (start + end) // 2
@@ -109,15 +113,15 @@ class Distillation(nn.Module):
         average, _ = self.fixed
         levels, ends = self.path[start], self.path[end]
         x0 = torch.empty_like(x)
-        for guess, steering, mask in ((self.taught, (), short), (average.guess, (ends,), ~short)):
+        for guess, mask in ((self.taught, short), (average.guess, ~short)):
             if mask.any():
                 rows = mask.nonzero().flatten().to(x.device, non_blocking=True)
-                x0[rows] = guess(*(part[rows] for part in (x, levels, labels, *steering, guidance)))
+                x0[rows] = guess(*(part[rows] for part in (x, levels, labels, ends, guidance)))
         kept, share = self.coefficients(start, end)
         return kept * x + share * x0
 
-    def taught(self, x: Tensor, levels: Tensor, labels: Tensor, guidance: Tensor) -> Tensor:
-        """The teacher's guided x0, each image at a level and a guidance scale of its own."""
+    def taught(self, x: Tensor, levels: Tensor, labels: Tensor, ends: Tensor, guidance: Tensor) -> Tensor:
+        """The teacher's guided x0, each image at a level and a guidance scale of its own, wherever the step ends."""
         _, teacher = self.fixed
         low, high = self.few_step.guidance_interval
         on = (low <= levels) & (levels <= high)

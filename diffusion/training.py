@@ -49,7 +49,9 @@ class TrainConfig:
     out: str = option("runs/mnist", "folder of the run; with another --dataset, runs/ and its name")
     # what
     recipe: str = option("best", "where other flags start: best, few-step, ddpm-cosine, ddpm-linear or flow")
-    teacher: str = option("", "train a student of few steps of these weights: a file, a folder, or user/repo")
+    teacher: str = option(
+        "", "train a student of few steps of these weights, and of their shape: a file, a folder, or user/repo"
+    )
     init: str = option("", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
     channels: tuple[int, ...] = option(UNetConfig.channels, "per level of the U-Net, each at half the size of the last")
     blocks: int = option(UNetConfig.blocks, "residual blocks per level")
@@ -276,27 +278,24 @@ class Trainer:
         of_images = ("image_channels", "image_size", "classes")
         if any(getattr(theirs.unet, name) != getattr(mine.unet, name) for name in of_images):
             raise checks.BadInput(f"{source} draws other images than {self.config.dataset}: choose another {flag}.")
+        if flag == "--teacher" and theirs.names != mine.names:
+            raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another {flag}.")
+        wanted = like_teacher(other)
+        others = [name for name, value in wanted.items() if getattr(self.config, name) != value]
+        if flag == "--teacher" and others:
+            raise checks.BadInput(
+                f"A student is like its teacher, but {source} has another {others[0]}: choose another {flag}, or leave "
+                f"--{others[0]} out."
+            )
         if theirs.unet != mine.unet:
-            shape = {name: getattr(theirs.unet, name) for name in SHAPE}
             flags = " ".join(
                 f"--{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
-                for name, value in shape.items()
-                if value != getattr(mine.unet, name)
+                for name, value in wanted.items()
+                if name in others and name in SHAPE
             )
             raise checks.BadInput(
                 f"The network in {source} has another shape than this run's: choose another {flag}, or add {flags}."
             )
-        if flag == "--teacher":
-            wanted = {  # a student has these from its teacher
-                "schedule": f"--schedule {theirs.schedule}",
-                "prediction": f"--prediction {theirs.prediction}",
-                "bounded": "--bounded" if theirs.bounded else "--no-bounded",
-            }
-            for name, flags in wanted.items():
-                if getattr(theirs, name) != getattr(mine, name):
-                    raise checks.BadInput(f"A student is like its teacher: for {source}, add {flags}.")
-            if theirs.names != mine.names:
-                raise checks.BadInput(f"{source} draws other things than {self.config.dataset}: choose another {flag}.")
         return other
 
     def run(self) -> None:
@@ -530,11 +529,11 @@ def flops(denoiser: Denoiser) -> int:
     return counter.get_total_flops()
 
 
-def of_teacher(source: str) -> dict[str, Any]:
-    """What a student has from its teacher, a file, a folder or "user/repo": fields of its TrainConfig by name."""
-    config = checkpoint.load(checkpoint.find(source)).config
+def like_teacher(teacher: Denoiser) -> dict[str, Any]:
+    """What a student has from its teacher: fields of its TrainConfig by name."""
+    config = teacher.config
     shape = {name: getattr(config.unet, name) for name in SHAPE}
-    return shape | {name: getattr(config, name) for name in ("schedule", "prediction", "bounded")}
+    return shape | {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
 
 
 def prepare(config: TrainConfig) -> None:

@@ -53,8 +53,10 @@ class TestNetwork:
         denoiser = Pipeline.from_pretrained(device="cpu").denoiser
         inputs = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)), 500, torch.tensor([1, 2])
         with torch.inference_mode():
-            predicted = network.folded(denoiser, *inputs)(*inputs)
-            torch.testing.assert_close(predicted, denoiser(*inputs), rtol=0, atol=1e-4)
+            folded = network.folded(denoiser, *inputs)
+            torch.testing.assert_close(folded(*inputs), denoiser(*inputs), rtol=0, atol=1e-4)
+            x, i, labels = inputs
+            assert torch.equal(folded(x, i, labels.flip(0)), folded(*inputs))  # nothing is looked up any more
 
     def test_norms_that_only_copy(self, tiny_denoiser):
         norms = [layer for layer in network.normless(tiny_denoiser).modules() if isinstance(layer, nn.GroupNorm)]
@@ -80,8 +82,10 @@ class TestNetwork:
 
 
 def test_shapes_cost_what_their_networks_do():
-    configs = [shapes.config_of(name, argparse.Namespace(data="", out=Path(), epochs=1)) for name in shapes.SHAPES]
-    (parameters, arithmetic, ms), *_ = shapes.work(configs[:1])
+    flags = argparse.Namespace(data="", out=Path(), epochs=1)
+    configs = {name: shapes.config_of(name, flags) for name in shapes.SHAPES}
+    first = next(iter(configs))
+    parameters, arithmetic, ms = shapes.work({first: configs[first]})[first]
     assert (parameters, arithmetic) == ("0.87 M", "101")
     assert float(ms) > 0
 

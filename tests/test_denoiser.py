@@ -210,7 +210,7 @@ def test_the_denoiser_sees_its_level_and_labels(tiny_denoiser):
 
 def test_a_loss_of_something_else_is_refused(tiny_denoiser, refuses):
     x0, eps = (tensor.float() for tensor in clean_and_noise(4, batch=2))
-    with refuses("loss_of must be one of velocity, prediction, not 'score'."):
+    with refuses("loss_of must be one of prediction, velocity, not 'score'."):
         tiny_denoiser.loss(x0, torch.tensor([0, 1]), torch.tensor([1, 2]), eps, loss_of="score")
 
 

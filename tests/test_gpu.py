@@ -38,9 +38,9 @@ def test_everything_lives_on_the_device_in_bf16(config):
     assert trainer.precision == "bf16"
 
 
-@pytest.mark.parametrize("student", [{}, {"teacher": "bundled", "prediction": "x0"}])
-def test_a_training_step_never_waits_for_the_device(config, no_waiting, student):
-    trainer = Trainer(replace(config, **student))
+@pytest.mark.parametrize("changes", [{}, {"teacher": "bundled", "prediction": "x0"}])
+def test_a_training_step_never_waits_for_the_device(config, no_waiting, changes):
+    trainer = Trainer(replace(config, **changes))
     x0, labels = torch.zeros(50, 1, 28, 28, device="cuda"), torch.arange(50, device="cuda") % 10
     trainer.train_step(x0, labels)
     torch.cuda.set_sync_debug_mode("error")

@@ -362,8 +362,8 @@ class TestRun:
         [
             {"schedule": "linear", "prediction": "eps", "bounded": False},
             {"schedule": "cosine", "prediction": "v", "level_spread": 0.0},
-            {"prediction": "x0", "attention": (1,), "label_dropout": 0.0},
-            {"min_snr": 5.0, "loss_of": "prediction", "beta2": 0.999, "weight_decay": 0.0},
+            {"prediction": "x0", "loss_of": "velocity", "attention": (1,), "label_dropout": 0.0},
+            {"min_snr": 5.0, "beta2": 0.999, "weight_decay": 0.0},
             {"decay": "exponential", "warmup": 0},
             {"decay": "constant", "ema": 0.0},
             {"precision": "bf16"},
@@ -483,15 +483,15 @@ class TestRun:
         assert 0 < metrics["held_out_loss"] < 1
         with refuses("leave --init out", SystemExit):
             main(flags(config, out="other", teacher="run", init="run"))
-        with refuses("another shape than this run's: choose another --teacher, or add --channels 8,8", SystemExit):
+        with refuses("like its teacher, but run has another channels", SystemExit):
             main(flags(config, out="other", teacher="run", channels=(8, 16)))
         with refuses("leave --min-snr and --level-spread out", SystemExit):
             main(flags(config, out="other", teacher="run", level_spread=1.0))
         with refuses("name its --teacher", SystemExit):
             main(flags(config, out="other", recipe="few-step", teacher=""))
-        with refuses("for run, add --prediction flow", SystemExit):
+        with refuses("choose another --teacher, or leave --prediction out", SystemExit):
             main(flags(config, out="other", teacher="run", prediction="x0"))
-        with refuses("for run, add --bounded", SystemExit):
+        with refuses("or leave --bounded out", SystemExit):
             main(flags(config, out="other", teacher="run", bounded=False))
         with monkeypatch.context() as other:
             other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
@@ -514,11 +514,13 @@ class TestRun:
         main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
         assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
 
-    def test_a_student_is_like_its_teacher_unless_told_otherwise(self, config, quiet, refuses):
-        like = replace(config, channels=(8, 16), embedding=32, schedule="cosine", prediction="v", bounded=False)
+    def test_a_student_is_like_its_teacher_unless_told_otherwise(self, config, refuses):
+        like = replace(config, channels=(8, 16, 24), blocks=2, attention=(0, 2), embedding=32, stem=1)
+        like = replace(like, schedule="cosine", prediction="v", bounded=False)
         checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
-        asked, _ = parse(["--recipe", "few-step", "--teacher", "teacher.safetensors"])
+        asked, _ = parse(["--teacher", "teacher.safetensors"])
         assert asked.denoiser() == like.denoiser()
+        assert (asked.recipe, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
         bundled, _ = parse(["--recipe", "few-step"])
         assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
         assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
