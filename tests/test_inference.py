@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from diffusion import Pipeline, inference
 from diffusion.inference import LAYOUTS, TOLERANCE, BySize, prepared, quickest, variant
@@ -149,6 +150,15 @@ class TestPipelines:
     def test_fp32_is_the_denoiser_itself(self, pipe):
         assert pipe.drawing is pipe.denoiser
         assert prepared(pipe.denoiser, "fp32", None) is pipe.denoiser
+
+    def test_norms_of_bf16_in_channels_last_are_computed_in_fp32(self, tiny_denoiser):
+        fast = variant(tiny_denoiser, "bf16", "channels_last")
+        norms = [layer for layer in fast.modules() if isinstance(layer, nn.GroupNorm)]
+        assert norms
+        for norm in norms:
+            x = torch.randn(3, norm.num_channels, 4, 4).to(torch.bfloat16, memory_format=torch.channels_last)
+            wanted = F.group_norm(x.float(), norm.num_groups, norm.weight, norm.bias)
+            assert torch.equal(norm(x), wanted.bfloat16())
 
     def test_auto_tries_every_variant_at_every_size(self, tiny_denoiser, monkeypatch):
         trials = []
