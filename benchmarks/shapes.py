@@ -32,9 +32,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "narrower, two blocks": {"channels": (24, 48), "blocks": 2},
     "more at 7x7 (24, 80)": {"channels": (24, 80)},
     "a third level, 4x4 (32, 56, 80)": {"channels": (32, 56, 80), "attention": (1, 2)},
-    "attention at 14x14 too": {"attention": (0, 1)},
-    "attention in the middle alone": {"attention": ()},
     "no patches, 28x28 (8, 32, 64)": {"stem": 1, "channels": (8, 32, 64), "attention": (2,)},
+    "no patches, and narrower (8, 24, 48)": {"stem": 1, "channels": (8, 24, 48), "attention": (2,)},
     "patches of 4x4, 7x7 alone (80), two blocks": {"stem": 4, "channels": (80,), "attention": (0,), "blocks": 2},
 }
 
