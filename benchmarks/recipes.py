@@ -48,36 +48,47 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data")
-    parser.add_argument("--out", default="runs/benchmarks", type=Path)
-    parser.add_argument("--epochs", default=TrainConfig.epochs, type=int)
+    parser = arguments(__doc__, TrainConfig.epochs)
     parser.add_argument("--channels", default=TrainConfig.channels, type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--blocks", default=TrainConfig.blocks, type=int)
-    parser.add_argument("--count", default=2000, type=int, help="digits drawn by each")
-    parser.add_argument("--steps", default=20, type=int)
-    parser.add_argument("--only", default="", help="the variants whose names hold this text")
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        compare(flags)
+        print(report("variant", measured(configs(flags), flags)))
     except BadInput as error:
         sys.exit(f"recipes.py: {error}")
 
 
-def compare(flags: argparse.Namespace) -> None:
-    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
-    train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
-    judge = Judge(recipe.digits, train=train, test=test, full=False)
+def arguments(text: str | None, epochs: int) -> argparse.ArgumentParser:
+    """The flags of a benchmark that trains networks and compares them."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="data")
+    parser.add_argument("--out", default="runs/benchmarks", type=Path)
+    parser.add_argument("--epochs", default=epochs, type=int)
+    parser.add_argument("--count", default=2000, type=int, help="digits drawn by each")
+    parser.add_argument("--steps", default=20, type=int)
+    parser.add_argument("--only", default="", help="those whose names hold this text")
+    return parser
+
+
+def configs(flags: argparse.Namespace) -> dict[str, TrainConfig]:
     size = f"{'-'.join(map(str, flags.channels))}-blocks-{flags.blocks}-epochs-{flags.epochs}"
-    rows = {}
+    found = {}
     for name, changes in VARIANTS.items():
         if flags.only in name:
             channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
             settings = {"channels": channels, "blocks": flags.blocks, "epochs": flags.epochs} | changes
-            out = flags.out / size / folder(name)
-            rows[name] = figures(TrainConfig(data=flags.data, out=str(out), **settings), recipe, judge)
-    print(report(rows, judge.floor | {"told_apart": 0.5}))
+            found[name] = TrainConfig(data=flags.data, out=str(flags.out / size / folder(name)), **settings)
+    return found
+
+
+def measured(configs: dict[str, TrainConfig], flags: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The figures of each, trained where that is not done yet, and of real digits."""
+    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
+    train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
+    judge = Judge(recipe.digits, train=train, test=test, full=False)
+    rows = {name: figures(config, recipe, judge) for name, config in configs.items()}
+    return rows | {"real": judge.floor | {"told_apart": 0.5}}
 
 
 def folder(name: str) -> str:
@@ -103,12 +114,20 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     return values
 
 
-def report(rows: dict[str, dict[str, float]], floor: dict[str, float]) -> str:
-    names = list(next(iter(rows.values()), {}))
-    head = ["variant", *(name.replace("_", " ") for name in names)]
-    return table(
-        head, [[name, *(f"{row[figure]:.3f}" for figure in names)] for name, row in (rows | {"real": floor}).items()]
-    )
+def report(title: str, rows: dict[str, dict[str, float]], costs: dict[str, dict[str, str]] | None = None) -> str:
+    """A Markdown table of figures by name, with what each costs before them where that is given."""
+    costs = costs or {}
+    columns = list(next(iter(costs.values()), {}))
+    names = list(next(iter(rows.values())))
+    lines = [
+        [
+            name,
+            *(costs.get(name, {}).get(column, "") for column in columns),
+            *(f"{row[figure]:.3f}" for figure in names),
+        ]
+        for name, row in rows.items()
+    ]
+    return table([title, *columns, *(name.replace("_", " ") for name in names)], lines)
 
 
 if __name__ == "__main__":

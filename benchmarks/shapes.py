@@ -11,17 +11,15 @@ digits drawn without guidance, as in benchmarks.recipes.
 import argparse
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.recipes import figures, folder
-from benchmarks.stopwatch import seconds, table
-from diffusion import BadInput, Recipe, data
+from benchmarks.recipes import arguments, folder, measured, report
+from benchmarks.stopwatch import seconds
+from diffusion import BadInput
 from diffusion.denoiser import Denoiser
-from diffusion.evaluate import Judge
 from diffusion.hardware import use_allowed_cores
 from diffusion.inference import variant
 from diffusion.training import TrainConfig
@@ -39,34 +37,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="data")
-    parser.add_argument("--out", default="runs/benchmarks", type=Path)
-    parser.add_argument("--epochs", default=3, type=int)
-    parser.add_argument("--count", default=2000, type=int, help="digits drawn by each")
-    parser.add_argument("--steps", default=20, type=int)
-    parser.add_argument("--only", default="", help="the shapes whose names hold this text")
-    flags = parser.parse_args()
+    flags = arguments(__doc__, epochs=3).parse_args()
     use_allowed_cores()
     try:
-        print(compare(flags))
+        configs = {name: config_of(name, flags) for name in SHAPES if flags.only in name}
+        print(report("shape", measured(configs, flags), work(configs)))
     except BadInput as error:
         sys.exit(f"shapes.py: {error}")
-
-
-def compare(flags: argparse.Namespace) -> str:
-    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
-    train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
-    judge = Judge(recipe.digits, train=train, test=test, full=False)
-    configs = {name: config_of(name, flags) for name in SHAPES if flags.only in name}
-    scores = {name: figures(config, recipe, judge) for name, config in configs.items()}
-    costs = work(configs) | {"real": ["", "", ""]}
-    scores["real"] = judge.floor | {"told_apart": 0.5}
-    names = list(scores[next(iter(scores))])
-    head = ["shape", "parameters", "MFLOP an image", "ms, ten images", *(name.replace("_", " ") for name in names)]
-    return table(
-        head, [[shape, *costs[shape], *(f"{row[name]:.3f}" for name in names)] for shape, row in scores.items()]
-    )
 
 
 def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
@@ -75,7 +52,7 @@ def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
 
 
 @torch.inference_mode()
-def work(configs: dict[str, TrainConfig]) -> dict[str, list[str]]:
+def work(configs: dict[str, TrainConfig]) -> dict[str, dict[str, str]]:
     """Parameters, arithmetic and time of each network's evaluation for ten images."""
     networks = {
         name: variant(Denoiser(config.denoiser()).eval(), "fp32", "channels_last") for name, config in configs.items()
@@ -88,7 +65,11 @@ def work(configs: dict[str, TrainConfig]) -> dict[str, list[str]]:
             network(*inputs)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         flops = counter.get_total_flops() / len(inputs[0])
-        costs[name] = [f"{parameters / 1e6:.2f} M", f"{flops / 1e6:.0f}", f"{1000 * times[name]:.1f}"]
+        costs[name] = {
+            "parameters": f"{parameters / 1e6:.2f} M",
+            "MFLOP an image": f"{flops / 1e6:.0f}",
+            "ms, ten images": f"{1000 * times[name]:.1f}",
+        }
     return costs
 
 

@@ -571,7 +571,8 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
-        saved, mine = _plain(state["config"]), _plain(asdict(config))
+        saved = _plain(asdict(TrainConfig())) | _plain(state["config"])  # an older run does not name every field
+        mine = _plain(asdict(config))
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
         raise checks.BadInput(f"There is no run to resume in {config.out}: leave --resume out.") from None

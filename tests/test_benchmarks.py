@@ -85,7 +85,7 @@ def test_shapes_cost_what_their_networks_do():
     flags = argparse.Namespace(data="", out=Path(), epochs=1)
     configs = {name: shapes.config_of(name, flags) for name in shapes.SHAPES}
     first = next(iter(configs))
-    parameters, arithmetic, ms = shapes.work({first: configs[first]})[first]
+    parameters, arithmetic, ms = shapes.work({first: configs[first]})[first].values()
     assert (parameters, arithmetic) == ("0.87 M", "101")
     assert float(ms) > 0
 

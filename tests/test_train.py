@@ -727,6 +727,21 @@ class TestStopAndResume:
         short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
         assert torch.equal(weights(short), weights(long))
 
+    def test_a_run_from_before_there_was_a_choice_keeps_its_loss(self, config, refuses):
+        prepare(config)
+        path = Path("run/config.json")
+        saved = json.loads(path.read_text())
+        del saved["loss_of"]
+        path.write_text(json.dumps(saved))
+        assert parse(["--resume", "--out", "run"])[0].loss_of == "prediction"
+        Trainer(config).save()
+        state = torch.load("run/state.pt", weights_only=True)
+        del state["config"]["loss_of"]
+        torch.save(state, "run/state.pt")
+        Trainer(replace(config, loss_of="prediction")).resume()
+        with refuses("has another loss_of"):
+            Trainer(replace(config, loss_of="velocity")).resume()
+
     @pytest.mark.parametrize(
         ("text", "told"), [("", "damaged"), ("[1]", "damaged"), ("{}x", "damaged"), ('{"size": 3}', "another version")]
     )
