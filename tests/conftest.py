@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
+@pytest.fixture(autouse=True)
+def same_noise() -> None:
+    """Every test draws the same random numbers, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def digits() -> tuple[Tensor, Tensor]:
     """300 test digits of MNIST, 30 of each: uint8 (300, 28, 28) and int64 labels (300,)."""

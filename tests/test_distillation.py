@@ -118,7 +118,10 @@ class TestTarget:
         target, *_ = self.asked(loss, monkeypatch, x0, labels, *where, guidance, eps, torch.tensor([False] * 2))
         levels = student.scheduler.levels(2)
         *_, last = ddim(few_step(average, labels, 2.0, levels), eps, levels, lambda: eps)
-        torch.testing.assert_close(target, last.x, atol=2e-5, rtol=0)  # a jump to the clean image is its x0
+        # A jump to the clean image is its x0, and an x0 that is almost black or white counts as black or white.
+        inside = last.x.abs() <= 1 - 1e-4
+        torch.testing.assert_close(target[inside], last.x[inside], atol=2e-5, rtol=0)
+        assert torch.equal(target[~inside], last.x[~inside].sign())
 
     def test_jumps_of_all_kinds_share_a_batch(self, teacher, student, make_denoiser):
         x0, labels = clean(8)

@@ -70,7 +70,6 @@ class TestTheNetworkItself:
                 torch.testing.assert_close(layer(x.contiguous(memory_format=layout)), wanted, rtol=0, atol=1e-5)
 
     def test_gradients_do_not_notice_what_happens_in_place(self):
-        torch.manual_seed(0)
         unet = UNet(UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16)).double()
         for parameter in unet.parameters():
             nn.init.normal_(parameter, std=0.2)
