@@ -176,6 +176,20 @@ def test_an_example_is_one_click(page: Page) -> None:
     expect(page.locator("#stage .note")).to_contain_text("a blur")
 
 
+def test_a_digit_is_not_drawn_again_alone_while_a_run_is_awaited(page: Page) -> None:
+    set_seed(page, "42")
+    quick(page, "73")
+    before = tiles(page)
+    page.locator("#stage button.tile").first.click()
+    page.evaluate("document.querySelector('#generate').disabled = true")
+    page.click("#stage .redraw")
+    page.wait_for_timeout(500)
+    page.evaluate("document.querySelector('#generate').disabled = false")
+    page.locator("#stage .back").click()
+    generate(page)
+    assert tiles(page) == before
+
+
 def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     quick(page, "7")
     more(page)

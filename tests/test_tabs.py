@@ -141,14 +141,21 @@ def test_a_data_set_is_drawn_by_the_weights_that_are_chosen(page: Page, few_step
     assert (recipe.digits, recipe.steps, recipe.weights) == ((5,) * 10, 2, few_step.weights)
 
 
-def test_a_data_set_of_too_many_is_refused(page: Page) -> None:
+def test_a_data_set_that_cannot_be_is_refused(page: Page) -> None:
     tab(page, "Data set")
     page.locator("#dataset").get_by_label("Which digits").fill("twenty 7s")
     set_number(page, "Images of each digit", "1000")
     page.click("#make")
-    expect(page.locator("#dataset-status [role=alert]")).to_contain_text(
-        "That is 20,000 digits: ask for at most 10,000 at once."
-    )
+    refused = page.locator("#dataset-status [role=alert]")
+    expect(refused).to_contain_text("That is 20,000 digits: ask for at most 10,000 at once.")
+    page.locator("#dataset").get_by_label("Which digits").fill("any")
+    page.click("#make")
+    expect(refused).to_contain_text("At guidance 0 the labels would say nothing")
+    page.locator("#dataset").get_by_label("Which digits").fill("7")
+    set_number(page, "Images of each digit", "1")
+    page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()
+    page.click("#make")
+    expect(refused).to_contain_text("Draw at least 2 images")
 
 
 def test_a_data_set_may_hold_more_than_the_stage_shows(page: Page) -> None:
@@ -157,7 +164,7 @@ def test_a_data_set_may_hold_more_than_the_stage_shows(page: Page) -> None:
     page.locator("#dataset").get_by_label("Which digits").fill("90 7s and 40 3s")
     set_number(page, "Images of each digit", "1")
     page.click("#make")
-    expect(page.locator("#dataset-status")).to_contain_text("130 digits", timeout=60_000)
+    expect(page.locator("#dataset-status")).to_contain_text(re.compile(r"130 digits, \d+ kB"), timeout=60_000)
 
 
 def test_how_it_learned_can_be_looked_at_epoch_by_epoch(page: Page) -> None:

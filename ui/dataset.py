@@ -64,7 +64,7 @@ class DataSet:
             preprocess=False,
             **at_once | {"queue": True},
         )
-        making.failure(self.ended, None, shown, **at_once)
+        making.failure(self.failed, None, shown, **at_once)
         self.stop.click(self.ended, None, shown, cancels=[making], **at_once)
 
     def make(
@@ -77,12 +77,18 @@ class DataSet:
             controls = asked.suited(controls, few_steps, pipe)
             recipe = asked.recipe(prompt, count, **controls, most_each=MOST, most=MAX_DIGITS)
             recipe = asked.drawn_with(recipe, pipe)
+            if recipe.guidance == 0:
+                raise BadInput(
+                    "At guidance 0 the labels would say nothing: name digits, and raise the guidance in Draw."
+                )
             ending = KINDS[checks.choice("file", kind, KINDS)]
             if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
                 raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")
-        except BadInput as error:
+            yield from self.drawing(recipe, ending)
+        except (BadInput, gr.Error) as error:  # ZeroGPU's, too
             yield self.ended() | {self.status: said.refused(error)}
-            return
+
+    def drawing(self, recipe: Recipe, ending: str) -> Iterator[dict[Any, Any]]:
         parts = list(recipe.split(BATCH))
         results = []
         started, told = time.monotonic(), 0.0
@@ -116,6 +122,9 @@ class DataSet:
             self.stop: gr.update(interactive=True),
             self.file: gr.update(visible=False),
         }
+
+    def failed(self) -> dict[Any, Any]:
+        return self.ended() | {self.status: said.said("Something broke. Press <b>Make the file</b> to try again.")}
 
     def ended(self) -> dict[Any, Any]:
         return {

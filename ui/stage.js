@@ -141,7 +141,9 @@ slider.addEventListener("input", () => { pause(); show(Number(slider.value)); })
 play.addEventListener("click", () => (timer ? pause() : run()));
 $(".back").addEventListener("click", () => choose(null));
 for (const name of ["redraw", "reseed", "keep"])
-  $(`.${name}`).addEventListener("click", () => trigger(name, { tile: zoomed }));
+  $(`.${name}`).addEventListener("click", () => {
+    if (name === "keep" || !document.querySelector("#generate").disabled) trigger(name, { tile: zoomed });
+  });
 element.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && zoomed !== null) choose(null);
   const n = tiles.at(-1).findIndex(({ tile }) => tile === document.activeElement);
