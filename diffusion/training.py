@@ -541,6 +541,8 @@ def prepare(config: TrainConfig) -> None:
     out = Path(config.out)
     if (out / "state.pt").exists():
         raise checks.BadInput(f"{out} holds a run already: add --resume, or choose another --out.")
+    if (out / checkpoint.WEIGHTS).exists():
+        raise checks.BadInput(f"{out} holds weights already: choose another --out.")
     write_config(config)
 
 

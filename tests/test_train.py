@@ -697,6 +697,10 @@ class TestStopAndResume:
         with refuses("run holds a run already: add --resume, or choose another --out", SystemExit):
             main(flags(config, seed=1))
         assert Path("run/model.safetensors").read_bytes() == before
+        Path("run/state.pt").unlink()
+        with refuses("run holds weights already: choose another --out", SystemExit):
+            main(flags(config, init="run"))
+        assert Path("run/model.safetensors").read_bytes() == before
 
     def test_a_finished_run_resumes_to_its_end(self, config, quiet):
         main(flags(config))
