@@ -23,6 +23,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
@@ -202,10 +203,19 @@ def sample(flags: argparse.Namespace) -> None:
             export.write(out, results, recipe, scale=flags.scale)
         else:
             with replacing(out) as temporary:  # before the drawing, where that cannot be
+                _blank(recipe, pipe).save(temporary, track=flags.track, scale=flags.scale)  # or is too large
                 [result] = results
                 result.save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
     print(*told, sep="\n", end="\n" if told else "")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
+
+
+def _blank(recipe: Recipe, pipe: Pipeline) -> Result:
+    """A black result as large as that of the recipe."""
+    unet = pipe.denoiser.config.unet
+    colours = () if unet.image_channels == 1 else (unet.image_channels,)
+    images = np.zeros((len(recipe.digits), unet.image_size, unet.image_size, *colours), np.uint8)
+    return Result(images, images[None], images[None], [-1], recipe)
 
 
 def _read(

@@ -194,12 +194,6 @@ def predicted_x0(prediction: str, x: Tensor, p: Tensor, alpha: Tensor, sigma: Te
     return (b * x - sigma * p) / (alpha * b - sigma * a)
 
 
-def predicted_eps(prediction: str, x: Tensor, p: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """The noise that prediction p means for the noisy image x."""
-    a, b = _combination(prediction, alpha, sigma)
-    return (alpha * p - a * x) / (alpha * b - sigma * a)
-
-
 def _combination(prediction: str, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     zero, one = torch.zeros_like(alpha), torch.ones_like(alpha)
     return {"eps": (zero, one), "x0": (one, zero), "v": (-sigma, alpha), "flow": (-one, one)}[prediction]

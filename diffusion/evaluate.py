@@ -38,8 +38,9 @@ class Judge:
         full: also the figures that train classifiers of their own, minutes on a CPU.
 
     Attributes:
-        floor: every figure for as many real training images of the same classes, in place of the drawn ones. The reader
-            was trained on those: a floor in its features is, if anything, a little too low.
+        floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
+            and the distances to training images for test images. The reader was trained on the training images: a
+            floor in its features is, if anything, a little too low.
     """
 
     def __init__(

@@ -100,7 +100,8 @@ def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
     seeds: list[int] = []
     for result in results:
         for k, (image, label, seed) in enumerate(zip(result.images, result.labels, result.seeds, strict=True)):
-            name = f"{len(seeds):0{max(2, len(str(count - 1)))}}-digit-{label}-seed-{seed}.png"
+            what = f"digit-{label}" if recipe.guidance else "any"
+            name = f"{len(seeds):0{max(2, len(str(count - 1)))}}-{what}-seed-{seed}.png"
             picture = render.picture(image[None], 1, scale)
             archive.writestr(_entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
             seeds.append(seed)

@@ -95,7 +95,9 @@ class Result:
         """
         check_options(track, scale, fps)
         ending = checks.ending(path, ENDINGS)
-        columns = columns or render.columns_for(self.labels)
+        if columns is None:
+            columns = render.columns_for(self.labels)
+        checks.whole("columns", columns, 1, render.MAX_TILES)
         if ending == ".png":
             render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
         elif ending in render.ANIMATIONS:

@@ -200,6 +200,17 @@ def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys,
     assert not list(tmp_path.glob("out/*"))
 
 
+@pytest.mark.parametrize(("ending", "scale"), [(".gif", "3"), (".png", "16")])
+def test_a_picture_that_is_too_large_is_refused_before_it_is_drawn(
+    weights, tmp_path, capsys, monkeypatch, ending, scale
+) -> None:
+    monkeypatch.setattr(Pipeline, "run", lambda *_, **__: pytest.fail("It draws."))
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / f"digits{ending}", "--count", "100", "--scale", scale)
+    assert "pixels at scale" in capsys.readouterr().err
+    assert not list(tmp_path.glob("digits*"))
+
+
 @pytest.mark.parametrize("out", ["digits.jpg", "digits", ".npz"])
 def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
     with pytest.raises(SystemExit):

@@ -227,9 +227,12 @@ class TestResult:
         assert np.array_equal(pixels[: 28 * scale : scale, : 28 * scale : scale], result.images[0])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
-    def test_a_picture_is_as_many_columns_wide_as_asked(self, pipe, tmp_path):
+    def test_a_picture_is_as_many_columns_wide_as_asked(self, pipe, tmp_path, refuses):
         result = pipe([2, 0, 2, 6, 1, 2, 3], steps=1)
         result.save(tmp_path / "row.png", scale=1, columns=7)
+        for columns in (-1, 0, 2.5):
+            with refuses("columns must be a whole number from 1 to 1,000"):
+                result.save(tmp_path / "wrong.png", columns=columns)
         with Image.open(tmp_path / "row.png") as file:
             assert file.size == (7 * 30 - 2, 28)
 
