@@ -53,7 +53,7 @@ def main() -> None:
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        study(Pipeline.from_pretrained(flags.weights), flags)
+        study(Pipeline.from_pretrained(flags.weights, device="cpu"), flags)
     except BadInput as error:
         sys.exit(f"samplers.py: {error}")
 
