@@ -37,7 +37,7 @@ from diffusion.reader import READER, Reader, load_reader, save_reader, train_rea
 from diffusion.recipe import Recipe
 from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import SPACINGS
+from diffusion.scheduler import SPACINGS, T
 
 SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "spacing", "eta", "seed")  # of a Recipe
 
@@ -211,11 +211,12 @@ def sample(flags: argparse.Namespace) -> None:
 
 
 def _blank(recipe: Recipe, pipe: Pipeline) -> Result:
-    """A black result as large as that of the recipe."""
+    """A result as large as that of the recipe, which goes from black to white."""
     unet = pipe.denoiser.config.unet
     colours = () if unet.image_channels == 1 else (unet.image_channels,)
-    images = np.zeros((len(recipe.digits), unet.image_size, unet.image_size, *colours), np.uint8)
-    return Result(images, images[None], images[None], [-1], recipe)
+    frames = np.zeros((2, len(recipe.digits), unet.image_size, unet.image_size, *colours), np.uint8)
+    frames[1] = 255
+    return Result(frames[1], frames, frames, [T - 1, -1], recipe)
 
 
 def _read(
