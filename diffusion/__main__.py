@@ -202,8 +202,8 @@ def sample(flags: argparse.Namespace) -> None:
         if single:
             export.write(out, results, recipe, scale=flags.scale)
         else:
-            with replacing(out) as temporary:  # before the drawing, where that cannot be
-                _blank(recipe, pipe).save(temporary, track=flags.track, scale=flags.scale)  # or is too large
+            with replacing(out) as temporary:  # what cannot be written, or is too large, is refused before the drawing
+                _blank(recipe, pipe).save(temporary, track=flags.track, scale=flags.scale)
                 [result] = results
                 result.save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
     print(*told, sep="\n", end="\n" if told else "")

@@ -3,7 +3,7 @@
 .npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it
 .idx.zip   the files of MNIST itself, in the folders where torchvision looks for them; one image in seven, as there,
            is a test image
-.zip       a PNG of each digit, like 03-digit-7-seed-42.png, and recipe.json
+.zip       a PNG of each digit, like 03-digit-7-seed-42.png (at guidance 0: 03-any-seed-42.png), and recipe.json
 """
 
 import zipfile

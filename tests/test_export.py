@@ -91,6 +91,12 @@ def test_zip_holds_every_digit_under_its_name_with_its_recipe(pipe, tmp_path, sc
     assert Recipe.from_file(tmp_path / "one.png") == result.recipe.alone(4)
 
 
+def test_a_zip_does_not_name_digits_that_were_not_asked_for(pipe, tmp_path):
+    pipe.run(replace(RECIPE, guidance=0)).result().save(tmp_path / "digits.zip")
+    with zipfile.ZipFile(tmp_path / "digits.zip") as archive:
+        assert archive.namelist()[0] == "00-any-seed-40.png"
+
+
 def test_zip_in_parts_has_one_recipe(pipe, tmp_path):
     export.write(tmp_path / "digits.zip", pipe.batches(RECIPE, 4), RECIPE)
     with zipfile.ZipFile(tmp_path / "digits.zip") as archive:

@@ -70,7 +70,7 @@ class DataSet:
     def make(
         self, prompt: Any, count: Any, kind: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[dict[Any, Any]]:
-        """Draw part after part, and write the file."""
+        """Make the file that the controls ask for, or say why that cannot be."""
         controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
         try:
             pipe = asked.pipe_of(weights, self.pipes)
@@ -89,6 +89,7 @@ class DataSet:
             yield self.ended() | {self.status: said.refused(error)}
 
     def drawing(self, recipe: Recipe, ending: str) -> Iterator[dict[Any, Any]]:
+        """Draw part after part, and write the file."""
         parts = list(recipe.split(BATCH))
         results = []
         started, told = time.monotonic(), 0.0
@@ -124,7 +125,8 @@ class DataSet:
         }
 
     def failed(self) -> dict[Any, Any]:
-        return self.ended() | {self.status: said.said("Something broke. Press <b>Make the file</b> to try again.")}
+        """After a cancellation in the queue, or whatever went wrong."""
+        return self.ended() | {self.status: said.said("No file was made. Press <b>Make the file</b> to try again.")}
 
     def ended(self) -> dict[Any, Any]:
         return {

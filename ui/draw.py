@@ -597,5 +597,5 @@ def save(visit: Visit, ending: str, tile: int | None = None, **options: Any) -> 
     result, columns = (drawn.result, drawn.plan.columns) if tile is None else (drawn.result.alone(tile), 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{result.recipe.name}{ending}"
-        result.save(path, columns=columns, **options)
+        result.save(path, columns=columns or None, **options)
         yield str(path)
