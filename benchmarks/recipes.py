@@ -25,9 +25,10 @@ from diffusion.files import write_text
 from diffusion.hardware import use_allowed_cores
 from diffusion.training import TrainConfig, Trainer
 
-PLAIN = {"bounded": False, "level_spread": 0.0, "warmup": 0, "beta2": 0.999}
+PLAIN = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "warmup": 0, "beta2": 0.999}
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
+    "learning rate 2e-3": {"learning_rate": 2e-3},
     "prediction x0": {"prediction": "x0"},
     "prediction x0, loss of the velocity": {"prediction": "x0", "loss_of": "velocity"},
     "plain loss (not bounded)": {"bounded": False},
@@ -51,6 +52,7 @@ def main() -> None:
     parser = arguments(__doc__, TrainConfig.epochs)
     parser.add_argument("--channels", default=TrainConfig.channels, type=lambda text: tuple(map(int, text.split(","))))
     parser.add_argument("--blocks", default=TrainConfig.blocks, type=int)
+    parser.add_argument("--optimizer", default=TrainConfig.optimizer, help="of all but plain flow, which is AdamW's")
     flags = parser.parse_args()
     use_allowed_cores()
     try:
@@ -72,13 +74,15 @@ def arguments(text: str | None, epochs: int) -> argparse.ArgumentParser:
 
 
 def configs(flags: argparse.Namespace) -> dict[str, TrainConfig]:
-    size = f"{'-'.join(map(str, flags.channels))}-blocks-{flags.blocks}-epochs-{flags.epochs}"
+    shape = f"{'-'.join(map(str, flags.channels))}-blocks-{flags.blocks}"
+    folder_of_all = flags.out / f"{shape}-epochs-{flags.epochs}-{flags.optimizer}"
+    same = {"blocks": flags.blocks, "epochs": flags.epochs, "optimizer": flags.optimizer}
     found = {}
     for name, changes in VARIANTS.items():
         if flags.only in name:
             channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
-            settings = {"channels": channels, "blocks": flags.blocks, "epochs": flags.epochs} | changes
-            found[name] = TrainConfig(data=flags.data, out=str(flags.out / size / folder(name)), **settings)
+            settings = same | {"channels": channels} | changes
+            found[name] = TrainConfig(data=flags.data, out=str(folder_of_all / folder(name)), **settings)
     return found
 
 

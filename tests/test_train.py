@@ -25,7 +25,8 @@ from diffusion import Pipeline, checkpoint, hub
 from diffusion.data import DATASETS
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.scheduler import T
-from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, prepare
+from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, optimizers_of, prepare
+from diffusion.unet import UNet
 from train import main, parse
 
 ROOT = Path(__file__).parent.parent
@@ -206,6 +207,7 @@ class TestCommandLine:
         [
             ("epochs", "0"),
             ("batch-size", "0"),
+            ("optimizer", "sgd"),
             ("learning-rate", "-1"),
             ("learning-rate", "nan"),
             ("learning-rate", "inf"),
@@ -366,6 +368,7 @@ class TestRun:
             {"min_snr": 5.0, "beta2": 0.999, "weight_decay": 0.0},
             {"decay": "exponential", "warmup": 0},
             {"decay": "constant", "ema": 0.0},
+            {"optimizer": "adamw"},
             {"precision": "bf16"},
             {"precision": "auto"},
         ],
@@ -378,16 +381,38 @@ class TestRun:
         assert math.isfinite(trainer.history[0]["loss"])
         assert not torch.equal(weights(trainer.denoiser), before)
 
+    def test_muon_takes_the_inner_convolutions_and_adamw_the_rest(self, config):
+        unet = UNet(replace(config, attention=(1,)).denoiser().unet)
+        groups = [
+            {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for optimizer in optimizers_of(unet, config)
+        ]
+        names = [{name for name, parameter in unet.named_parameters() if id(parameter) in group} for group in groups]
+        kernels = {f"{name}.weight" for name, module in unet.named_modules() if isinstance(module, nn.Conv2d)}
+        assert names[1] == kernels - {"stem.weight", "head.2.weight"}
+        assert names[0] == {name for name, _ in unet.named_parameters()} - names[1]
+
+    def test_adamw_alone_takes_everything(self, config):
+        unet = UNet(config.denoiser().unet)
+        (adamw,) = optimizers_of(unet, replace(config, optimizer="adamw"))
+        assert [id(p) for group in adamw.param_groups for p in group["params"]] == [id(p) for p in unet.parameters()]
+
+    def test_both_optimizers_follow_the_learning_rate(self, config):
+        trainer = Trainer(replace(config, learning_rate=0.01, warmup=4))
+        for done in (1, 2, 3):
+            rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
+            assert rates == pytest.approx([0.01 * done / 4, 0.04 * done / 4])
+            trainer.train_step(torch.zeros(10, 1, 28, 28), torch.arange(10))
+
     @pytest.mark.parametrize("clip", [1e-3, 1e6])
     def test_the_gradient_is_clipped_to_its_norm(self, config, clip):
         trainer = Trainer(replace(config, clip=clip))
         gradients = []
 
-        def keep(optimizer: torch.optim.Optimizer, *_: object) -> None:
-            parameters = (p for group in optimizer.param_groups for p in group["params"])
-            gradients.append(torch.cat([p.grad.flatten() for p in parameters]))
+        def keep(*_: object) -> None:
+            gradients.append(torch.cat([p.grad.flatten() for p in trainer.denoiser.parameters()]))
 
-        trainer.optimizer.register_step_pre_hook(keep)
+        trainer.optimizers[0].register_step_pre_hook(keep)
         trainer.train_step(torch.full((10, 1, 28, 28), 0.5), torch.arange(10))
         norm = gradients[0].norm().item()
         assert norm == pytest.approx(1e-3, rel=1e-2) if clip == 1e-3 else norm > 0.01
@@ -644,9 +669,14 @@ class TestStopAndResume:
 
         monkeypatch.setattr(trainer, "train_step", counted)
 
-    @pytest.mark.parametrize("stopped_at", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS])
-    def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(self, config, quiet, monkeypatch, stopped_at):
-        config = replace(config, epochs=2)
+    @pytest.mark.parametrize(
+        ("stopped_at", "optimizer"),
+        [(1, "muon"), (STEPS - 1, "adamw"), (STEPS, "muon"), (STEPS + 1, "muon"), (2 * STEPS, "muon")],
+    )
+    def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+        self, config, quiet, monkeypatch, stopped_at, optimizer
+    ):
+        config = replace(config, epochs=2, optimizer=optimizer)
         whole = Trainer(replace(config, out="whole"))
         whole.run()
 
@@ -731,23 +761,15 @@ class TestStopAndResume:
         short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
         assert torch.equal(weights(short), weights(long))
 
-    def test_a_run_from_before_there_was_a_choice_keeps_its_loss(self, config, refuses):
-        prepare(config)
-        path = Path("run/config.json")
-        saved = json.loads(path.read_text())
-        del saved["loss_of"]
-        path.write_text(json.dumps(saved))
-        assert parse(["--resume", "--out", "run"])[0].loss_of == "prediction"
-        Trainer(config).save()
-        state = torch.load("run/state.pt", weights_only=True)
-        del state["config"]["loss_of"]
-        torch.save(state, "run/state.pt")
-        Trainer(replace(config, loss_of="prediction")).resume()
-        with refuses("has another loss_of"):
-            Trainer(replace(config, loss_of="velocity")).resume()
-
     @pytest.mark.parametrize(
-        ("text", "told"), [("", "damaged"), ("[1]", "damaged"), ("{}x", "damaged"), ('{"size": 3}', "another version")]
+        ("text", "told"),
+        [
+            ("", "damaged"),
+            ("[1]", "damaged"),
+            ("{}x", "damaged"),
+            ('{"size": 3}', "another version"),
+            ('{"epochs": 3}', "another version"),
+        ],
     )
     def test_a_config_that_is_none_is_told(self, config, refuses, text, told):
         Trainer(config).save()
@@ -813,7 +835,19 @@ class TestStopAndResume:
 
     @pytest.mark.parametrize(
         "missing",
-        ["config", "precision", "denoiser", "ema", "optimizer", "decay", "random", "epoch", "step", "order", "history"],
+        [
+            "config",
+            "precision",
+            "denoiser",
+            "ema",
+            "optimizers",
+            "decays",
+            "random",
+            "epoch",
+            "step",
+            "order",
+            "history",
+        ],
     )
     def test_a_state_with_a_part_missing_is_told(self, config, refuses, missing):
         prepare(config)
@@ -873,7 +907,8 @@ class TestDivergence:
 
     def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
         before = self.files()
-        trained.decay.base_lrs = [1e30]
+        for decay in trained.decays:
+            decay.base_lrs = [1e30]
         with refuses("--learning-rate"):
             trained.run()
         assert self.files() == before
