@@ -132,7 +132,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             count: how many of each, 1 to 10.
             guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3, best 2.5.
             steps: 1 to 1000; few-step weights take 1, 2, 4 or 8, which must be said.
-            sampler: how each step is taken; few-step weights take ddim.
+            sampler: how each step is taken; few-step weights take ddim, which must be said.
             seed: the noise to start from; the same seed draws the same digits.
             guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise).
             guide_to: and up to this one.

@@ -88,7 +88,7 @@ def configs(flags: argparse.Namespace) -> dict[str, TrainConfig]:
 
 def measured(configs: dict[str, TrainConfig], flags: argparse.Namespace) -> dict[str, dict[str, float]]:
     """The figures of each, trained where that is not done yet, and of real digits."""
-    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps)
+    recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps, sampler="ddim")
     train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
     judge = Judge(recipe.digits, train=train, test=test, full=False)
     rows = {name: figures(config, recipe, judge) for name, config in configs.items()}

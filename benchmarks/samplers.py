@@ -61,7 +61,7 @@ def main() -> None:
 def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     digits = tuple(k % 10 for k in range(flags.count))
     counts = numbers("--guesses", flags.guesses, T)
-    exact = ours(pipe, Recipe(digits, flags.guidance, 500))
+    exact = ours(pipe, Recipe(digits, flags.guidance, 500, "ddim"))
     theirs = THEIRS if find_spec("diffusers") else {}
     errors: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for name, spacing in [(s, spacing) for spacing in SPACINGS for s in SAMPLERS] + [(s, "trailing") for s in theirs]:

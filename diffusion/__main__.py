@@ -92,7 +92,9 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
     )
     run.add_argument("--steps", type=typed, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 2')}")
-    run.add_argument("--sampler", default=Recipe.sampler, help=f"{' or '.join(SAMPLERS)} {_default(Recipe.sampler)}")
+    run.add_argument(
+        "--sampler", help=f"{' or '.join(SAMPLERS)} {_default(f'{Recipe.sampler}; few-step weights: ddim')}"
+    )
     run.add_argument(
         "--spacing",
         default=Recipe.spacing,

@@ -66,6 +66,7 @@ class FewStep:
             "steps": 2,
             "guidance": min(max(2.5, low), high),
             "guidance_interval": self.guidance_interval,
+            "sampler": "ddim",
         }
 
 

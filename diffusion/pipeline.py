@@ -159,7 +159,7 @@ class Pipeline:
     """Draws digits with a trained denoiser.
 
     >>> pipe = Pipeline.from_pretrained()
-    >>> pipe([7, 7, 3], guidance=2.0, steps=20, sampler="ddim", seed=0).save("digits.png")
+    >>> pipe([7, 7, 3], guidance=2.0, steps=20, seed=0).save("digits.png")
     """
 
     def __init__(self, denoiser: Denoiser, weights: str = "", drawing: Denoiser | None = None):
@@ -201,7 +201,7 @@ class Pipeline:
         student = self.denoiser.config.few_step
         if student:
             return student.usual
-        return {name: getattr(Recipe, name) for name in ("steps", "guidance", "guidance_interval")}
+        return {name: getattr(Recipe, name) for name in ("steps", "guidance", "guidance_interval", "sampler")}
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""

@@ -22,7 +22,7 @@ class Recipe:
     digits: tuple[int, ...]
     guidance: float = 1.5  # 1 is off, 0 ignores the digits
     steps: int = 20
-    sampler: str = "ddim"
+    sampler: str = "dpm++2m"
     eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
     seed: int = 0  # image k of the run has seed + k
     guidance_interval: tuple[int, int] = (400, 700)  # the noise levels, 0 to 999, at which guidance above 1 is on
@@ -45,7 +45,9 @@ class Recipe:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.eta and self.sampler != "ddim":
-            raise checks.BadInput(f"eta belongs to the sampler ddim: leave it at 0 with {self.sampler}.")
+            raise checks.BadInput(
+                f"eta belongs to the sampler ddim: choose that, or leave it at 0 with {self.sampler}."
+            )
         if self.weights != "" and not checkpoint.is_fingerprint(self.weights):
             raise checks.BadInput(f"weights must be eight hex digits, or nothing, not {checks.shown(self.weights)}.")
 

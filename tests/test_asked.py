@@ -92,7 +92,7 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, pick
         (Recipe(ALL * 3, seed=4_294_967_295), "0-9"),
         (Recipe((2, 0, 2, 6) * 2, guidance=3.5, steps=7, sampler="ddpm", seed=9), "2026"),
         (Recipe((4, 3, 3), guidance_interval=(0, 999)), "a 4 and two 3s"),
-        (Recipe((4, 3, 3), spacing="karras", eta=0.25), "a 4 and two 3s"),
+        (Recipe((4, 3, 3), sampler="ddim", spacing="karras", eta=0.25), "a 4 and two 3s"),
         (Recipe((4, 3, 3), guidance=0), "any"),
         (Recipe((8, 1, 8)), "three random digits"),
         (Recipe((7,) * 100), ""),
@@ -163,7 +163,7 @@ def test_at_most_a_hundred_digits_at_once(refuses) -> None:
 
 def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
     assert "weights" not in asked.link(Recipe((7,)), "7")
-    recipe = Recipe((7,), steps=2, guidance_interval=(300, 600))
+    recipe = Recipe((7,), steps=2, sampler="ddim", guidance_interval=(300, 600))
     query = asked.link(recipe, "7", "few-step")
     assert asked.from_link(query, pipes)[1:] == (recipe, "few-step")
     assert asked.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
@@ -174,5 +174,5 @@ def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
 def test_a_student_keeps_to_the_one_way_that_it_knows(pipes) -> None:
     controls = asked.controls(Recipe(ALL, 2, 50, "ddim", 0.5, 7, (0, 999), "karras"))
     suited = asked.suited(controls, 2, pipes["few-step"])
-    assert asked.recipe(**suited) == Recipe(ALL, 2, 2, seed=7, guidance_interval=(300, 600))
+    assert asked.recipe(**suited) == Recipe(ALL, 2, 2, "ddim", seed=7, guidance_interval=(300, 600))
     assert asked.suited(controls, 2, pipes["bundled"]) == controls

@@ -17,7 +17,7 @@ def pipe(tiny_denoiser) -> Pipeline:
 
 
 def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
-    return [Recipe(DIGITS, scale, count, guidance_interval=(0, 999)) for scale in guidance for count in steps]
+    return [Recipe(DIGITS, scale, count, "ddim", guidance_interval=(0, 999)) for scale in guidance for count in steps]
 
 
 def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path) -> None:

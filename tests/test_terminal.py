@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(typed, line: st
     assert sentence in said
     assert said.endswith(".")
     assert len(said) < 250
-    assert rest[0].startswith("steps 2, guidance 1.5, sampler ddim, spacing trailing, eta 0.0, seed random")
+    assert rest[0].startswith("steps 2, guidance 1.5, sampler dpm++2m, spacing trailing, eta 0.0, seed random")
     assert drawn(rest)
 
 
@@ -198,14 +198,14 @@ def test_both_keys_that_end_it_at_the_empty_prompt(weights: str, monkeypatch, ca
 def test_ctrl_c_stops_the_drawing_and_not_the_program(typed, monkeypatch) -> None:
     presses = iter([False, True, False])
 
-    def ddim(*given, **options):
+    def interrupted(*given, **options):
         pressed = next(presses)
-        for step in samplers.ddim(*given, **options):
+        for step in samplers.dpmpp_2m(*given, **options):
             yield step
             if pressed:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("diffusion.pipeline.ddim", ddim)
+    monkeypatch.setitem(samplers.SAMPLERS, "dpm++2m", interrupted)
     answers = typed("seed 1", "7", "8", "png", "9")
     assert [name for name, _ in drawn(answers)] == ["7", "9"]
     assert answers[answers.index("Stopped.") + 1] == "Saved digits-7-seed1.png"  # what was drawn last is still there
@@ -380,7 +380,10 @@ def test_few_step_weights_refuse_what_they_cannot_take_when_it_is_set(capsys, re
             conversation.answer(line)
     assert conversation.recipe == before
     conversation.answer("weights bundled")
-    conversation.answer("sampler ddpm")
+    conversation.answer("spacing karras")
     with refuses("ew-step weights"):
         conversation.answer("weights few-step")
     assert conversation.weights == "bundled"
+    conversation.answer("spacing trailing")
+    conversation.answer("weights few-step")
+    assert conversation.recipe.sampler == "ddim"  # the only one that they take

@@ -232,7 +232,12 @@ class Draw:
                 info="Of the steps' noise levels: trailing is even, the others are closer together at the ends.",
             )
             self.eta = gr.Slider(
-                0, 1, value=Recipe.eta, step=0.05, label="Eta", info="Fresh noise in ddim; 1 is as much as in ddpm."
+                0,
+                1,
+                value=Recipe.eta,
+                step=0.05,
+                label="Eta",
+                info="Fresh noise, in ddim alone; 1 is as much as in ddpm.",
             )
             gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
             with gr.Row():
