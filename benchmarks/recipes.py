@@ -23,9 +23,8 @@ from diffusion import BadInput, Pipeline, Recipe, data
 from diffusion.evaluate import Judge, draw, told_apart
 from diffusion.files import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.training import TrainConfig, Trainer
+from diffusion.training import PLAIN, TrainConfig, Trainer
 
-PLAIN = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "warmup": 0, "beta2": 0.999}
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
     "learning rate 2e-3": {"learning_rate": 2e-3},

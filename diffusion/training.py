@@ -130,20 +130,22 @@ class TrainConfig:
         return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
 
 
-_PLAIN = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "beta2": 0.999, "warmup": 0}
+PLAIN: dict[str, Any] = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "beta2": 0.999, "warmup": 0}
+"""What the recipes of others have in common, as changes of the defaults."""
+
 RECIPES: dict[str, dict[str, Any]] = {
     "best": {},
     "few-step": {"teacher": "bundled"}  # what ships in checkpoints/few-step.safetensors
     | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
-    "ddpm-cosine": _PLAIN
+    "ddpm-cosine": PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
     | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
     | {"decay": "constant", "learning_rate": 2e-4, "weight_decay": 1e-4},
-    "ddpm-linear": _PLAIN
+    "ddpm-linear": PLAIN
     | {"schedule": "linear", "prediction": "eps", "epochs": 10}
     | {"channels": (48, 96, 144), "attention": (2,), "embedding": 192, "stem": 1}
     | {"decay": "constant", "weight_decay": 0.0},
-    "flow": _PLAIN
+    "flow": PLAIN
     | {"prediction": "flow", "epochs": 10}
     | {"channels": (64, 128), "attention": (1,), "embedding": 256, "stem": 1}
     | {"decay": "exponential", "weight_decay": 0.0},
