@@ -90,6 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
         run(config, flags)
     except checks.BadInput as error:
         sys.exit(f"train.py: {error}")
+    except OSError as error:
+        sys.exit(f"train.py: {checks.unusable(error)}")
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = next(iter(str(error).splitlines()), "")
         sys.exit(f"train.py: The U-Net could not be compiled ({reason[:150]}): leave --compile out.")
@@ -107,15 +109,16 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     team = Team.join()
     if team.leads and flags.push_to_hub:
         hub.check_push(flags.push_to_hub, flags.tag)  # before the training, not after
-    if flags.resume and flags.push_to_hub and saved_state(config).get("epoch", 0) >= config.epochs:
+    state = saved_state(config) if flags.resume else None
+    if state and flags.push_to_hub and state.get("epoch", 0) >= config.epochs:
         if team.leads:  # there is nothing left to train, so any machine will do
             push(config, flags)
         return team.part()
-    if team.leads and not flags.resume:
+    if team.leads and not state:
         prepare(config)
     trainer = Trainer(config, team)
-    if flags.resume:
-        trainer.resume()
+    if state:
+        trainer.resume(state)
         if team.leads:
             write_config(config)  # which may have become longer
     elif config.init:

@@ -23,7 +23,7 @@ from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, checks
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.guidance import EVERYWHERE
-from diffusion.hardware import matrix_rate, use_allowed_cores
+from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.scheduler import T
 from diffusion.unet import UNetConfig
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def compared(weights: Sequence[str], stretch: int, rounds: int) -> str:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     course = Pipeline(Denoiser(COURSE).to(device).eval().requires_grad_(False))
     name = f"course project (extrapolated from {stretch} of {T:,} steps)"
     ways = {name: (course, COURSE_RECIPE)}

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.stopwatch import numbers, seconds, table
 from diffusion import BadInput, Pipeline
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import matrix_rate, use_allowed_cores
 from diffusion.inference import LAYOUTS, variant
+from diffusion.training import flops
 from diffusion.unet import Block, SelfAttention
 
 IMAGES = 300  # of each size, at least, that each variant is timed with
@@ -59,20 +59,16 @@ def measured(denoiser: Denoiser, sizes: list[int]) -> str:
         inputs: tuple[Any, ...] = (x, 500, torch.arange(size, device=device) % unet.classes)
         if denoiser.config.few_step:
             inputs += (0, 1.0)  # where the step ends, and the guidance scale
-        with FlopCounterMode(display=False) as counter:
-            denoiser(*inputs)
         works: dict[str, Callable[[], object]] = {"its convolutions alone": convolutions(denoiser, *inputs)}
         works |= {name: partial(network, *inputs) for name, network in networks.items()}
         works["fp32 channels_last, constant embeddings"] = partial(folded(denoiser, *inputs), *inputs)
         works["fp32 channels_last, norms only copy"] = partial(normless(denoiser), *inputs)
         times = seconds(works, max(5, min(50, IMAGES // size)))
-        rows += [
-            (size, name, time, times["written plainly"], counter.get_total_flops()) for name, time in times.items()
-        ]
+        rows += [(size, name, time, times["written plainly"]) for name, time in times.items()]
         rate = max(rate, matrix_rate(device, "fp32"))
     lines = [
-        [size, name, f"{1000 * time:.1f}", f"{flops / time / rate:.0%}", f"{plainest / time:.2f}"]
-        for size, name, time, plainest, flops in rows
+        [size, name, f"{1000 * time:.1f}", f"{size * flops(denoiser) / time / rate:.0%}", f"{plainest / time:.2f}"]
+        for size, name, time, plainest in rows
     ]
     head = ["images", "network", "ms", "share of the matrix rate", "times as quick as written plainly"]
     return f"Matrix product in fp32: {rate / 1e9:.0f} GFLOP/s\n\n" + table(head, lines)

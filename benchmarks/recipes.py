@@ -23,7 +23,7 @@ from diffusion import BadInput, Pipeline, Recipe, data
 from diffusion.evaluate import Judge, draw, told_apart
 from diffusion.files import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.training import PLAIN, TrainConfig, Trainer
+from diffusion.training import PLAIN, TrainConfig, Trainer, saved_state
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
@@ -108,7 +108,7 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     print(config.out, file=sys.stderr)
     trainer = Trainer(config)
     if (trainer.out / "state.pt").exists():
-        trainer.resume()
+        trainer.resume(saved_state(config))
     trainer.run()
     drawn = draw(Pipeline(trainer.ema.model), recipe)
     values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}

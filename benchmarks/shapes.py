@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.recipes import arguments, folder, measured, report
 from benchmarks.stopwatch import seconds
@@ -22,7 +21,7 @@ from diffusion import BadInput
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import use_allowed_cores
 from diffusion.inference import variant
-from diffusion.training import TrainConfig
+from diffusion.training import TrainConfig, flops
 
 SMALL: dict[str, Any] = {"channels": (32, 64), "blocks": 1, "optimizer": "adamw"}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -54,23 +53,18 @@ def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
 @torch.inference_mode()
 def work(configs: dict[str, TrainConfig]) -> dict[str, dict[str, str]]:
     """Parameters, arithmetic and time of each network's evaluation for ten images."""
-    networks = {
-        name: variant(Denoiser(config.denoiser()).eval(), "fp32", "channels_last") for name, config in configs.items()
-    }
+    denoisers = {name: Denoiser(config.denoiser()).eval() for name, config in configs.items()}
+    networks = {name: variant(denoiser, "fp32", "channels_last") for name, denoiser in denoisers.items()}
     inputs = torch.randn(10, 1, 28, 28), 500, torch.arange(10)
     times = seconds({name: partial(network, *inputs) for name, network in networks.items()}, 50)
-    costs = {}
-    for name, network in networks.items():
-        with FlopCounterMode(display=False) as counter:
-            network(*inputs)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        flops = counter.get_total_flops() / len(inputs[0])
-        costs[name] = {
-            "parameters": f"{parameters / 1e6:.2f} M",
-            "MFLOP an image": f"{flops / 1e6:.0f}",
+    return {
+        name: {
+            "parameters": f"{sum(parameter.numel() for parameter in denoiser.parameters()) / 1e6:.2f} M",
+            "MFLOP an image": f"{flops(denoiser) / 1e6:.0f}",
             "ms, ten images": f"{1000 * times[name]:.1f}",
         }
-    return costs
+        for name, denoiser in denoisers.items()
+    }
 
 
 if __name__ == "__main__":

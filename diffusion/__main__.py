@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, export, prompts, sweep, terminal
+from diffusion import checkpoint, checks, data, evaluate, export, prompts, render, sweep, terminal
 from diffusion.checks import typed
 from diffusion.compare import AXES, Sheet
 from diffusion.files import replacing
@@ -35,7 +35,6 @@ from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Result, check_o
 from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.recipe import Recipe
-from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 
@@ -60,6 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print("diffusion: The memory is full: ask for fewer images, or use a smaller network.", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"diffusion: {checks.unusable(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         sys.exit(130)
@@ -74,7 +76,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     run = argparse.ArgumentParser(add_help=False)
     run.add_argument(
         "--weights",
-        help="few-step, the bundled weights for 1 to 8 steps; or a file, a folder, or user/repo on the Hub "
+        help="few-step, the bundled weights for 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
         "(default: the bundled weights)",
     )
     run.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
@@ -140,6 +142,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         metavar="TRIES",
         help="draw each digit that does not read right again, from other seeds, up to so often in all",
     )
+    command.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
     command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
     command.set_defaults(command=sample)
     if again:
@@ -189,10 +192,10 @@ def sample(flags: argparse.Namespace) -> None:
             recipe = replace(recipe, redrawn=flags.again.redrawn)
         if warning := pipe.differs(flags.again):
             print(warning, file=sys.stderr)
-    if not single and len(recipe.digits) > MAX_TILES:
-        raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: write more to an .npz file.")
+    if not single:
+        render.check_tiles(len(recipe.digits))
     tries = 1 if flags.until_right is None else checks.whole("--until-right", flags.until_right, 1, MAX_TRIES)
-    reader = load_reader() if flags.read or flags.until_right is not None else None
+    reader = load_reader(flags.reader) if flags.read or flags.until_right is not None else None
     told: list[str] = []
     count = len(recipe.digits)
     size = BATCH if single else count
@@ -268,6 +271,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
     asked = pipe.defaults | {name: value for name, value in vars(flags).items() if value is not None}
     lists = {name: _numbers(str(asked[name])) for name in ("sampler", "spacing", "eta", "guidance", "steps")}
+    flags.digits = prompts.digits(flags.digits, pipe.names)  # once: some are drawn by lot
     recipes = [_recipe(flags, pipe, **dict(zip(lists, values, strict=True))) for values in product(*lists.values())]
     for recipe in recipes:
         pipe.check(recipe)
@@ -320,7 +324,7 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe
 
 
 def _numbers(text: str) -> tuple[float | str, ...]:
-    return tuple(typed(part) for part in text.split(","))
+    return tuple(typed(part.strip()) for part in text.split(","))
 
 
 def _list(values: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
@@ -23,10 +24,16 @@ NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
     """Write the weights, in half precision, with the config as JSON in the header."""
-    weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in denoiser.state_dict().items()}
+    write_weights(denoiser, path, config=json.dumps(asdict(denoiser.config)))
+
+
+def write_weights(model: nn.Module, path: str | Path, **header: str) -> None:
+    """Write a model's weights as safetensors, in half precision, with texts by name in the header."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     with replacing(path) as temporary:
         try:
-            save_file(weights, temporary, metadata={"config": json.dumps(asdict(denoiser.config))})
+            save_file(half, temporary, metadata=header)
         except SafetensorError as error:  # a full disk
             raise OSError(str(error)) from None
 

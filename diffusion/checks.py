@@ -101,6 +101,11 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
+def unusable(error: OSError) -> str:
+    """A sentence on a file that cannot be read or written, or whose name no file can have."""
+    return f"Cannot use {shown(error.filename)}: {error.strerror or error}. Choose another path."
+
+
 def shown(value: Any) -> str:
     """`value` for a message: short whatever it is."""
     text = "nothing" if value is None else " ".join(repr(value).split())

@@ -6,8 +6,9 @@ drawn digits from real ones.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, gcd
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,7 @@ def evaluate(
 
 
 def about(pipe: Pipeline, recipe: Recipe) -> dict[str, Any]:
-    """What is evaluated: the recipe with each digit once, how many there are, and the cost of one."""
-    values = json.loads(recipe.to_json()) | {"digits": sorted(set(recipe.digits))}
+    """What is evaluated: the recipe with as few digits as have its shares, how many there are, and the cost of one."""
+    of_each = gcd(*Counter(recipe.digits).values())
+    values = json.loads(recipe.to_json()) | {"digits": sorted(recipe.digits)[::of_each]}
     return {"recipe": values, "count": len(recipe.digits), "evaluations": pipe.evaluations(recipe)}

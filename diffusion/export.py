@@ -2,14 +2,15 @@
 
 .npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it
 .idx.zip   the files of MNIST itself, in the folders where torchvision looks for them; one image in seven, as there,
-           is a test image
+           is a test image, and chance, always the same, says which
 .zip       a PNG of each digit, like 03-digit-7-seed-42.png (at guidance 0: 03-any-seed-42.png), and recipe.json
 """
 
+import random
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,28 +69,31 @@ def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
     count = len(recipe.digits)
     if count < 2:
         raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
-    labels: list[int] = []
-
-    def drawn() -> Iterator[np.ndarray]:
-        for result in results:
-            labels.extend(result.labels)
-            yield from result.images
-
-    images = drawn()
-    first = next(images)
-    if first.ndim != 2:
+    first = next(results)
+    size = first.images.shape[1:]
+    if len(size) != 2:
         raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
-    images = chain([first], images)
-    tests = max(1, round(count / 7))
-    sizes = {"train": count - tests, "t10k": tests}
-    for part, size in sizes.items():
-        with archive.open(_entry(f"MNIST/raw/{part}-images-idx3-ubyte"), "w", force_zip64=True) as file:
-            file.write(np.array([0x0803, size, *first.shape], ">i4").tobytes())
-            for image in islice(images, size):
-                file.write(image.tobytes())
-    for part, some in {"train": labels[:-tests], "t10k": labels[-tests:]}.items():
-        content = np.array([0x0801, len(some)], ">i4").tobytes() + bytes(some)
+    tests = set(random.Random(0).sample(range(count), max(1, round(count / 7))))
+    parts = {"train": [k for k in range(count) if k not in tests], "t10k": sorted(tests)}
+    labels: list[int] = []
+    kept = bytearray()  # the test images, until the others are written
+    with archive.open(_entry("MNIST/raw/train-images-idx3-ubyte"), "w", force_zip64=True) as file:
+        file.write(_idx_header(0x0803, len(parts["train"]), *size))
+        for result in chain([first], results):
+            for k, image in enumerate(result.images, len(labels)):
+                if k in tests:
+                    kept += image.tobytes()
+                else:
+                    file.write(image.tobytes())
+            labels += result.labels
+    archive.writestr(_entry("MNIST/raw/t10k-images-idx3-ubyte"), _idx_header(0x0803, len(tests), *size) + bytes(kept))
+    for part, chosen in parts.items():
+        content = _idx_header(0x0801, len(chosen)) + bytes(labels[k] for k in chosen)
         archive.writestr(_entry(f"MNIST/raw/{part}-labels-idx1-ubyte"), content)
+
+
+def _idx_header(*numbers: int) -> bytes:
+    return np.array(numbers, ">i4").tobytes()
 
 
 def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe", scale: int) -> None:

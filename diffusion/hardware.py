@@ -34,7 +34,7 @@ def use_allowed_cores() -> int:
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the memory is full: a CPU and a GPU say it in different ways."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:

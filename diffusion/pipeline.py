@@ -14,6 +14,7 @@ from diffusion import checkpoint, checks, export, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, few_step, guided
+from diffusion.hardware import best_device
 from diffusion.inference import prepared
 from diffusion.noise import Noise
 from diffusion.recipe import Recipe
@@ -95,6 +96,8 @@ class Result:
         """
         check_options(track, scale, fps)
         ending = checks.ending(path, ENDINGS)
+        if ending not in export.ENDINGS:
+            render.check_tiles(len(self.images))
         if columns is None:
             columns = render.columns_for(self.labels)
         checks.whole("columns", columns, 1, render.MAX_TILES)
@@ -181,7 +184,7 @@ class Pipeline:
         The device is the GPU where there is one. The precision is fp32; bf16, which moves pixels by less than one can
         see; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.
         """
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = device or best_device()
         file = checkpoint.find(source, revision)
         denoiser = checkpoint.load(file).to(device)
         return cls(denoiser, checkpoint.fingerprint(file), prepared(denoiser, precision, _trial))

@@ -5,15 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from diffusion.checkpoint import BUNDLED
+from diffusion.checkpoint import BUNDLED, write_weights
 from diffusion.checks import BadInput
 from diffusion.data import to_float
-from diffusion.files import replacing
 from diffusion.hardware import best_device
 
 READER = BUNDLED / "reader.safetensors"  # of MNIST
@@ -70,13 +68,7 @@ def load_reader(path: str | Path = READER) -> Reader:
 
 def save_reader(reader: Reader, path: str | Path) -> None:
     """Write a reader's weights in half precision, and whose images it reads."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in reader.state_dict().items()}
-    with replacing(path) as temporary:
-        half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-        try:
-            save_file(half, temporary, metadata={"dataset": reader.dataset})
-        except SafetensorError as error:  # a full disk
-            raise OSError(str(error)) from None
+    write_weights(reader, path, dataset=reader.dataset)
 
 
 def train_reader(

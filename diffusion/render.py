@@ -31,6 +31,14 @@ MAX_WEBP = 16_383  # pixels in a row or column
 ANIMATIONS = (".gif", ".webp", ".apng")
 
 
+def check_tiles(count: int) -> None:
+    """BadInput for more images than a picture holds."""
+    if count > MAX_TILES:
+        raise checks.BadInput(
+            f"A picture holds at most {MAX_TILES:,} images, an .npz file more: choose that, or fewer images."
+        )
+
+
 def columns_for(labels: Sequence[int]) -> int:
     """How wide to lay images out: a column per digit where the digits repeat in order, else about a square."""
     n = len(labels)

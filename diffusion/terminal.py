@@ -17,11 +17,10 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checks, prompts
+from diffusion import checks, prompts, render
 from diffusion.checks import typed
 from diffusion.pipeline import Pipeline, Result
 from diffusion.recipe import Recipe
-from diffusion.render import MAX_TILES
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS
 
@@ -36,7 +35,7 @@ sampler ddpm              {" or ".join(SAMPLERS)}
 spacing shifted           {" or ".join(SPACINGS)}
 eta 0.5                   0 to 1: the fresh noise in ddim
 seed 42                   the same noise each time, until: seed random
-weights few-step          1 to 8 steps, until: weights bundled; or a file, a folder, or user/repo
+weights few-step          1, 2, 4 or 8 steps, till: weights bundled; or a file, folder or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
@@ -67,6 +66,8 @@ def interact(weights: str = "bundled") -> None:
             conversation.answer(line)
         except checks.BadInput as error:
             print(error)
+        except OSError as error:
+            print(checks.unusable(error))
         except KeyboardInterrupt:
             print("\nStopped.")
 
@@ -107,8 +108,7 @@ class Conversation:
 
     def draw(self, digits: Sequence[int]) -> None:
         """Draw, show and remember one image per digit."""
-        if len(digits) > MAX_TILES:
-            raise checks.BadInput(f"A picture holds at most {MAX_TILES:,} images: ask for fewer.")
+        render.check_tiles(len(digits))
         seed = random.randint(0, checks.MAX_SEED) if self.seed is None else self.seed
         run = self.pipe.run(replace(self.recipe, digits=tuple(digits), seed=seed))
         for _ in tqdm(run, total=self.recipe.steps, unit="step", leave=False, disable=None):

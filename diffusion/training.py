@@ -25,7 +25,7 @@ from diffusion import checkpoint, checks, data, plot, render
 from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
 from diffusion.distillation import Distillation, student_of
 from diffusion.files import replacing, write_text
-from diffusion.hardware import PRECISIONS, Team, matrix_rate, quickest_precision
+from diffusion.hardware import PRECISIONS, Team, matrix_rate, out_of_memory, quickest_precision
 from diffusion.muon import Muon
 from diffusion.pipeline import Pipeline
 from diffusion.scheduler import T
@@ -258,14 +258,14 @@ class Trainer:
         self.teacher = checkpoint.fingerprint(checkpoint.find(config.teacher)) if teacher else ""
         self.denoiser = (student_of(teacher, FewStep()) if teacher else Denoiser(config.denoiser())).to(self.device)
         self.ema = EMA(self.denoiser, config.ema)
-        if config.compile:
-            self.denoiser.unet.compile()
         self.objective = (
             Distillation(self.denoiser, self.ema.model, teacher, config.loss_of)
             if teacher
             else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr)
         )
         self.flops = (3 + self.objective.evaluations) * flops(self.denoiser)  # forward, and twice that backward
+        if config.compile:  # after the counting: compiling and FlopCounterMode do not go together
+            self.denoiser.unet.compile()
         self.loss = DistributedDataParallel(self.objective) if self.team.size > 1 else self.objective
         self.optimizers = optimizers_of(self.denoiser.unet, config)
         total = config.epochs * self.steps_per_epoch
@@ -363,7 +363,10 @@ class Trainer:
         return checks.BadInput(f"The loss is no longer finite in epoch {epoch}: try a lower --learning-rate.{kept}")
 
     def train_epoch(self) -> float:
-        """The rest of one pass over the data, in its own fresh order; returns the mean loss so far."""
+        """The rest of one pass over the data, in its own fresh order; returns the mean loss so far.
+
+        Raises BadInput where that is no number any more.
+        """
         batch = self.config.batch_size
         if self.step == 0:
             self.order = torch.randperm(len(self.images), generator=self.random, device=self.device)
@@ -381,11 +384,16 @@ class Trainer:
                 bar.update()
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
                     looked = time.perf_counter()
-                    bar.set_postfix(loss=f"{self.mean_loss():.4f}", refresh=False)
+                    loss = self.total.item() / self.step
+                    self.stopping |= not math.isfinite(loss)  # of the whole team, at the same step
+                    bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
                 if self.step == self.steps_per_epoch or self.must_stop():
                     break
         self.total = self.team.mean(self.total)
-        return self.mean_loss()
+        loss = self.total.item() / self.step
+        if not math.isfinite(loss):
+            raise self.diverged(self.epoch + 1)
+        return loss
 
     def must_stop(self) -> bool:
         """Whether to stop before the next step. A team must stop at the same one, so it asks around.
@@ -396,13 +404,6 @@ class Trainer:
         if self.team.size == 1 or self.device.type == "cpu" or self.step % 20 == 0:
             self.stopped = self.team.any(self.stopping)
         return self.stopped
-
-    def mean_loss(self) -> float:
-        """The mean loss of the epoch so far; BadInput where it is no number any more."""
-        loss = self.total.item() / max(1, self.step)
-        if not math.isfinite(loss):
-            raise self.diverged(self.epoch + 1)
-        return loss
 
     def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
@@ -480,12 +481,11 @@ class Trainer:
             except RuntimeError as error:  # a full disk
                 raise OSError(str(error).splitlines()[0]) from None
 
-    def resume(self) -> None:
-        """Go on from the state in the run's folder, to the weights of an uninterrupted run.
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state that was saved (`saved_state`), to the weights of an uninterrupted run.
 
         With more epochs than the run began with, the learning rate goes on along the longer curve.
         """
-        state = saved_state(self.config)
         try:
             if state["device"] != self.device.type:  # the random numbers would be others
                 raise checks.BadInput(f"The run in {self.out} was begun on a {state['device']}: resume it on one.")
@@ -493,7 +493,7 @@ class Trainer:
                 raise checks.BadInput(
                     f"{self.config.data} holds other images than this run began with: name its --data."
                 )
-            theirs = state.get("teacher", self.teacher)
+            theirs = state["teacher"]
             if theirs != self.teacher:
                 raise checks.BadInput(
                     f"The run in {self.out} learns from the weights {theirs}, and {self.config.teacher} is "
@@ -513,8 +513,8 @@ class Trainer:
             self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)
         except checks.BadInput:
             raise
-        except Exception:  # a damaged file fails in many ways
-            raise _damaged(self.config) from None
+        except Exception as error:  # a damaged file fails in many ways
+            raise error if out_of_memory(error) else _damaged(self.config) from None
 
 
 class TrainingLoss(nn.Module):
@@ -607,8 +607,9 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
         raise checks.BadInput(f"There is no run to resume in {config.out}: leave --resume out.") from None
-    except Exception:  # a damaged file fails in many ways
-        raise _damaged(config) from None
+    except Exception as error:  # a damaged file fails in many ways
+        unread = isinstance(error, OSError) or out_of_memory(error)
+        raise error if unread else _damaged(config) from None
     if other:
         raise checks.BadInput(
             f"The run in {config.out} has another {' and '.join(other[:3])}: resume it with --resume alone."

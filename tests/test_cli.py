@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from diffusion import Pipeline, Recipe, checkpoint
@@ -150,6 +151,15 @@ class TestRead:
         with np.load(tmp_path / "out.npz") as file:
             assert [f"seed {seed}:" in line for seed, line in zip(file["seeds"], lines, strict=True)] == [True] * 10
 
+    def test_another_reader_may_read(self, weights: str, tmp_path: Path, capsys) -> None:
+        reader = load_reader()
+        torch.nn.init.zeros_(reader.head.weight)
+        save_reader(reader, tmp_path / "reader.safetensors")
+        sample(
+            weights, tmp_path / "out.npz", "--digits", "7", "--read", "--reader", str(tmp_path / "reader.safetensors")
+        )
+        assert float(re.search(r"(\d+\.\d) %", capsys.readouterr().out)[1]) < 20  # it knows nothing
+
     def test_what_was_found_is_in_the_picture(self, weights: str, tmp_path: Path, capsys) -> None:
         sample(weights, tmp_path / "a.png", "--digits", "0-9", "--until-right", "3")
         sample(weights, tmp_path / "again.png", "--recipe", str(tmp_path / "a.png"))
@@ -185,8 +195,10 @@ class TestRead:
         (["--fps", "x"], "fps must be a number from 1 to 50, not 'x'"),
         (["--track", "clean"], "track must be one of noisy, guess, both, not 'clean'"),
         (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
+        (["--weights", "x" * 300], "Cannot use 'xxx"),
+        (["--recipe", '{"digits": 7}' * 30], "Cannot use '{"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys, flags, sentence) -> None:
     out = tmp_path / "out" / "digits.npz"
@@ -228,7 +240,7 @@ def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> 
 def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / "digits.png", "--count", "101")
-    assert "at most 1,000 images: write more to an .npz file." in capsys.readouterr().err
+    assert "at most 1,000 images, an .npz file more: choose that, or fewer images." in capsys.readouterr().err
 
 
 def test_the_module_runs_on_the_weights_that_ship(tmp_path: Path) -> None:
@@ -278,6 +290,14 @@ class TestEvaluate:
         table = capsys.readouterr().out
         assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
         assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 8
+
+    def test_digits_by_lot_are_the_same_for_all_of_a_sweep(self, weights, tmp_path, monkeypatch) -> None:
+        swept = []
+        monkeypatch.setattr("diffusion.sweep.sweep", lambda pipe, recipes, *_, **__: swept.extend(recipes) or [{}])
+        flags = ["--digits", "20 random digits", "--sampler", "ddim, heun", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags)
+        assert [recipe.sampler for recipe in swept] == ["ddim", "heun"]
+        assert swept[0].digits == swept[1].digits
 
     def test_scores_of_two_precisions_are_not_mixed(self, weights, tmp_path, capsys) -> None:
         flags = ["--steps", "1", "--out", str(tmp_path / "sweep")]

@@ -220,7 +220,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch, refuses) -> None:
     def fail(weights: object, path: Path, **_: object) -> None:
         raise SafetensorError("Error while serializing: No space left on device")
 
-    monkeypatch.setattr("diffusion.reader.save_file", fail)
+    monkeypatch.setattr("diffusion.checkpoint.save_file", fail)
     with refuses("No space left on device"):
         save_reader(load_reader(), tmp_path / "reader.safetensors")
     assert not list(tmp_path.iterdir())

@@ -50,11 +50,23 @@ def test_idx_is_read_by_torchvision_and_by_training(pipe, tmp_path, count):
     folder = unpacked(tmp_path / "drawn.idx.zip")
     sets = [MNIST(str(folder), train=train) for train in (True, False)]
     assert [len(each) for each in sets] == [count - max(1, round(count / 7)), max(1, round(count / 7))]
-    assert np.array_equal(np.concatenate([each.data.numpy() for each in sets]), result.images)
-    assert torch.cat([each.targets for each in sets]).tolist() == list(recipe.digits)
+    found = [
+        (image.numpy().tobytes(), int(label))
+        for each in sets
+        for image, label in zip(each.data, each.targets, strict=True)
+    ]
+    drawn = [(image.tobytes(), label) for image, label in zip(result.images, recipe.digits, strict=True)]
+    assert sorted(found) == sorted(drawn)
     images, labels = data.load("mnist", folder, train=True)
     assert torch.equal(images, sets[0].data)
     assert torch.equal(labels, sets[0].targets)
+
+
+@pytest.mark.parametrize("digits", [(0,) * 70 + (1,) * 70, (0, 1, 2, 3, 4, 5, 6) * 20], ids=["sorted", "by sevens"])
+def test_idx_tests_every_digit_that_it_trains_on(pipe, tmp_path, digits):
+    pipe(digits, steps=1).save(tmp_path / "drawn.idx.zip")
+    tests = MNIST(str(unpacked(tmp_path / "drawn.idx.zip")), train=False)
+    assert set(tests.targets.tolist()) == set(digits)
 
 
 def test_idx_in_parts_is_the_same(pipe, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint
-from diffusion.training import TrainConfig, Trainer, like_teacher
+from diffusion.training import TrainConfig, Trainer, like_teacher, saved_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -57,7 +57,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(config):
     first.epoch, first.step = 1, 0
     first.save()
     resumed = Trainer(config)
-    resumed.resume()
+    resumed.resume(saved_state(config))
     resumed.run()
     difference = (weights(resumed.denoiser) - weights(whole.denoiser)).abs().max()
     assert difference < 1e-3  # atomic additions on a GPU come in any order

@@ -227,6 +227,11 @@ class TestResult:
         assert np.array_equal(pixels[: 28 * scale : scale, : 28 * scale : scale], result.images[0])
         assert Recipe.from_file(tmp_path / name) == result.recipe
 
+    @pytest.mark.parametrize("name", ["sevens.png", "sevens.gif"])
+    def test_too_many_images_for_a_picture_are_refused(self, pipe, tmp_path, refuses, name):
+        with refuses("at most 1,000 images"):
+            pipe([7] * 1001, steps=1).save(tmp_path / name)
+
     def test_a_picture_is_as_many_columns_wide_as_asked(self, pipe, tmp_path, refuses):
         result = pipe([2, 0, 2, 6, 1, 2, 3], steps=1)
         result.save(tmp_path / "row.png", scale=1, columns=7)

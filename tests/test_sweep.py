@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from diffusion import Pipeline, Recipe, sweep
+from diffusion.evaluate import about
 
 DIGITS = tuple(range(10)) * 20
 NAMES = {"weights": "abc", "reader": "def"}
@@ -165,6 +166,15 @@ def test_a_lost_table_or_plot_is_made_again(pipe, real, tmp_path) -> None:
         (tmp_path / name).unlink()
     sweep.sweep(pipe, recipes(), tmp_path, **some)
     assert {path.name for path in tmp_path.iterdir()} == made
+
+
+@pytest.mark.parametrize(
+    ("digits", "shares"),
+    [((3, 1) * 50, [1, 3]), ((0, 0, 0, 1) * 50, [0, 0, 0, 1]), ((0, 1, 1, 1) * 50, [0, 1, 1, 1]), ((7,) * 200, [7])],
+    ids=["once each", "three to one", "one to three", "of one kind"],
+)
+def test_the_shares_of_the_digits_are_part_of_what_is_evaluated(pipe, digits, shares) -> None:
+    assert about(pipe, Recipe(digits))["recipe"]["digits"] == shares
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runs": [1]}', '{"runs": [{"recipe": {}}]}'])

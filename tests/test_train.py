@@ -24,8 +24,18 @@ from torch import Tensor, nn
 from diffusion import Pipeline, checkpoint, hub
 from diffusion.data import DATASETS
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.hardware import Team
 from diffusion.scheduler import T
-from diffusion.training import EMA, RECIPES, TrainConfig, Trainer, learning_rate_factor, optimizers_of, prepare
+from diffusion.training import (
+    EMA,
+    RECIPES,
+    TrainConfig,
+    Trainer,
+    learning_rate_factor,
+    optimizers_of,
+    prepare,
+    saved_state,
+)
 from diffusion.unet import UNet
 from train import main, parse
 
@@ -447,7 +457,7 @@ class TestRun:
     @pytest.mark.parametrize(
         "error",
         [
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\n..."),
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\n..."),
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         ],
         ids=["GPU", "CPU"],
@@ -686,7 +696,7 @@ class TestStopAndResume:
         assert (interrupted.epoch, interrupted.step) == divmod(stopped_at, STEPS)
 
         resumed = Trainer(config)
-        resumed.resume()
+        resumed.resume(saved_state(config))
         assert (resumed.epoch, resumed.step) == divmod(stopped_at, STEPS)
         resumed.run()
         assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
@@ -709,7 +719,7 @@ class TestStopAndResume:
         monkeypatch.setattr(interrupted, "train_epoch", signalled)
         interrupted.run()
         resumed = Trainer(replace(config, epochs=2))
-        resumed.resume()
+        resumed.resume(saved_state(resumed.config))
         resumed.run()
         assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
 
@@ -834,10 +844,35 @@ class TestStopAndResume:
             main([*flags(config), "--resume"])
 
     @pytest.mark.parametrize(
+        ("place", "error", "told"),
+        [
+            (
+                "torch.load",
+                PermissionError(13, "Permission denied", "run/state.pt"),
+                "Permission denied. Choose another",
+            ),
+            ("torch.load", MemoryError(), "The memory is full"),
+            ("diffusion.training.EMA.load_state_dict", MemoryError(), "The memory is full"),
+        ],
+        ids=["unreadable", "memory while reading", "memory while taking over"],
+    )
+    def test_a_state_that_is_not_to_blame_is_not_called_damaged(self, config, refuses, monkeypatch, place, error, told):
+        prepare(config)
+        Trainer(config).save()
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(place, fail)
+        with refuses(told, SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize(
         "missing",
         [
             "config",
             "precision",
+            "teacher",
             "denoiser",
             "ema",
             "optimizers",
@@ -904,6 +939,15 @@ class TestDivergence:
             trained.run()
         assert self.files() == before
         assert checkpoint.load("run/model.safetensors").config == trained.config.denoiser()
+
+    def test_whoever_sees_it_first_stops_the_whole_team(self, trained, monkeypatch, refuses):
+        asked = []
+        monkeypatch.setattr(Team, "any", lambda _, flag: asked.append(flag) or flag)
+        monkeypatch.setattr("time.perf_counter", itertools.count(step=2).__next__)  # it looks after every step
+        monkeypatch.setattr(trained, "train_step", lambda *_: torch.tensor(torch.nan))
+        with refuses("no longer finite in epoch 2"):
+            trained.run()
+        assert asked == [False, True]
 
     def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
         before = self.files()
