@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, render, sweep, terminal
 from diffusion.checks import typed
-from diffusion.compare import AXES, Sheet
+from diffusion.compare import AXES, Axis, Sheet, axis
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Result, check_options
@@ -257,12 +257,12 @@ def compare(flags: argparse.Namespace) -> None:
     print(f"{len(sheet)} cells in {flags.out}")
 
 
-def _axis(flag: str, text: str, names: Sequence[str]) -> tuple[str, list[Any]]:
+def _axis(flag: str, text: str, names: Sequence[str]) -> Axis:
     """The axis of a sheet that a text like "steps=4,10,50" names, or BadInput."""
     name, found, values = text.partition("=")
     if not found:
         raise checks.BadInput(f"--{flag} must be like steps=4,10,50, not {checks.shown(text)}.")
-    return name, prompts.digits(values, names) if name == "digits" else list(_numbers(values))
+    return axis(name, values, names)
 
 
 def evaluate_(flags: argparse.Namespace) -> None:

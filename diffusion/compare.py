@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from diffusion import checks, render
+from diffusion import checks, prompts, render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 
@@ -29,6 +29,13 @@ DARK, BLACK, WHITE = (40, 40, 40), (0, 0, 0), (255, 255, 255)  # behind the cell
 
 Axis = tuple[str, Sequence[Any]]
 """What changes, one of AXES, and its values in order."""
+
+
+def axis(name: str, values: str, names: Sequence[str] = ()) -> Axis:
+    """An axis from its values as they are written: "4,10,50", or as a prompt for digits, which have these names."""
+    if name == "digits":
+        return name, prompts.digits(values, names)
+    return name, [checks.typed(part.strip()) for part in values.split(",") if part.strip()]
 
 
 class Sheet(Iterator[int]):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, render
 from diffusion.__main__ import main
-from diffusion.compare import DARK, GAP, Sheet
+from diffusion.compare import DARK, GAP, Sheet, axis
 from diffusion.unet import UNetConfig
 
 RECIPE = Recipe((7,), steps=2, seed=5)
@@ -192,3 +192,15 @@ def test_cells_of_many_digits_are_grids(pipe):
     [cell] = cells(sheet)
     scale = sheet._size[0] // render.grid(images, 3, 1).shape[0]
     assert np.array_equal(cell[..., 0], render.grid(images, 3, scale))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values"),
+    [
+        ("steps", "4, 10,50", [4, 10, 50]),
+        ("sampler", "ddim, dpm++2m,", ["ddim", "dpm++2m"]),
+        ("digits", "7 and two 3s", [7, 3, 3]),
+    ],
+)
+def test_an_axis_is_read_as_it_is_written(name, text, values):
+    assert axis(name, text) == (name, values)

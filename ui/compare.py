@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from diffusion import BadInput, Pipeline, Recipe, checks, prompts
-from diffusion.compare import AXES, Axis
+from diffusion import BadInput, Pipeline, Recipe
+from diffusion.compare import AXES, Axis, axis
 from ui import asked, said
 from ui.draw import Draw
 
@@ -159,10 +159,3 @@ class Compare:
             self.start: gr.update(interactive=True),
             self.stop: gr.update(interactive=False),
         }
-
-
-def axis(name: Any, values: Any) -> Axis:
-    """What changes along an axis, from its values as they are written."""
-    if name == "digits":
-        return name, prompts.digits(values)
-    return name, [checks.typed(part.strip()) for part in values.split(",") if part.strip()]
