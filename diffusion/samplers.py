@@ -27,7 +27,7 @@ class Step:
     index: int  # how many updates came before this one: 0..N-1
     level: int  # the noise level that x is now at, -1 at the end
     x: Tensor  # the image under way (B, C, H, W)
-    x0: Tensor  # the guess of the clean image that this update followed (B, C, H, W)
+    x0: Tensor  # the clean image (B, C, H, W) that the network guessed; of heun and ipndm, that their line leads to
 
 
 ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newest first

@@ -508,6 +508,8 @@ class Trainer:
                 optimizer.load_state_dict(saved)
             for decay, saved in zip(self.decays, state["decays"], strict=True):
                 decay.load_state_dict(saved)
+                [rate], [factor], [group] = decay.base_lrs, decay.lr_lambdas, decay.optimizer.param_groups
+                group["lr"] = rate * factor(decay.last_epoch)  # of this run's curve, which may be longer
             self.random.set_state(state["random"])
             self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
             self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)

@@ -18,6 +18,8 @@ from diffusion.__main__ import main
 from diffusion.reader import READER, load_reader, save_reader
 from diffusion.unet import UNetConfig
 
+ROOT = Path(__file__).parent.parent
+
 
 @pytest.fixture
 def weights(tiny_denoiser, tmp_path: Path) -> str:
@@ -237,6 +239,14 @@ def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> 
     assert "Cannot write" in capsys.readouterr().err
 
 
+def test_the_picture_in_the_readme_is_what_its_command_draws(tmp_path) -> None:
+    shown, drawn = ROOT / "docs/digits.png", tmp_path / "digits.png"
+    main(["sample", "--digits", "0-9", "--steps", "40", "--seed", "3", "--out", str(drawn)])
+    assert Recipe.from_file(drawn) == Recipe.from_file(shown)
+    with Image.open(drawn) as mine, Image.open(shown) as theirs:
+        assert np.abs(np.asarray(mine).astype(int) - theirs).mean() < 0.5
+
+
 def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / "digits.png", "--count", "101")
@@ -351,6 +361,23 @@ class TestEvaluate:
         main(["train-reader", "--dataset", "kmnist", "--epochs", "1"])
         assert load_reader("runs/kmnist/reader.safetensors").dataset == "kmnist"
         assert "600 test images are read right" in capsys.readouterr().out
+
+    def test_the_reader_learns_and_judges_as_real_what_it_should(self, weights, tmp_path, monkeypatch, capsys) -> None:
+        split = {
+            train: (torch.full((600, 28, 28), 7 if train else 9, dtype=torch.uint8), torch.arange(600) % 10)
+            for train in (True, False)
+        }
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: split[train])
+        given = {}
+        monkeypatch.setattr("diffusion.evaluate.evaluate", lambda *_, **real: given.update(real) or {})
+        self.evaluate(weights)
+        assert (given["train"], given["test"]) == (split[True], split[False])
+        learnt = []
+        monkeypatch.setattr(
+            "diffusion.__main__.train_reader", lambda *images, **_: learnt.extend(images) or load_reader()
+        )
+        main(["train-reader", "--out", str(tmp_path / "reader.safetensors")])
+        assert learnt == list(split[True])
 
     def test_a_reader_that_cannot_be_written_is_not_trained(self, tmp_path, monkeypatch, capsys) -> None:
         monkeypatch.setattr("diffusion.__main__.train_reader", lambda *_, **__: pytest.fail("trained"))

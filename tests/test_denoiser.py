@@ -139,6 +139,19 @@ def test_the_loss_can_be_that_of_the_velocity(prediction, schedule, i, make_deno
 
 
 @every_pair
+@pytest.mark.parametrize("i", [1, 500, 900])
+def test_the_loss_can_count_the_error_in_x0_as_the_snr_says(prediction, schedule, i, make_denoiser):
+    denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=False)
+    alpha, sigma = coefficients(schedule, i)
+    (x0, eps), (guess, _) = clean_and_noise(), clean_and_noise(1)
+    implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
+    denoiser.unet = Says(target(prediction, guess, implied, alpha, sigma).float())
+    wanted = min(float(alpha / sigma) ** 2, 5.0) * (guess - x0).square().mean().item()
+    loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), min_snr=5.0)
+    assert loss.item() == pytest.approx(wanted, rel=1e-3)
+
+
+@every_pair
 @pytest.mark.parametrize(
     ("truth", "guess", "costs"),
     [

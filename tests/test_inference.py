@@ -171,6 +171,14 @@ class TestPipelines:
         prepared(tiny_denoiser, "auto", draw)
         assert len(set(trials)) == len(trials) == 2 * 4
 
+    def test_bf16_is_what_it_says(self, tiny_denoiser):
+        assert prepared(tiny_denoiser, "bf16", None).unet.stem.weight.dtype == torch.bfloat16
+
+    def test_auto_draws_with_what_was_quickest(self, tiny_denoiser, monkeypatch):
+        monkeypatch.setattr(inference, "quickest", lambda variants, *_: variants[2])
+        fast = prepared(tiny_denoiser, "auto", None)
+        assert [unet.stem.weight.dtype for unet in fast.unet.networks] == [torch.bfloat16] * 2
+
     def test_auto_draws_the_same_digits(self, pipe):
         fast = Pipeline.from_pretrained(device="cpu", precision="auto")
         for count in (1, 10):

@@ -16,6 +16,12 @@ def test_an_image_s_stream_is_the_same_alone_and_in_a_batch():
         assert torch.equal(batch(), torch.cat([noise() for noise in alone]))
 
 
+def test_the_noise_of_a_seed_is_that_of_a_generator_with_it():
+    noise = Noise(SEEDS, SHAPE)()
+    for k, seed in enumerate(SEEDS):
+        assert torch.equal(noise[k], torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed)))
+
+
 def test_seeds_make_the_noise():
     first = Noise(SEEDS, SHAPE)()
     assert torch.equal(first, Noise(SEEDS, SHAPE)())

@@ -350,6 +350,23 @@ def test_each_step_reports_where_it_is(schedule, sampler, steps):
 
 @every_schedule
 @every_variant
+def test_each_step_shows_the_guess_that_it_made(schedule, sampler, closed_form, points):
+    levels = Scheduler(schedule).levels(12)
+    guesses: list[Tensor] = []
+    denoise = closed_form(points, Scheduler(schedule))
+    x = normal(0)()
+    steps = list(sampler(lambda x, i: guesses.append(denoise(x, i)) or guesses[-1], x, levels, normal(1)))
+    if sampler not in (heun, ipndm):
+        assert all(torch.equal(step.x0, guess) for step, guess in zip(steps, guesses, strict=True))
+        return
+    for step, (now, then) in zip(steps, pairwise(levels), strict=True):  # a straight line leads to it by way of x
+        kept = then.sigma / now.sigma
+        assert_same(kept * x + (then.alpha - kept * now.alpha) * step.x0, step.x, 1e-9)
+        x = step.x
+
+
+@every_schedule
+@every_variant
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_every_spacing_ends_at_a_digit_of_the_data(schedule, sampler, spacing, closed_form, points):
     scheduler = Scheduler(schedule)
