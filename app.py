@@ -38,9 +38,9 @@ import numpy as np
 from diffusion import BadInput, Pipeline, Recipe, Result
 from diffusion.compare import Axis, Sheet
 from diffusion.hardware import use_allowed_cores
-from diffusion.readback import Tried, until_right
+from diffusion.readback import Tried, trying
 from diffusion.scheduler import T
-from ui import asked, beside, learned
+from ui import asked, learned
 from ui.compare import Compare
 from ui.dataset import DataSet
 from ui.draw import Draw, reader
@@ -86,15 +86,21 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
     @gpu
     def tries_of(recipe: Recipe, tries: int) -> Iterator[Tried | None]:
         """A recipe, drawn until it reads right."""
-        yield from beside.steps(lambda on_step: until_right(of(recipe), reader(), recipe, tries, on_step))
+        yield from trying(of(recipe), reader(), recipe, tries)
 
     @gpu
     def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, float, np.ndarray]]:
-        """A sheet as it is drawn: cells done and in all, the share of the work, the picture. In the end it is saved."""
+        """A sheet as it is drawn: cells done and in all, the share of the work, the picture. In the end it is saved.
+
+        It can be stopped at every step.
+        """
         sheet = Sheet(of(recipe), recipe, x, y)
-        for done in sheet:
-            yield done, len(sheet), sheet.share, sheet.picture
+        for done in range(len(sheet)):
+            picture = sheet.picture
+            for _ in sheet.cell():
+                yield done, len(sheet), sheet.share, picture
         sheet.save(path)
+        yield len(sheet), len(sheet), sheet.share, sheet.picture
 
     def waited_for(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """The work, with data sets standing back meanwhile."""

@@ -77,9 +77,16 @@ class Sheet(Iterator[int]):
     def __next__(self) -> int:
         if len(self._cells) == len(self):
             raise StopIteration
-        images = self.pipe.run(self.recipes[len(self._cells)]).result().images
-        self._cells.append(render.grid(images, self._columns, self._scale))
+        for _ in self.cell():
+            pass
         return len(self._cells)
+
+    def cell(self) -> Iterator[None]:
+        """Draw the next cell, as an iterator that can be left at any step of it."""
+        run = self.pipe.run(self.recipes[len(self._cells)])
+        for _ in run:
+            yield
+        self._cells.append(render.grid(run.result().images, self._columns, self._scale))
 
     @property
     def share(self) -> float:

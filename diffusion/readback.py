@@ -1,6 +1,6 @@
 """Reading drawn digits back: what the reader makes of each, and drawing again what it does not read right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,9 +75,18 @@ def until_right(
         tries: 1 to 100.
         on_step: is called after each step of each run, and may raise to stop it.
     """
+    for tried in trying(pipe, reader, recipe, tries):
+        if tried is None:
+            on_step()
+    assert tried is not None
+    return tried
+
+
+def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterator[Tried | None]:
+    """`until_right` as an iterator that can be left at any step: None after each, and at last what came of it."""
     check_reader(pipe, reader)
     tries = checks.whole("tries", tries, 1, MAX_TRIES)
-    result = _draw(pipe, recipe, on_step)
+    result = yield from _draw(pipe, recipe)
     readings = _readings(pipe.names, reader, result.images, result.labels)
     drawn = len(readings)
     own = recipe.seeds
@@ -88,23 +97,23 @@ def until_right(
             break
         seeds = [(own[k] + attempt * STRIDE) % (checks.MAX_SEED + 1) for k in missed]
         digits = tuple(recipe.digits[k] for k in missed)
-        again = replace(recipe, digits=digits, redrawn=tuple(enumerate(seeds)))
-        found = _readings(pipe.names, reader, _draw(pipe, again, on_step).images, digits)
+        again = yield from _draw(pipe, replace(recipe, digits=digits, redrawn=tuple(enumerate(seeds))))
+        found = _readings(pipe.names, reader, again.images, digits)
         drawn += len(found)
         for k, seed, reading in zip(missed, seeds, found, strict=True):
             best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_asked, seed))
         missed = [k for k, reading in zip(missed, found, strict=True) if not reading.right]
     other = tuple((k, seed) for k, (_, seed) in best.items() if seed != own[k])
     if other:
-        result = _draw(pipe, replace(recipe, redrawn=(*recipe.redrawn, *other)), on_step)
+        result = yield from _draw(pipe, replace(recipe, redrawn=(*recipe.redrawn, *other)))
         readings = _readings(pipe.names, reader, result.images, result.labels)
-    return Tried(result, readings, drawn)
+    yield Tried(result, readings, drawn)
 
 
-def _draw(pipe: Pipeline, recipe: Recipe, on_step: Callable[[], object]) -> Result:
+def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
     run = pipe.run(recipe)
     for _ in run:
-        on_step()
+        yield
     return run.result()
 
 

@@ -132,11 +132,11 @@ def test_one_digit_can_be_seen_large_and_drawn_again_alone(page: Page, pipe: Pip
     forget_status(page)
     page.click("#stage .redraw")
     wait_for_run(page)
+    expect(page.locator("#stage .redraw")).to_be_focused()  # to be pressed again
     after = tiles(page)
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
     seed = int(page.inner_text("#stage .note").split()[-1])
     page.keyboard.press("Escape")
-    page.locator("#stage .back").click()
     expect(page.locator("#stage button.tile:visible")).to_have_count(3)
     png = download(page, "#keep-png", tmp_path)
     recipe = Recipe.from_file(png)
@@ -300,6 +300,7 @@ def test_a_dropped_file_is_opened(page: Page, pipe: Pipeline, tmp_path: Path) ->
     pipe([8, 8], steps=1, seed=9).save(tmp_path / "eights.png")
     content = list((tmp_path / "eights.png").read_bytes())
     forget_status(page)
+    page.get_by_role("tab", name="Compare").click()
     page.evaluate(
         """(content) => {
           const data = new DataTransfer();
@@ -309,8 +310,19 @@ def test_a_dropped_file_is_opened(page: Page, pipe: Pipeline, tmp_path: Path) ->
         content,
     )
     wait_for_run(page)
+    expect(page.locator("#stage")).to_be_visible()
     assert "2 digits" in page.inner_text("#status")
     assert page.input_value("#prompt input, #prompt textarea") == "8"
+
+
+def test_a_file_that_is_opened_during_a_run_is_drawn_after_it(page: Page, pipe: Pipeline, tmp_path: Path) -> None:
+    pipe([8, 8], steps=1, seed=9).save(tmp_path / "eights.png")
+    set_number(page, "Steps", "100")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text("Step ")
+    page.set_input_files("#keeping input[type=file]", tmp_path / "eights.png")
+    expect(page.locator("#status")).to_contain_text("2 digits in", timeout=60_000)
+    expect(page.locator("#strip button")).to_have_count(2)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +359,13 @@ def test_a_link_draws_and_the_copied_one_draws_the_same(browser: Browser, url: s
     page.wait_for_selector("#generate")
     wait_for_run(page)
     assert tiles(page) == drawn
+    page.context.close()
+
+
+def test_a_link_to_instant_weights_keeps_its_seed_as_one_drags(browser: Browser, url: str) -> None:
+    page = visit(browser, f"{url}?digits=7&weights=few-step")
+    wait_for_run(page)
+    expect(page.get_by_label("Random seed")).not_to_be_checked()
     page.context.close()
 
 
@@ -400,6 +419,9 @@ def test_stop_frees_the_machine(page: Page) -> None:
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("left", timeout=30_000)
     expect(page.locator("#generate")).to_be_disabled()
+    page.click("#stop")
+    page.click("#generate")  # as soon as that is possible
+    expect(page.locator("#status")).to_contain_text("Step ")
     page.click("#stop")
     expect(page.locator("#status")).to_contain_text("Stopped")
     expect(page.locator("#stop")).to_be_disabled()
@@ -530,6 +552,9 @@ def test_the_digits_can_be_reached_with_the_keyboard(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.locator("#stage .note")).to_contain_text("3, seed")
+    page.locator("#stage button.tile:visible").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#stage button.tile:visible")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#stage button.tile:visible")).to_have_count(3)
     assert page.evaluate("document.activeElement.ariaLabel").startswith("3, ")

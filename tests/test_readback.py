@@ -9,7 +9,7 @@ import torch
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.data import DATASETS, to_float
-from diffusion.readback import MAX_TRIES, Reading, read, until_right
+from diffusion.readback import MAX_TRIES, Reading, read, trying, until_right
 from diffusion.reader import load_reader
 from diffusion.unet import UNetConfig
 
@@ -116,6 +116,11 @@ def test_it_can_be_followed_and_stopped(pipe, monkeypatch):
     monkeypatch.setattr(Pipeline, "run", lambda self, recipe: runs.append(1) or run(self, recipe))
     until_right(pipe, CornerReader(), Recipe(RECIPE.digits, steps=3, seed=40), 2, lambda: steps.append(1))
     assert len(steps) == 3 * len(runs) > 3
+
+    following = trying(pipe, CornerReader(), Recipe(RECIPE.digits, steps=3, seed=40), 2)
+    *between, tried = following
+    assert between == [None] * len(steps)
+    assert tried.result.recipe.digits == RECIPE.digits
 
     def stop():
         raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,27 @@ def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> Non
         assert json.loads(sheet.info["axes"]) == {"x": {"steps": [1, 2]}, "y": {"guidance": [0, 1, 2]}}
         assert sheet.width > 2 * 112
     assert Recipe.from_file(path).digits == (7,)
+    content = path.read_bytes()
+    page.set_input_files("#keeping input[type=file]", path)
+    wait_for_run(page)
+    assert download(page, "#keep-sheet", tmp_path).read_bytes() == content, "opening it took nothing away"
+
+
+def test_a_sheet_is_stopped_in_the_middle_of_a_cell(page: Page) -> None:
+    tab(page, "Compare")
+    page.locator("#compare").get_by_label("Digits").fill("0-9")
+    values = page.locator("#compare").get_by_label("Values")
+    values.nth(0).fill("1000")
+    values.nth(1).fill("1, 1.5, 2")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("Cell 0 of 3")
+    page.click("#compare-stop")
+    expect(page.locator("#compare-status")).to_contain_text("No sheet was finished", timeout=10_000)
+    tab(page, "Draw")
+    set_number(page, "Steps", "1")
+    started = time.monotonic()
+    generate(page)  # it would wait for the cell if that still ran
+    assert time.monotonic() - started < 10
 
 
 def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
@@ -109,8 +131,10 @@ def test_a_data_set_is_made_in_the_background(page: Page, tmp_path: Path) -> Non
     page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()
     page.click("#make")
     expect(page.locator("#dataset-status")).to_contain_text("kB, seed", timeout=60_000)
-    with zipfile.ZipFile(download(page, "#dataset-file a[download]", tmp_path)) as archive:
+    other = download(page, "#dataset-file a[download]", tmp_path)
+    with zipfile.ZipFile(other) as archive:
         assert "MNIST/raw/train-images-idx3-ubyte" in archive.namelist()
+    assert other.name.split(".")[0] != path.name.split(".")[0], "another seed, as the box says"
 
 
 def test_a_data_set_can_be_cancelled_and_lets_others_draw(page: Page) -> None:
@@ -124,8 +148,8 @@ def test_a_data_set_can_be_cancelled_and_lets_others_draw(page: Page) -> None:
     generate(page)
     tab(page, "Data set")
     page.click("#cancel")
-    expect(page.locator("#dataset-status")).to_contain_text("Cancelled")
     expect(page.locator("#make")).to_be_enabled()
+    expect(page.locator("#dataset-status")).to_contain_text("No file was made")
 
 
 def test_a_data_set_is_drawn_by_the_weights_that_are_chosen(page: Page, few_step: Pipeline, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""What the page remembers of a visitor, and work that tells of its steps."""
+"""What the page remembers of a visitor."""
 
-import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 
 from diffusion import Pipeline, Recipe
-from ui import beside
+from ui.draw import Draw
 from ui.visit import MAX_RUNS, Drawn, Plan, Visit
 
 
@@ -63,38 +64,16 @@ def test_redrawn_seeds_stay_while_other_settings_change(tiny: Pipeline) -> None:
         assert visit.with_own_seeds(other) == other
 
 
-def test_work_is_followed_step_by_step() -> None:
-    def work(on_step) -> str:
-        for _ in range(3):
-            on_step()
-        return "done"
+def test_a_drawing_stays_where_its_misses_cannot_be_drawn_again(tiny: Pipeline) -> None:
+    def no_quota(*_: object) -> Iterator[None]:
+        yield None
+        raise gr.Error("No <quota> is left.")
 
-    assert list(beside.steps(work)) == [None, None, None, "done"]
-
-
-def test_work_stops_at_its_next_step_when_nobody_waits() -> None:
-    started, steps, threads = threading.Event(), [], threading.active_count()
-
-    def work(on_step) -> None:
-        while True:
-            on_step()
-            steps.append(1)
-            started.wait()
-
-    following = beside.steps(work)
-    next(following)
-    threading.Timer(0.1, started.set).start()
-    following.close()
-    assert len(steps) == 1
-    assert threading.active_count() <= threads + 1, "no thread is left, but perhaps the timer's"
-
-
-def test_what_goes_wrong_beside_is_raised_here() -> None:
-    def work(on_step) -> None:
-        on_step()
-        raise ZeroDivisionError
-
-    following = beside.steps(work)
-    assert next(following) is None
-    with pytest.raises(ZeroDivisionError):
-        next(following)
+    with gr.Blocks():
+        draw = Draw({"bundled": tiny}, lambda recipe: iter([tiny.run(recipe).result()]), no_quota, {})
+    visit = Visit()
+    settings = ["777", 1, 2.0, 2, "ddim", 42, 0, 999, "trailing", 0]
+    *_, last = draw.draw(visit, False, False, True, "bundled", None, *settings)
+    assert visit.shown is not None
+    assert visit.shown.result.recipe.digits == (7, 7, 7)
+    assert '"refused">No &lt;quota&gt; is left.<' in last[draw.status]

@@ -13,7 +13,7 @@ import numpy as np
 from diffusion import BadInput, Pipeline, Recipe
 from diffusion.compare import AXES, Axis, axis
 from ui import asked, said
-from ui.draw import Draw
+from ui.draw import AT_ONCE, OFF, ON, Draw
 
 FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 
@@ -94,24 +94,23 @@ class Compare:
                     elem_id="sheet",
                 )
                 self.keep = gr.DownloadButton("Download the sheet", interactive=False, elem_id="keep-sheet", size="sm")
-        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         buttons = [self.status, self.start, self.stop]
-        self.preset.input(self.take, self.preset, [*self.axes, self.weights], **at_once)
-        drawing = self.start.click(self.waiting, None, [*buttons, self.keep], **at_once).then(
+        self.preset.input(self.take, self.preset, [*self.axes, self.weights], **AT_ONCE)
+        drawing = self.start.click(self.waiting, None, [*buttons, self.keep], **AT_ONCE).then(
             self.draw,
             [self.digits, *self.axes, self.weights, draw.few_steps, *draw.settings[2:]],
             [*buttons, self.picture, self.keep],
             api_visibility="private",
             **shared,
         )
-        drawing.failure(self.ended, None, buttons, **at_once)
-        self.stop.click(self.ended, None, buttons, cancels=[drawing], **at_once)
+        drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
+        self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
 
     def draw(
         self, digits: Any, x: Any, x_values: Any, y: Any, y_values: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[dict[Any, Any]]:
         """The sheet, cell by cell."""
-        started = shown = time.monotonic()
+        started, shown = time.monotonic(), 0.0
         try:
             digits = "0" if "digits" in (x, y) else digits  # each cell has its own
             pipe = asked.pipe_of(weights, self.pipes)
@@ -124,12 +123,10 @@ class Compare:
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
                 sheet = self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path))
                 for done, cells, share, picture in sheet:
-                    told = said.running(done, cells, time.monotonic() - started, "Cell", share)
-                    update: dict[Any, Any] = {self.status: told}
-                    if time.monotonic() - shown >= FRAME_SECONDS or done == 1:
+                    if time.monotonic() - shown >= FRAME_SECONDS:
                         shown = time.monotonic()
-                        update[self.picture] = picture
-                    yield update
+                        told = said.running(done, cells, shown - started, "Cell", share)
+                        yield {self.status: told, self.picture: picture}
                 yield self.ended() | {
                     self.status: said.said(
                         f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1
@@ -148,14 +145,16 @@ class Compare:
     def waiting(self) -> dict[Any, Any]:
         return {
             self.status: said.said(said.WAITING),
-            self.start: gr.update(interactive=False),
-            self.stop: gr.update(interactive=True),
-            self.keep: gr.update(interactive=False),
+            self.start: OFF,
+            self.stop: ON,
+            self.keep: OFF,
         }
 
+    def stopped(self) -> dict[Any, Any]:
+        return {self.status: said.said(said.STOPPING), self.stop: OFF}
+
+    def failed(self) -> dict[Any, Any]:
+        return self.ended() | {self.status: said.said("No sheet was finished. Press <b>Compare</b> to start again.")}
+
     def ended(self) -> dict[Any, Any]:
-        return {
-            self.status: said.said("Stopped. Press <b>Compare</b> to start again."),
-            self.start: gr.update(interactive=True),
-            self.stop: gr.update(interactive=False),
-        }
+        return {self.start: ON, self.stop: OFF}

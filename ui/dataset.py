@@ -1,5 +1,6 @@
 """The tab Data set: many labelled digits in one file, to train something on, drawn in the background."""
 
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ import gradio as gr
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, export
 from ui import asked, said
-from ui.draw import Draw
+from ui.draw import AT_ONCE, OFF, ON, Draw
 from ui.stage import Moment
 
 BATCH = 50  # drawn at once
@@ -53,25 +54,26 @@ class DataSet:
                 self.stop = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False, min_width=80)
             self.status = gr.HTML(said.said("Nothing is being made."), elem_id="dataset-status", elem_classes="status")
             self.file = gr.File(label="The file", visible=False, elem_id="dataset-file")
-        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         shown = [self.status, self.start, self.stop]
-        making = self.start.click(self.waiting, None, [*shown, self.file], **at_once).then(
+        making = self.start.click(self.waiting, None, [*shown, self.file], **AT_ONCE).then(
             self.make,
-            [self.prompt, self.count, self.kind, draw.weights, draw.few_steps, *draw.settings[2:]],
+            [self.prompt, self.count, self.kind, draw.new_seed, draw.weights, draw.few_steps, *draw.settings[2:]],
             [*shown, self.file],
             concurrency_id="dataset",
             concurrency_limit=1,
             preprocess=False,
-            **at_once | {"queue": True},
+            **AT_ONCE | {"queue": True},
         )
-        making.failure(self.failed, None, shown, **at_once)
-        self.stop.click(self.ended, None, shown, cancels=[making], **at_once)
+        making.failure(self.failed, None, shown, **AT_ONCE)  # whatever went wrong, or a stop when it is done
+        self.stop.click(self.stopped, None, shown, cancels=[making], **AT_ONCE)
 
     def make(
-        self, prompt: Any, count: Any, kind: Any, weights: Any, few_steps: Any, *settings: Any
+        self, prompt: Any, count: Any, kind: Any, new_seed: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[dict[Any, Any]]:
         """Make the file that the controls ask for, or say why that cannot be."""
         controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
+        if new_seed:
+            controls["seed"] = random.randint(0, checks.MAX_SEED)
         try:
             pipe = asked.pipe_of(weights, self.pipes)
             controls = asked.suited(controls, few_steps, pipe)
@@ -119,18 +121,16 @@ class DataSet:
     def waiting(self) -> dict[Any, Any]:
         return {
             self.status: said.said("Waiting for another data set."),
-            self.start: gr.update(interactive=False),
-            self.stop: gr.update(interactive=True),
+            self.start: OFF,
+            self.stop: ON,
             self.file: gr.update(visible=False),
         }
 
+    def stopped(self) -> dict[Any, Any]:
+        return {self.status: said.said(said.STOPPING), self.stop: OFF}
+
     def failed(self) -> dict[Any, Any]:
-        """After a cancellation in the queue, or whatever went wrong."""
         return self.ended() | {self.status: said.said("No file was made. Press <b>Make the file</b> to try again.")}
 
     def ended(self) -> dict[Any, Any]:
-        return {
-            self.status: said.said("Cancelled. Nothing is being made."),
-            self.start: gr.update(interactive=True),
-            self.stop: gr.update(interactive=False),
-        }
+        return {self.start: ON, self.stop: OFF}

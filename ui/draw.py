@@ -43,7 +43,13 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 PRESS = "() => { const button = document.querySelector('#generate'); if (!button.disabled) button.click(); }"
 REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press it as soon as the run under way is done
-PRESS_IF_READY = f"(ready) => {{ if (ready) ({PRESS})(); }}"
+
+# Presses it after a link or a file, as soon as the run under way is done.
+PRESS_IF_READY = """(ready) => {
+  const button = document.querySelector("#generate");
+  const press = () => (button.disabled ? setTimeout(press, 50) : button.click());
+  if (ready) press();
+}"""
 
 # Buttons made by a template, each with a number. While a run is under way they do nothing.
 CHIPS = """
@@ -72,6 +78,7 @@ FETCH = """(file) => {
 
 Update = dict[Any, Any]  # what becomes of some components
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
+AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}  # how an event runs
 
 
 class Draw:
@@ -255,62 +262,58 @@ class Draw:
     # What happens when
 
     def _connect(self, shared: dict[str, Any]) -> None:
-        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         shown = [self.stage, self.strip, self.status, self.start, self.stop, *self.keeping]
         controls = self.controls
         drawing = self.start.click(
-            self.waiting, None, [self.status, self.start, self.stop, self.halted], **at_once
+            self.waiting, None, [self.status, self.start, self.stop, self.halted], **AT_ONCE
         ).then(
             self.draw,
             [self.memory, self.new_seed, self.reading, self.until_right, self.weights, self.few_steps, *self.settings],
             [*shown, self.seed],
             api_visibility="private",
-            trigger_mode="multiple",  # a click just after Stop is not lost
             **shared,
         )
-        drawing.failure(self.failed, [self.halted, self.memory], shown, **at_once)  # a full queue, or a stop in it
-        self.stop.click(self.stopped, self.memory, [*shown, self.halted], cancels=[drawing], **at_once)
+        drawing.failure(self.failed, [self.halted, self.memory], shown, **AT_ONCE)  # a full queue, or a stop in it
+        self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
 
-        self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **at_once).then(
-            None, js=REDRAW, **at_once
+        newest: dict[str, Any] = {"trigger_mode": "always_last", **AT_ONCE}  # a quick second change is not lost
+        self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **newest).then(
+            None, js=REDRAW, **AT_ONCE
         )
-        self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **at_once)
-        self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **at_once)
-        self.prompt.submit(None, js=PRESS, **at_once)
-        self.prompt.change(  # `input` misses what is pasted
-            self.understand, self.prompt, [self.hint, self.picker], trigger_mode="always_last", **at_once
-        )
-        self.picker.input(self.pick, [self.prompt, self.picker], self.prompt, **at_once)
-        self.examples.choose(self.take_example, self.memory, controls, **at_once).then(None, js=PRESS, **at_once)
-        self.strip.choose(self.recall, self.memory, [*controls, *shown], **at_once)
-        self.stage.redraw(self.redraw_alone, self.memory, None, **at_once).then(None, js=PRESS, **at_once)
-        self.stage.reseed(self.reseed, self.memory, controls, **at_once).then(None, js=PRESS, **at_once)
+        self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
+        self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **newest)
+        self.prompt.submit(None, js=PRESS, **AT_ONCE)
+        self.prompt.change(self.understand, self.prompt, [self.hint, self.picker], **newest)  # `input` misses pasting
+        self.picker.input(self.pick, [self.prompt, self.picker], self.prompt, **newest)
+        self.examples.choose(self.take_example, self.memory, controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
+        self.strip.choose(self.recall, self.memory, [*controls, *shown], **AT_ONCE)
+        self.stage.redraw(self.redraw_alone, self.memory, None, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
+        self.stage.reseed(self.reseed, self.memory, controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
 
         self.open.upload(
-            self.open_file, [self.memory, self.open], [self.ready, self.status, *controls], **at_once
-        ).success(None, self.ready, js=PRESS_IF_READY, **at_once)
-        kept: dict[str, Any] = {"outputs": self.file, **at_once, "queue": True, "concurrency_id": "files"}
+            self.open_file, [self.memory, self.open], [self.ready, self.status, *controls], **AT_ONCE
+        ).success(None, self.ready, js=PRESS_IF_READY, **AT_ONCE)
+        kept: dict[str, Any] = {"outputs": self.file, **AT_ONCE, "queue": True, "concurrency_id": "files"}
         for event in (
             self.keep_png.click(self.save_png, self.memory, concurrency_limit=2, **kept),
             self.keep_gif.click(self.save_gif, self.memory, **kept),
             self.keep.click(self.save_as, [self.memory, self.kind, self.track, self.scale, self.fps], **kept),
             self.stage.keep(self.save_tile, self.memory, **kept),
         ):
-            event.success(None, self.file, js=FETCH, **at_once)
-            event.failure(self.not_saved, None, self.status, **at_once)
-        self.copy.click(self.make_link, self.memory, self.link, **at_once).success(None, self.link, js=COPY, **at_once)
+            event.success(None, self.file, js=FETCH, **AT_ONCE)
+            event.failure(self.not_saved, None, self.status, **AT_ONCE)
+        self.copy.click(self.make_link, self.memory, self.link, **AT_ONCE).success(None, self.link, js=COPY, **AT_ONCE)
 
     def opened(self, page: gr.Blocks) -> None:
         """What the address asks for is drawn when the page is opened."""
-        at_once: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         controls = self.controls
         page.load(
             self.open_link,
             self.ready,
             [self.memory, self.status, self.ready, *controls],
             js="() => [location.search]",
-            **at_once,
-        ).success(None, self.ready, js=PRESS_IF_READY, **at_once)
+            **AT_ONCE,
+        ).success(None, self.ready, js=PRESS_IF_READY, **AT_ONCE)
 
     # The run
 
@@ -343,15 +346,15 @@ class Draw:
                     self.status: said.running(state.done, recipe.steps, shown - started),
                     self.stage: live(recipe, now, plan.columns),
                 }
+            drawn = Drawn(replace(plan, base=None, again=()), result)
+            if reading or until:
+                drawn.readings = self.read(drawn.result)
+            visit.add(drawn, instead=instant)
+            if until and recipe.guidance > 0:
+                yield from self._until_right(drawn)
         except gr.Error as error:  # ZeroGPU's: no quota left, say
             yield {**self._look(visit), self.status: said.refused(error), self.start: ON, self.stop: OFF}
             return
-        drawn = Drawn(replace(plan, base=None, again=()), result)
-        if reading or until:
-            drawn.readings = self.read(drawn.result)
-        if until and recipe.guidance > 0:
-            yield from self._until_right(drawn)
-        visit.add(drawn, instead=instant)
         told = said.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
         yield {
             **self._look(visit, plan.again[0] if plan.base else None),
@@ -412,12 +415,12 @@ class Draw:
         return {self.status: said.said(said.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
 
     def failed(self, halted: bool, visit: Visit) -> Update:
-        """After a failure, and after a stop: a last step of the run may have come in between."""
+        """After a failure, and when a stop is done: a last step of the run may have come in between."""
         told = said.HALTED if halted else said.FAILED
         return {**self._look(visit), self.status: said.said(told), self.start: ON, self.stop: OFF}
 
-    def stopped(self, visit: Visit) -> Update:
-        return {**self.failed(True, visit), self.halted: True}
+    def stopped(self) -> Update:
+        return {self.status: said.said(said.STOPPING), self.stop: OFF, self.halted: True}
 
     def _look(self, visit: Visit, zoomed: int | None = None) -> Update:
         """The stage, the strip and the buttons, as the visit stands."""
@@ -464,7 +467,7 @@ class Draw:
         return [*self.settings, self.new_seed, self.weights, self.few_steps]
 
     def put(self, values: dict[str, Any], weights: str = asked.BUNDLED) -> Update:
-        """Settings by name into the controls. Without a seed among them, each run has a new one."""
+        """Settings by name into the controls."""
         controls = dict(zip(asked.SETTINGS, self.settings, strict=True))
         update: Update = self.offered(weights)
         for name, value in values.items():
@@ -476,7 +479,8 @@ class Draw:
                     update[self.guidance]["minimum"] = 0
             else:
                 update[controls[name]] = value
-        return update | {self.weights: weights, self.new_seed: "seed" not in values}
+        new_seed = "seed" not in values and weights != asked.FEW_STEP  # instant ones redraw from the same
+        return update | {self.weights: weights, self.new_seed: new_seed}
 
     def offered(self, weights: str) -> Update:
         """The controls that these weights can follow."""
@@ -527,8 +531,6 @@ class Draw:
             asked.drawn_with(recipe, self.pipes[weights])
         except BadInput as error:
             return {self.ready: "", self.status: said.refused(error)}
-        finally:
-            Path(path).unlink(missing_ok=True)
         visit.wanted, visit.note = recipe, self.pipes[weights].differs(recipe)
         return {self.ready: "yes", **self.put(asked.controls(recipe), weights)}
 

@@ -41,7 +41,8 @@
   for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, mark);
   document.addEventListener("drop", (event) => {
     const input = document.querySelector("#keeping input[type=file]");
-    if (!carries(event) || !input || generate().disabled) return;
+    if (!carries(event) || !input) return;
+    document.querySelector("[role=tab]").click();  // Draw
     const one = new DataTransfer();
     one.items.add(event.dataTransfer.files[0]);
     input.files = one.files;

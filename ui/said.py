@@ -7,6 +7,7 @@ from diffusion import Recipe
 from diffusion.readback import Reading
 
 EMPTY = "Write or pick digits, and press <b>Generate</b>."
+STOPPING = "Stopping."
 HALTED = "Stopped. Press <b>Generate</b> to start again."
 FAILED = "Too many are waiting, or something broke. Press <b>Generate</b> to try again."
 WAITING = "Waiting for the runs before yours."
@@ -49,7 +50,7 @@ def read_back(readings: Sequence[Reading], drawn: int = 0) -> str:
 
 def refused(error: Exception) -> str:
     return (
-        f'<p role="alert" class="refused">{html.escape(str(error))}</p>'
+        f'<p role="alert" class="refused">{html.escape(getattr(error, "message", str(error)))}</p>'
         '<progress aria-label="Steps done" max="1" value="0"></progress>'
     )
 

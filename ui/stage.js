@@ -9,6 +9,7 @@ const $ = (selector) => element.querySelector(selector);
 const tracks = [...element.querySelectorAll(".track .tiles")];
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
 let film = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
+let pressed = null;  // the tool that has the focus again when its run is done
 
 function show(k) {
   frame = k;
@@ -132,6 +133,7 @@ async function update() {
   if (!running) {
     label();
     zoom(film.zoomed ?? null);
+    if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
   show(film.captions.length - 1);
   if (film.example && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
@@ -142,6 +144,7 @@ play.addEventListener("click", () => (timer ? pause() : run()));
 $(".back").addEventListener("click", () => choose(null));
 for (const name of ["redraw", "reseed", "keep"])
   $(`.${name}`).addEventListener("click", () => {
+    pressed = $(`.${name}`);
     if (name === "keep" || !document.querySelector("#generate").disabled) trigger(name, { tile: zoomed });
   });
 element.addEventListener("keydown", (event) => {
@@ -149,7 +152,7 @@ element.addEventListener("keydown", (event) => {
   const n = tiles.at(-1).findIndex(({ tile }) => tile === document.activeElement);
   const columns = getComputedStyle(tracks.at(-1)).gridTemplateColumns.split(" ").length;
   const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
-  if (n < 0 || !step || !tiles.at(-1)[n + step]) return;
+  if (n < 0 || zoomed !== null || !step || !tiles.at(-1)[n + step]) return;
   event.preventDefault();
   focus(n + step);
 });

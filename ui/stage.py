@@ -31,7 +31,7 @@ TEMPLATE = """
 <div class="time">
   <button type="button" class="play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" aria-label="Time">
-  <output></output>
+  <output aria-live="off"></output>
 </div>
 <div class="about">
   <button type="button" class="back" hidden>&larr; All</button>
