@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -60,7 +61,7 @@ def test_the_page_imports_neither_torchvision_nor_training() -> None:
 
 def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
     code = (
-        "import socket, threading, urllib.request, app\n"
+        "import os, socket, urllib.request, app\n"
         "connect = socket.socket.connect\n"
         "def local(self, address):\n"
         "    assert isinstance(address, str) or address[0] in ('127.0.0.1', '::1', 'localhost'), address\n"
@@ -68,11 +69,14 @@ def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
         "socket.socket.connect = local\n"
         "page = app.build()\n"
         "_, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)\n"
-        "assert url == 'http://127.0.0.1:7931/', url\n"
+        "assert url == f'http://127.0.0.1:{os.environ[\"GRADIO_SERVER_PORT\"]}/', url\n"
         "assert urllib.request.urlopen(url + 'config').status == 200\n"
         "page.close()\n"
     )
-    environment = os.environ | {"GRADIO_SERVER_PORT": "7931"}
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        free = str(taken.getsockname()[1])
+    environment = os.environ | {"GRADIO_SERVER_PORT": free}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
 
 
