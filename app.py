@@ -89,18 +89,17 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         yield from trying(of(recipe), reader(), recipe, tries)
 
     @gpu
-    def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, float, np.ndarray]]:
-        """A sheet as it is drawn: cells done and in all, the share of the work, the picture. In the end it is saved.
+    def cells_of(recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[tuple[int, int, float, np.ndarray | None]]:
+        """A sheet as it is drawn: cells done and in all, the share of the work, and the picture after each cell.
 
-        It can be stopped at every step.
+        It can be stopped at every step. In the end it is saved.
         """
         sheet = Sheet(of(recipe), recipe, x, y)
         for done in range(len(sheet)):
-            picture = sheet.picture
             for _ in sheet.cell():
-                yield done, len(sheet), sheet.share, picture
+                yield done, len(sheet), sheet.share, None
+            yield done + 1, len(sheet), sheet.share, sheet.picture
         sheet.save(path)
-        yield len(sheet), len(sheet), sheet.share, sheet.picture
 
     def waited_for(work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """The work, with data sets standing back meanwhile."""

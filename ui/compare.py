@@ -36,7 +36,7 @@ class Compare:
     Args:
         pipes: what draws, by the name of its weights.
         sheets: draws a sheet of a recipe and two axes into a file: cells done, cells in all, the share of the work that
-            is done, and the picture so far.
+            is done, and after each cell the picture so far.
         draw: the tab Draw, whose controls count here too.
         shared: what every event that runs the model has in common.
     """
@@ -44,7 +44,7 @@ class Compare:
     def __init__(
         self,
         pipes: Mapping[str, Pipeline],
-        sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, float, np.ndarray]]],
+        sheets: Callable[[Recipe, Axis, Axis, str], Iterator[tuple[int, int, float, np.ndarray | None]]],
         draw: Draw,
         shared: dict[str, Any],
     ):
@@ -122,11 +122,13 @@ class Compare:
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
                 sheet = self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path))
-                for done, cells, share, picture in sheet:
+                picture = None
+                for done, cells, share, newer in sheet:
+                    picture = picture if newer is None else newer
                     if time.monotonic() - shown >= FRAME_SECONDS:
                         shown = time.monotonic()
                         told = said.running(done, cells, shown - started, "Cell", share)
-                        yield {self.status: told, self.picture: picture}
+                        yield {self.status: told} | ({} if picture is None else {self.picture: picture})
                 yield self.ended() | {
                     self.status: said.said(
                         f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1
