@@ -201,6 +201,20 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     assert page.locator("#stage button.tile").get_attribute("aria-label").startswith("3, ")
 
 
+def test_eta_moves_with_ddim_alone(page: Page) -> None:
+    more(page)
+    eta = page.get_by_label("number input for Eta")
+    expect(eta).to_be_disabled()
+    page.get_by_label("ddim", exact=True).check()
+    expect(eta).to_be_enabled()
+    set_number(page, "Eta", "0.5")
+    quick(page, "7")
+    page.get_by_label("heun", exact=True).check()
+    expect(eta).to_be_disabled()
+    expect(eta).to_have_value("0")
+    quick(page, "7")
+
+
 def test_other_weights_wait_for_the_run_under_way(page: Page) -> None:
     say(page, "77")
     set_number(page, "Steps", "40")

@@ -245,6 +245,7 @@ class Draw:
                 step=0.05,
                 label="Eta",
                 info="Fresh noise, in ddim alone; 1 is as much as in ddpm.",
+                interactive=Recipe.sampler == "ddim",
             )
             gr.Markdown("Guidance above 1 is on between these noise levels. 0 is clean, 999 is pure noise.")
             with gr.Row():
@@ -280,6 +281,7 @@ class Draw:
         self.weights.input(self.use, [self.weights, self.guidance], controls, preprocess=False, **newest).then(
             None, js=REDRAW, **AT_ONCE
         )
+        self.sampler.change(self.allow_eta, self.sampler, self.eta, **AT_ONCE)
         self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
         self.reading.input(self.read_again, [self.memory, self.reading], self.stage, **newest)
         self.prompt.submit(None, js=PRESS, **AT_ONCE)
@@ -503,6 +505,9 @@ class Draw:
         value = usual if guidance == left or not isinstance(guidance, int | float) else guidance
         slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
         return update | ({self.new_seed: False} if few else {})
+
+    def allow_eta(self, sampler: Any) -> Update:
+        return {self.eta: ON if sampler == "ddim" else gr.update(value=0, interactive=False)}
 
     def name_of(self, recipe: Recipe) -> str:
         """The name of the weights that drew a recipe, where they are here."""
