@@ -81,7 +81,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no list of whole numbers like 48,96") from None
+        raise argparse.ArgumentTypeError(f"{text} is no list of whole numbers like 8,48,96") from None
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,12 +2,11 @@
 
     python -m benchmarks.course_project            # two minutes on two CPU cores
 
-The course project: a U-Net with 64, 128 and 256 channels at full size, linear betas, eps-prediction, DDPM over all 1000
-levels, guidance at each of them. Its time does not depend on its weights, which are random here, nor does any step
-differ from any other: a stretch of the 1000 is timed, and the rest is extrapolated. This project: the shipped weights
-and the defaults of page and command line, drawn whole; also in fewer steps, and by the few-step weights. The last
-column is the time in products of matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the
-same run.
+The course project: the network of the recipe "ddpm-cosine", DDPM over all 1000 levels, guidance at each of them. Its
+time does not depend on its weights, which are random here, nor does any step differ from any other: a stretch of the
+1000 is timed, and the rest is extrapolated. This project: the shipped weights and the defaults of page and command
+line, drawn whole; also in fewer steps, and by the few-step weights. The last column is the time in products of
+matrices: how many GFLOP of them this machine does meanwhile, in fp32, measured in the same run.
 """
 
 import argparse
@@ -21,16 +20,14 @@ import torch
 
 from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, checks
-from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.denoiser import Denoiser
 from diffusion.guidance import EVERYWHERE
 from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.scheduler import T
-from diffusion.unet import UNetConfig
+from diffusion.training import RECIPES, TrainConfig
 
 DIGITS = tuple(range(10))
-COURSE = DenoiserConfig(
-    UNetConfig(channels=(64, 128, 256), attention=(2,), stem=1), schedule="linear", prediction="eps", bounded=False
-)
+COURSE = TrainConfig(**RECIPES["ddpm-cosine"]).denoiser()
 COURSE_RECIPE = Recipe(DIGITS, guidance=2.0, steps=T, sampler="ddpm", guidance_interval=EVERYWHERE)
 
 

@@ -1,7 +1,7 @@
 """Why the recipe "best" is what it is: change something, train each for as many epochs, and compare.
 
-    python -m benchmarks.recipes                                         # a day on two CPU cores
-    python -m benchmarks.recipes --channels 32,64 --blocks 1 --epochs 1  # a small network: an hour on two CPU cores
+    python -m benchmarks.recipes                     # a day on two CPU cores
+    python -m benchmarks.recipes --small --epochs 1  # a small network: an hour on two CPU cores
 
 Each variant is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table of
 digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
@@ -12,7 +12,7 @@ training digits (0.5: never).
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from diffusion.files import write_text
 from diffusion.hardware import use_allowed_cores
 from diffusion.training import PLAIN, TrainConfig, Trainer, saved_state
 
+SMALL: dict[str, Any] = {"stem": 2, "channels": (32, 64), "blocks": 1, "attention": (1,)}  # quick to train
 VARIANTS: dict[str, dict[str, Any]] = {
     "best": {},
     "learning rate 2e-3": {"learning_rate": 2e-3},
@@ -39,7 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "min-SNR weights (gamma 5)": {"min_snr": 5.0},
     "no average of the weights": {"ema": 0.0},
     "a shorter average (0.95)": {"ema": 0.95},
-    "half the channels": {},  # of whatever --channels says
+    "half the channels": {},  # of whichever network
     # the recipe "flow" but for its size, with its two rules for the learning rate
     "plain flow, learning rate decays to a tenth": PLAIN | {"decay": "exponential", "weight_decay": 0.0},
     "plain flow, learning rate constant 1e-4": PLAIN
@@ -49,8 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = arguments(__doc__, TrainConfig.epochs)
-    parser.add_argument("--channels", default=TrainConfig.channels, type=lambda text: tuple(map(int, text.split(","))))
-    parser.add_argument("--blocks", default=TrainConfig.blocks, type=int)
+    parser.add_argument("--small", action="store_true", help="a small network, not the one that ships")
     parser.add_argument("--optimizer", default=TrainConfig.optimizer, help="of all but plain flow, which is AdamW's")
     flags = parser.parse_args()
     use_allowed_cores()
@@ -73,15 +73,15 @@ def arguments(text: str | None, epochs: int) -> argparse.ArgumentParser:
 
 
 def configs(flags: argparse.Namespace) -> dict[str, TrainConfig]:
-    shape = f"{'-'.join(map(str, flags.channels))}-blocks-{flags.blocks}"
-    folder_of_all = flags.out / f"{shape}-epochs-{flags.epochs}-{flags.optimizer}"
-    same = {"blocks": flags.blocks, "epochs": flags.epochs, "optimizer": flags.optimizer}
+    runs = flags.out / f"{'small' if flags.small else 'full'}-{flags.optimizer}-epochs-{flags.epochs}"
     found = {}
     for name, changes in VARIANTS.items():
         if flags.only in name:
-            channels = tuple(c // 2 for c in flags.channels) if name == "half the channels" else flags.channels
-            settings = same | {"channels": channels} | changes
-            found[name] = TrainConfig(data=flags.data, out=str(folder_of_all / folder(name)), **settings)
+            settings = {"epochs": flags.epochs, "optimizer": flags.optimizer} | (SMALL if flags.small else {}) | changes
+            config = TrainConfig(data=flags.data, out=str(runs / folder(name)), **settings)
+            if name == "half the channels":
+                config = replace(config, channels=tuple(max(8, channels // 2) for channels in config.channels))
+            found[name] = config
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.recipes import arguments, folder, measured, report
+from benchmarks.recipes import SMALL, arguments, folder, measured, report
 from benchmarks.stopwatch import seconds
 from diffusion import BadInput
 from diffusion.denoiser import Denoiser
@@ -23,7 +23,6 @@ from diffusion.hardware import use_allowed_cores
 from diffusion.inference import variant
 from diffusion.training import TrainConfig, flops
 
-SMALL: dict[str, Any] = {"channels": (32, 64), "blocks": 1, "optimizer": "adamw"}
 SHAPES: dict[str, dict[str, Any]] = {
     "14x14 with 32 channels, 7x7 with 64, one block": {},
     "narrower, two blocks": {"channels": (24, 48), "blocks": 2},
@@ -47,7 +46,8 @@ def main() -> None:
 
 def config_of(shape: str, flags: argparse.Namespace) -> TrainConfig:
     out = flags.out / f"shapes-epochs-{flags.epochs}" / folder(shape)
-    return TrainConfig(data=flags.data, out=str(out), epochs=flags.epochs, **SMALL | SHAPES[shape])
+    same = SMALL | {"epochs": flags.epochs, "optimizer": "adamw"}
+    return TrainConfig(data=flags.data, out=str(out), **same | SHAPES[shape])
 
 
 @torch.inference_mode()

@@ -58,7 +58,7 @@ class TrainConfig:
     blocks: int = option(UNetConfig.blocks, "residual blocks per level")
     attention: tuple[int, ...] = option(UNetConfig.attention, "levels with self-attention, counted from 0")
     embedding: int = option(UNetConfig.embedding, "width of the embedding of time and label")
-    stem: int = option(UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 is four times quicker")
+    stem: int = option(UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 at half of it")
     schedule: str = option(DenoiserConfig.schedule, "linear, cosine or flow")
     prediction: str = option(DenoiserConfig.prediction, "eps, x0, v or flow")
     bounded: bool = option(DenoiserConfig.bounded, "clamp x0 to the range of pixels, in the loss too")
@@ -139,15 +139,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     "ddpm-cosine": PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
-    | {"channels": (64, 128, 256), "attention": (2,), "embedding": 128, "stem": 1}
+    | {"channels": (64, 128, 256), "blocks": 2, "attention": (2,), "embedding": 128}
     | {"decay": "constant", "learning_rate": 2e-4, "weight_decay": 1e-4},
     "ddpm-linear": PLAIN
     | {"schedule": "linear", "prediction": "eps", "epochs": 10}
-    | {"channels": (48, 96, 144), "attention": (2,), "embedding": 192, "stem": 1}
+    | {"channels": (48, 96, 144), "blocks": 2, "attention": (2,), "embedding": 192}
     | {"decay": "constant", "weight_decay": 0.0},
     "flow": PLAIN
     | {"prediction": "flow", "epochs": 10}
-    | {"channels": (64, 128), "attention": (1,), "embedding": 256, "stem": 1}
+    | {"channels": (64, 128), "blocks": 2, "attention": (1,), "embedding": 256}
     | {"decay": "exponential", "weight_decay": 0.0},
 }
 """Training recipes by name: what each changes of the defaults. Flags on the command line change it further."""

@@ -241,7 +241,7 @@ def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> 
 
 def test_the_picture_in_the_readme_is_what_its_command_draws(tmp_path) -> None:
     shown, drawn = ROOT / "docs/digits.png", tmp_path / "digits.png"
-    main(["sample", "--digits", "0-9", "--steps", "40", "--seed", "3", "--out", str(drawn)])
+    main(["sample", "--digits", "0-9", "--steps", "40", "--out", str(drawn)])
     assert Recipe.from_file(drawn) == Recipe.from_file(shown)
     with Image.open(drawn) as mine, Image.open(shown) as theirs:
         assert np.abs(np.asarray(mine).astype(int) - theirs).mean() < 0.5

@@ -278,7 +278,7 @@ def test_names_come_back_from_a_checkpoint(make_denoiser, tmp_path):
 
 @pytest.mark.parametrize("classes", [10, 4])
 def test_checkpoints_from_before_there_were_names_are_read(make_denoiser, tmp_path, classes):
-    denoiser = make_denoiser(UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, classes=classes))
+    denoiser = make_denoiser(UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, stem=2, classes=classes))
     config = asdict(denoiser.config)
     del config["names"]
     weights = {name: tensor.contiguous() for name, tensor in denoiser.state_dict().items()}

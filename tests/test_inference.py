@@ -70,7 +70,7 @@ class TestTheNetworkItself:
                 torch.testing.assert_close(layer(x.contiguous(memory_format=layout)), wanted, rtol=0, atol=1e-5)
 
     def test_gradients_do_not_notice_what_happens_in_place(self):
-        unet = UNet(UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16)).double()
+        unet = UNet(UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16, stem=2)).double()
         for parameter in unet.parameters():
             nn.init.normal_(parameter, std=0.2)
         inputs = torch.randn(2, 1, 8, 8).double(), torch.tensor([3, 700]), torch.tensor([1, 10])
@@ -186,7 +186,7 @@ class TestPipelines:
             assert difference.square().mean().sqrt() < 2
 
     def test_any_network_can_be_tried(self, make_denoiser):
-        unet = UNetConfig(channels=(8,), blocks=1, attention=(0,), embedding=16, image_channels=3, classes=3)
+        unet = UNetConfig(channels=(8,), blocks=1, attention=(0,), embedding=16, stem=2, image_channels=3, classes=3)
         denoiser = make_denoiser(unet, schedule="cosine", prediction="eps", bounded=False)
         fast = Pipeline(
             denoiser,

@@ -30,7 +30,7 @@ def pipe(tiny_denoiser) -> Pipeline:
 
 @pytest.fixture
 def colour_pipe(make_denoiser) -> Pipeline:
-    unet = UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, image_channels=3, image_size=32)
+    unet = UNetConfig(channels=(8,), blocks=1, attention=(), embedding=16, stem=2, image_channels=3, image_size=32)
     return Pipeline(make_denoiser(unet, names=DATASETS["cifar10"].names))
 
 

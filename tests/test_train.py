@@ -59,7 +59,7 @@ def signal_handlers():
 @pytest.fixture
 def config(mnist_folder: Path) -> TrainConfig:
     """A run of one short epoch with a tiny network, in the current folder."""
-    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
+    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "stem": 2, "precision": "fp32"}
     return TrainConfig(data="data", out="run", epochs=1, batch_size=50, learning_rate=0.01, warmup=2, **shape)
 
 
@@ -233,7 +233,7 @@ class TestCommandLine:
             ("channels", ""),
             ("channels", "-8"),
             ("blocks", "0"),
-            ("attention", "2"),
+            ("attention", "3"),
             ("embedding", "15"),
             ("stem", "3"),
             ("schedule", "sigmoid"),
@@ -310,7 +310,7 @@ class TestRecipes:
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_every_recipe_takes_a_step(self, config, name):
-        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
+        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "stem": 2, "precision": "fp32"}
         wanted = replace(parse(["--recipe", name])[0], data="data", **small)
         if wanted.teacher:
             checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")

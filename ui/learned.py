@@ -17,9 +17,9 @@ LOSS = DOCS / "learned-loss.png"
 COLUMNS = 10
 
 TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of what was
-there. Here the same fifty seeds are drawn after each of the first *epochs*, an epoch being once through all 60,000
-training digits: the digits are there after a single one, and the later ones teach better curves and fewer mistakes. The
-loss is the squared error of what the network says, on the digits it trains on and on others that it never sees."""
+there. Here the same fifty seeds are drawn after each of the *epochs*, an epoch being once through all 60,000 training
+digits: the digits are there after a single one, and the later ones teach better curves and fewer mistakes. The loss is
+the squared error of what the network says, on the digits it trains on and on others that it never sees."""
 
 
 def tab() -> None:
