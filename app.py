@@ -135,7 +135,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         Args:
             digits: what to draw, in digits or words: "7", "0-9", "2026", "a 4 and two 3s", "any"; 100 at most.
             count: how many of each, 1 to 10.
-            guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3, best 2.5.
+            guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3, say 2.5.
             steps: 1 to 1000; few-step weights take 1, 2, 4 or 8, which must be said.
             sampler: how each step is taken; few-step weights take ddim, which must be said.
             seed: the noise to start from; the same seed draws the same digits.

@@ -1,7 +1,7 @@
 """Train a class-conditional diffusion model.
 
     python train.py                                       # downloads MNIST to data/, trains, writes runs/mnist/
-    python train.py --epochs 1 --out runs/try             # four minutes on two CPU cores
+    python train.py --epochs 1 --out runs/try             # three minutes on two CPU cores
     python train.py --recipe ddpm-cosine --out runs/ddpm  # the classic; flags change a recipe further
     python train.py --dataset cifar10                     # writes runs/cifar10/
     python train.py --resume                              # continues the run in runs/mnist/, with its own flags

@@ -310,7 +310,7 @@ class TestRecipes:
 
     @pytest.mark.parametrize("name", RECIPES)
     def test_every_recipe_takes_a_step(self, config, name):
-        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "stem": 2, "precision": "fp32"}
+        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
         wanted = replace(parse(["--recipe", name])[0], data="data", **small)
         if wanted.teacher:
             checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")

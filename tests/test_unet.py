@@ -45,7 +45,7 @@ def test_sizes_that_are_odd_on_the_way_down_come_back(size, network):
 @pytest.mark.parametrize("attention", [(), (0,), (1,), (0, 1)])
 @torch.no_grad()
 def test_attention_works_at_its_levels_and_in_the_middle(attention, network):
-    unet = network(attention=attention, stem=2)
+    unet = network(attention=attention)
     sizes = []
     for layer in unet.modules():
         if isinstance(layer, SelfAttention):

@@ -23,7 +23,7 @@ KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of
 
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
 settings and the weights of the tab *Draw*, whenever nobody else is drawing: leave this page open. A hundred digits take
-about ten seconds on two CPU cores, and one with the instant weights."""
+a few seconds on two CPU cores, and less than one with the instant weights."""
 
 
 class DataSet:
