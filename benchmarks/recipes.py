@@ -50,7 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     parser = arguments(__doc__, TrainConfig.epochs)
-    parser.add_argument("--small", action="store_true", help="a small network that takes the image in patches, not the one that ships")
+    parser.add_argument("--small", action="store_true", help="a small network with patches, not the one that ships")
     parser.add_argument("--optimizer", default=TrainConfig.optimizer, help="of all but plain flow, which is AdamW's")
     flags = parser.parse_args()
     use_allowed_cores()
