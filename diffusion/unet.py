@@ -18,8 +18,8 @@ from diffusion.checks import BadInput, shown, whole
 class UNetConfig:
     """The shape of a U-Net.
 
-    The default is made for two CPU cores: a level at full size, but with eight channels only, and attention only at 7x7.
-    The usual course-project shape is `UNetConfig(channels=(64, 128, 256), blocks=2)`.
+    The default is made for two CPU cores: at full size it has eight channels only, and attention only at 7x7. The usual
+    course-project shape is `UNetConfig(channels=(64, 128, 256), blocks=2)`.
     """
 
     channels: tuple[int, ...] = (8, 48, 96)  # per level, each level at half the size of the one before
