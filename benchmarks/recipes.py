@@ -74,11 +74,11 @@ def arguments(text: str | None, epochs: int) -> argparse.ArgumentParser:
 
 def configs(flags: argparse.Namespace) -> dict[str, TrainConfig]:
     runs = flags.out / f"{'small' if flags.small else 'full'}-{flags.optimizer}-epochs-{flags.epochs}"
+    same = {"epochs": flags.epochs, "optimizer": flags.optimizer} | (SMALL if flags.small else {})
     found = {}
     for name, changes in VARIANTS.items():
         if flags.only in name:
-            settings = {"epochs": flags.epochs, "optimizer": flags.optimizer} | (SMALL if flags.small else {}) | changes
-            config = TrainConfig(data=flags.data, out=str(runs / folder(name)), **settings)
+            config = TrainConfig(data=flags.data, out=str(runs / folder(name)), **same | changes)
             if name == "half the channels":
                 config = replace(config, channels=tuple(max(8, channels // 2) for channels in config.channels))
             found[name] = config
