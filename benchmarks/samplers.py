@@ -32,7 +32,7 @@ from diffusion.noise import Noise
 from diffusion.samplers import asked
 from diffusion.scheduler import SPACINGS, T
 
-SAMPLERS = ("ddim", "dpm++2m", "heun", "ipndm")
+SAMPLERS = ("ddim", "dpm++2m", "heun", "ipndm", "abm")
 FLOW: dict[str, Any] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 THEIRS: dict[str, tuple[str, dict[str, Any], str]] = {  # our name -> their class, its settings, and whom it asks like
     "diffusers Euler": ("FlowMatchEulerDiscreteScheduler", {}, "ddim"),
@@ -76,7 +76,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     write_text(flags.out / "table.md", compared + "\n")
     print(compared)
     by_sampler = {name: errors[name, Recipe.spacing] for name in SAMPLERS}
-    by_spacing = {f"ipndm, {spacing}": row for (name, spacing), row in errors.items() if name == "ipndm"}
+    by_spacing = {f"abm, {spacing}": row for (name, spacing), row in errors.items() if name == "abm"}
     for file, lines in {"samplers.png": by_sampler, "spacings.png": by_spacing}.items():
         picture = plot.lines(lines, x="evaluations", y="Error, against 500 steps", log="xy")
         render.save_png(flags.out / file, picture)

@@ -36,6 +36,7 @@ ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newes
     (23 / 12, -16 / 12, 5 / 12),
     (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 )
+ABM_ORDER = 3  # velocities that a step of abm follows when it is taken; one more when it is corrected
 
 
 class Sampler(Protocol):
@@ -140,6 +141,36 @@ def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[
         yield Step(index, then.index, x, x0)
 
 
+@torch.inference_mode()
+def abm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
+    """Adams-Bashforth-Moulton: each step looks back at two others, and is corrected once it is known where it led.
+
+    A step follows the parabola through the last three velocities (Adams-Bashforth). The velocity at its end, which the
+    next step asks for anyway, makes that a cubic, and the step is taken once more along it (Adams-Moulton), at no
+    evaluation: so does UniPC, over the log-SNR (Zhao et al. 2023, https://arxiv.org/abs/2302.04867, algorithm 1). The
+    first steps know fewer velocities, and the last ends on the network's guess. Steps may be of any length.
+    """
+    start = x  # where the step that led to x began
+    known: list[tuple[Level, Tensor]] = []  # the velocities and their levels, the newest first
+    for index, (now, then) in enumerate(pairwise(levels)):
+        x0 = denoise(x, now.index)
+        known = [(now, _velocity(x, x0, now)), *known[:ABM_ORDER]]
+        if then.sigma == 0:
+            x = x0
+        else:
+            if len(known) > 1:
+                before = known[1][0]
+                x, _ = _follow(_mean_velocity(known, before, now), start, before, now)
+            start = x
+            x, _ = _follow(_mean_velocity(known[:ABM_ORDER], now, then), x, now, then)
+        yield Step(index, then.index, x, x0)
+
+
+def _time(level: Level) -> float:
+    """The time t of flow matching that has this level's ratio of noise to signal."""
+    return level.sigma / (level.alpha + level.sigma)
+
+
 def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
     """eps - x0, the direction of x in the coordinates of flow matching.
 
@@ -147,6 +178,18 @@ def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
     probability flow dz / dt = eps - x0 is finite from pure noise to the clean image.
     """
     return (x - (level.alpha + level.sigma) * x0) / level.sigma
+
+
+def _mean_velocity(known: Sequence[tuple[Level, Tensor]], now: Level, then: Level) -> Tensor:
+    """The mean, from one level to another, of the polynomial over time through the velocities known at some levels.
+
+    Its weights are those that give the powers of time their true means: 1 / (k + 1) for s**k, with s from 0 to 1.
+    """
+    begin, end, *times = (_time(level) for level in (now, then, *(level for level, _ in known)))
+    places = (torch.tensor(times, dtype=torch.float64) - begin) / (end - begin)
+    powers = torch.arange(len(known))
+    weights = torch.linalg.solve(places ** powers[:, None], 1 / (powers.double() + 1)).tolist()
+    return torch.stack([weight * velocity for weight, (_, velocity) in zip(weights, known, strict=True)]).sum(0)
 
 
 def _follow(velocity: Tensor, x: Tensor, now: Level, then: Level) -> tuple[Tensor, Tensor]:
@@ -162,7 +205,14 @@ def _log_snr(level: Level) -> float:
     return log(level.alpha / level.sigma)
 
 
-SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "ddpm": ddpm, "dpm++2m": dpmpp_2m, "heun": heun, "ipndm": ipndm}
+SAMPLERS: dict[str, Sampler] = {
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "dpm++2m": dpmpp_2m,
+    "heun": heun,
+    "ipndm": ipndm,
+    "abm": abm,
+}
 
 
 def asked(sampler: str, indices: Sequence[int]) -> list[int]:

@@ -324,7 +324,7 @@ class TestEvaluate:
             (["--steps", "4,x", "--out", "sweep"], "steps must be a whole number from 1 to 1,000, not 'x'."),
             (
                 ["--sampler", "ddim,euler", "--out", "sweep"],
-                "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, not 'euler'.",
+                "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, abm, not 'euler'.",
             ),
             (
                 ["--spacing", "karras,even", "--out", "sweep"],

@@ -143,7 +143,7 @@ def test_other_weights_draw_their_own_classes(typed, make_denoiser, tmp_path: Pa
         ("steps many", "steps must be a whole number from 1 to 1,000, not 'many'."),
         ("steps 0", "steps must be a whole number from 1 to 1,000, not 0"),
         ("guidance inf", "guidance must be a number from 0 to 20, not inf."),
-        ("sampler euler", "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, not 'euler'."),
+        ("sampler euler", "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, abm, not 'euler'."),
         ("spacing even", "spacing must be one of trailing, log-snr, karras, shifted, not 'even'."),
         ("seed -1", "seed must be a whole number from 0 to 4,294,967,295, not -1"),
         (f"weights {'x' * 300}", "File name too long. Choose another path."),

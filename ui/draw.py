@@ -230,7 +230,7 @@ class Draw:
                 list(SAMPLERS),
                 value=Recipe.sampler,
                 label="Sampler",
-                info="ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100.",
+                info="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100.",
             )
             self.spacing = gr.Radio(
                 list(SPACINGS),
