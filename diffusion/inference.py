@@ -56,8 +56,8 @@ def variant(denoiser: Denoiser, precision: str, layout: str) -> Denoiser:
     """A copy whose convolutions, and all between them, compute in that precision and layout.
 
     The embeddings stay in fp32: the eight bits of bf16 cannot tell neighbouring levels apart. So do the weights of a
-    CPU's norms, which compute in fp32 what comes and goes in bf16. Those get their images contiguous, a copy that pays:
-    in channels_last they take up to ten times as long.
+    CPU's norms, whose images alone are in bf16. In channels_last such norms take up to ten times as long, so their
+    images are made contiguous first.
     """
     denoiser = copy.deepcopy(denoiser)
     for layer in denoiser.modules():

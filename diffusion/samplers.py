@@ -36,7 +36,6 @@ ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newes
     (23 / 12, -16 / 12, 5 / 12),
     (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 )
-ABM_ORDER = 3  # velocities that a step of abm follows when it is taken; one more when it is corrected
 
 
 class Sampler(Protocol):
@@ -143,26 +142,26 @@ def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[
 
 @torch.inference_mode()
 def abm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
-    """Adams-Bashforth-Moulton: each step looks back at two others, and is corrected once it is known where it led.
+    """Adams-Bashforth-Moulton: each step looks back at one other, and is taken again when more is known.
 
-    A step follows the parabola through the last three velocities (Adams-Bashforth). The velocity at its end, which the
-    next step asks for anyway, makes that a cubic, and the step is taken once more along it (Adams-Moulton), at no
-    evaluation: so does UniPC, over the log-SNR (Zhao et al. 2023, https://arxiv.org/abs/2302.04867, algorithm 1). The
-    first steps know fewer velocities, and the last ends on the network's guess. Steps may be of any length.
+    A step first follows the line through the last two velocities (Adams-Bashforth). It ends where the next step asks
+    for its velocity anyway; with that one, the step is taken again along a parabola (Adams-Moulton), at no evaluation,
+    and no velocity is asked for twice. So does UniPC, over the log-SNR (Zhao et al. 2023,
+    https://arxiv.org/abs/2302.04867, algorithm 1). What a step yields is not corrected yet, and the last one ends on
+    the network's guess. Steps need not be equal; to look back further pays only where they are.
     """
-    start = x  # where the step that led to x began
-    known: list[tuple[Level, Tensor]] = []  # the velocities and their levels, the newest first
+    start = x  # of the step that led to x
+    known: list[tuple[Level, Tensor]] = []  # the last velocities and their levels, the newest first
     for index, (now, then) in enumerate(pairwise(levels)):
         x0 = denoise(x, now.index)
-        known = [(now, _velocity(x, x0, now)), *known[:ABM_ORDER]]
+        known = [(now, _velocity(x, x0, now)), *known[:2]]
         if then.sigma == 0:
             x = x0
         else:
             if len(known) > 1:
-                before = known[1][0]
-                x, _ = _follow(_mean_velocity(known, before, now), start, before, now)
+                x = _along(known, start, known[1][0], now)
             start = x
-            x, _ = _follow(_mean_velocity(known[:ABM_ORDER], now, then), x, now, then)
+            x = _along(known[:2], x, now, then)
         yield Step(index, then.index, x, x0)
 
 
@@ -180,22 +179,24 @@ def _velocity(x: Tensor, x0: Tensor, level: Level) -> Tensor:
     return (x - (level.alpha + level.sigma) * x0) / level.sigma
 
 
-def _mean_velocity(known: Sequence[tuple[Level, Tensor]], now: Level, then: Level) -> Tensor:
-    """The mean, from one level to another, of the polynomial over time through the velocities known at some levels.
-
-    Its weights are those that give the powers of time their true means: 1 / (k + 1) for s**k, with s from 0 to 1.
-    """
-    begin, end, *times = (_time(level) for level in (now, then, *(level for level, _ in known)))
-    places = (torch.tensor(times, dtype=torch.float64) - begin) / (end - begin)
-    powers = torch.arange(len(known))
-    weights = torch.linalg.solve(places ** powers[:, None], 1 / (powers.double() + 1)).tolist()
-    return torch.stack([weight * velocity for weight, (_, velocity) in zip(weights, known, strict=True)]).sum(0)
-
-
 def _follow(velocity: Tensor, x: Tensor, now: Level, then: Level) -> tuple[Tensor, Tensor]:
     """A straight step along a velocity: x at the next level, and the clean image that the line leads to."""
     x0 = (x - now.sigma * velocity) / (now.alpha + now.sigma)
     return (then.alpha + then.sigma) * x0 + then.sigma * velocity, x0
+
+
+def _along(known: Sequence[tuple[Level, Tensor]], x: Tensor, now: Level, then: Level) -> Tensor:
+    """A step along the polynomial over time through the velocities that are known at some levels: x at the next level.
+
+    It follows their weighted mean. With s for the time since now, as a share of the step, the mean of s**k over the
+    step is 1 / (k + 1); the weights are those that give it for as many powers as there are velocities.
+    """
+    begin, end, *times = (_time(level) for level in (now, then, *(level for level, _ in known)))
+    places = (torch.tensor(times, dtype=torch.float64) - begin) / (end - begin)  # s at each velocity
+    powers = torch.arange(len(known))
+    weights = torch.linalg.solve(places ** powers[:, None], 1 / (powers.double() + 1)).tolist()
+    mean = torch.stack([weight * velocity for weight, (_, velocity) in zip(weights, known, strict=True)]).sum(0)
+    return _follow(mean, x, now, then)[0]
 
 
 def _log_snr(level: Level) -> float:
