@@ -298,23 +298,6 @@ def test_abm_is_of_third_order(schedule):
     assert schedule == "linear" or ratios == pytest.approx([2**3] * 2, rel=0.1)
 
 
-@every_schedule
-@pytest.mark.parametrize("evaluations", [6, 10])
-def test_abm_makes_the_most_of_few_evaluations(schedule, evaluations, closed_form, digits):
-    """On a path between levels 999 and 199, among the digits of the fixture."""
-    scheduler = Scheduler(schedule)
-    denoise, start = closed_form(to_float(digits[0][::3]).double(), scheduler), normal(0)()
-
-    def drawn(sampler, steps: int) -> Tensor:
-        levels = [scheduler.level(999 - 800 * k // steps) for k in range(steps + 1)]
-        return last(sampler(denoise, start, levels, normal())).x
-
-    exact = drawn(heun, 200)
-    errors = [float((drawn(sampler, evaluations) - exact).square().mean()) for sampler in (abm, ipndm, ddim)]
-    assert errors == sorted(errors)
-    assert errors[0] < 0.5 * errors[-1]
-
-
 def test_abm_has_the_weights_of_textbooks_on_equal_steps(closed_form, points):
     """Adams-Bashforth of order 1 and 2 predicts, Adams-Moulton of one order more corrects (Hairer et al., III.1)."""
     bashforth = [[1], [3 / 2, -1 / 2]]
