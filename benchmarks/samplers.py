@@ -1,6 +1,6 @@
 """Which sampler, on which levels, comes nearest to the exact solution in few evaluations?
 
-    python -m benchmarks.samplers                # three minutes on two CPU cores
+    python -m benchmarks.samplers                # four minutes on two CPU cores
     python -m benchmarks.samplers --guidance 2
 
 The error is the root mean square distance of the final pixels, in [-1, 1], to those of 500 steps of DDIM from the same

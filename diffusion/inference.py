@@ -4,9 +4,10 @@ Where a processor computes in bf16, convolutions take half the time; where it on
 long. Which memory layout is quicker depends on the precision and on how many images are drawn at once. So nothing is
 assumed: every variant draws a little, and the quickest of those that draw the same wins.
 
-A stopwatch does not always say the same, and bf16 rounds. Over 20 steps that moves the pixels of a digit by 0.7 grey
-levels of 255 (root mean square), and one pixel in 20,000 by more than 16: nobody sees it, but files differ. So it is
-for where people wait; where the same seed shall give the same pixels, the precision is fp32.
+A stopwatch does not always say the same, and bf16 rounds. Over 20 steps that moves the pixels of a hundred digits by
+one or two grey levels of 255 (root mean square), and one in 2,000 by more than 16: nearly all of it in a digit or two
+that end a little differently. They are as good, but files differ. So it is for where people wait; where the same seed
+shall give the same pixels, the precision is fp32.
 """
 
 import copy

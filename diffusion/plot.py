@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 Points = Sequence[tuple[float, float]]
 
 COLORS = ["#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00", "#0f9aa8", "#8c959f"]
-COLORS += ["#111111", "#c9a100", "#5ab4e0", "#8b3a1a"]
+COLORS += ["#111111", "#c9a100", "#5ab4e0", "#8b3a1a", "#f083b5", "#7cc45a"]
 GREY, INK = "#dddddd", "#444444"
 SIZE = (1020, 460)
 LEFT, RIGHT, TOP, BOTTOM = 80, 330, 32, 56  # the legend stands on the right

@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import inf, log, sqrt
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -192,9 +193,9 @@ def _along(known: Sequence[tuple[Level, Tensor]], x: Tensor, now: Level, then: L
     step is 1 / (k + 1); the weights are those that give it for as many powers as there are velocities.
     """
     begin, end, *times = (_time(level) for level in (now, then, *(level for level, _ in known)))
-    places = (torch.tensor(times, dtype=torch.float64) - begin) / (end - begin)  # s at each velocity
-    powers = torch.arange(len(known))
-    weights = torch.linalg.solve(places ** powers[:, None], 1 / (powers.double() + 1)).tolist()
+    places = (np.array(times) - begin) / (end - begin)  # s at each velocity
+    powers = np.vander(places, increasing=True).T
+    weights = np.linalg.solve(powers, 1 / np.arange(1, len(known) + 1)).tolist()
     mean = torch.stack([weight * velocity for weight, (_, velocity) in zip(weights, known, strict=True)]).sum(0)
     return _follow(mean, x, now, then)[0]
 
