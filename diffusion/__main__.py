@@ -114,7 +114,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     run.add_argument(
         "--precision",
         default="fp32",
-        help="fp32, or bf16, which moves pixels by less than one can see; auto takes the quickest (default: fp32)",
+        help="fp32, or bf16, which visibly changes the odd digit only; auto takes the quickest (default: fp32)",
     )
 
     real = argparse.ArgumentParser(add_help=False)

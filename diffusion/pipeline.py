@@ -181,8 +181,8 @@ class Pipeline:
     ) -> "Pipeline":
         """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
 
-        The device is the GPU where there is one. The precision is fp32; bf16, which moves pixels by less than one can
-        see; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.
+        The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes the odd digit
+        only; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.
         """
         device = device or best_device()
         file = checkpoint.find(source, revision)

@@ -146,12 +146,12 @@ def abm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[]
     """Adams-Bashforth-Moulton: each step looks back at one other, and is taken again when more is known.
 
     A step first follows the line through the last two velocities (Adams-Bashforth). It ends where the next step asks
-    for its velocity anyway; with that one, the step is taken again along a parabola (Adams-Moulton), at no evaluation,
-    and no velocity is asked for twice. So does UniPC, over the log-SNR (Zhao et al. 2023,
+    for its velocity anyway; with that one, the step is taken again along a parabola (Adams-Moulton). This costs no
+    evaluation, as no velocity is asked for twice. So does UniPC, over the log-SNR (Zhao et al. 2023,
     https://arxiv.org/abs/2302.04867, algorithm 1). What a step yields is not corrected yet, and the last one ends on
     the network's guess. Steps need not be equal; to look back further pays only where they are.
     """
-    start = x  # of the step that led to x
+    start = x  # where the step that led to x began
     known: list[tuple[Level, Tensor]] = []  # the last velocities and their levels, the newest first
     for index, (now, then) in enumerate(pairwise(levels)):
         x0 = denoise(x, now.index)
