@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from math import ceil, isqrt, sqrt
+from itertools import accumulate, pairwise
+from math import ceil, floor, isqrt, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ MAX_SCALE = 16  # pixels per pixel
 MAX_PIXELS = 64_000_000  # of a picture, at a scale that is asked for
 MAX_FRAME_PIXELS = 4_000_000  # of each frame of an animation, likewise
 MAX_FPS = 50  # browsers slow down what is quicker
+GIF_UNIT_MS = 10  # a GIF counts in hundredths of a second; the others in thousandths
 MAX_WEBP = 16_383  # pixels in a row or column
 ANIMATIONS = (".gif", ".webp", ".apng")
 
@@ -134,10 +136,10 @@ def save_animation(
         path: ends in .gif, .webp or .apng.
         fps: frames per second, 1 to 50, or BadInput; by default as many as make 2.8 seconds, or 5 to 25.
     """
-    durations = _durations(len(frames), fps)
     kind = Path(path).suffix.lower()
     if kind == ".gif":
-        return save_gif(path, frames, recipe, durations)
+        return save_gif(path, frames, recipe, fps=fps)
+    durations = _durations(len(frames), fps)
     if kind == ".webp" and max(frames[0].shape) > MAX_WEBP:
         raise checks.BadInput(f"A WebP is at most {MAX_WEBP:,} pixels wide and high: choose .gif, or fewer images.")
     how: dict[str, Any] = {"format": "PNG", "pnginfo": _text(recipe=recipe)}
@@ -148,9 +150,7 @@ def save_animation(
         first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0, **how)
 
 
-def save_gif(
-    path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", durations: Sequence[int] | None = None
-) -> None:
+def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> None:
     """Write frames as a GIF, with the recipe as its comment.
 
     The last frame is exact in grey, and as close as 256 colours of its own come in colour; the others keep 16 greys, or
@@ -159,18 +159,24 @@ def save_gif(
     step = 255 // ((GREYS if frames[0].ndim == 2 else SHADES) - 1)
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
-    durations = list(durations or _durations(len(frames)))
+    durations = _durations(len(frames), fps, GIF_UNIT_MS)
     with replacing(path) as temporary:
         iio.imwrite(
             temporary, frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
         )
 
 
-def _durations(count: int, fps: float | None = None) -> list[int]:
-    """Of so many frames, in milliseconds."""
-    usual = min(200, max(40, MOTION_MS // count))
-    step = usual if fps is None else round(1000 / checks.number("fps", fps, 1, MAX_FPS))
-    return [max(step, FIRST_FRAME_MS), *[step] * (count - 2), max(step, LAST_FRAME_MS)][-count:]
+def _durations(count: int, fps: float | None, unit: int = 1) -> list[int]:
+    """Of so many frames, in milliseconds: each a whole number of units, and all together the time that was asked for.
+
+    What is rounded is when each frame ends, so that no error adds up: at 34 frames per second, frames of a GIF take 20
+    or 30 milliseconds, and 34 of them a second.
+    """
+    usual = min(200, max(40, MOTION_MS / count))
+    step = usual if fps is None else 1000 / checks.number("fps", fps, 1, MAX_FPS)
+    exact = [max(step, FIRST_FRAME_MS), *[step] * (count - 2), max(step, LAST_FRAME_MS)][-count:]
+    ends = [floor(end / unit + 0.5) * unit for end in accumulate(exact, initial=0.0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
 def _text(**texts: str) -> PngImagePlugin.PngInfo:

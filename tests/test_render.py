@@ -220,6 +220,22 @@ class TestAnimations:
         assert durations == [max(step, 400), *[step] * 4, max(step, LAST_FRAME_MS)]
 
     @each_kind
+    @pytest.mark.parametrize("fps", [3, 30, 34, 40, 49, None])
+    def test_the_time_is_kept_over_the_whole_animation(self, tmp_path, name, fps):
+        count = 21  # 2.8 seconds of these are 133 1/3 milliseconds each
+        save_animation(tmp_path / name, list(tiles(count)), fps=fps)
+        with Image.open(tmp_path / name) as file:
+            durations = []
+            for frame in range(count):
+                file.seek(frame)
+                file.load()
+                durations.append(file.info["duration"])
+        unit, step = (10 if name == "a.gif" else 1), 1000 / fps if fps else 2800 / count
+        assert abs(sum(durations) - (400 + step * (count - 2) + LAST_FRAME_MS)) <= unit / 2
+        assert (durations[0], durations[-1]) == (400, LAST_FRAME_MS)
+        assert all(abs(duration - step) < unit for duration in durations[1:-1])
+
+    @each_kind
     def test_a_grid_of_16_is_a_moderate_download(self, tmp_path, trajectory, name):
         save_animation(tmp_path / name, animation([trajectory], 4), RECIPE)
         assert (tmp_path / name).stat().st_size < 2_500_000
