@@ -103,7 +103,7 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
             f"{dataset.title} is not in {folder} and could not be downloaded ({reason}). "
             f"Connect to the internet, or give the folder that holds {Path(dataset.files[0]).parent} with --data."
         ) from None
-    images, labels = torch.as_tensor(found.data), torch.as_tensor(found.targets)
+    images, labels = (torch.as_tensor(part, device="cpu") for part in (found.data, found.targets))
     shape = (len(labels), dataset.size, dataset.size) + ((dataset.channels,) if dataset.channels > 1 else ())
     if images.shape != shape or len(labels) == 0 or not 0 <= labels.min() <= labels.max() < len(dataset.names):
         raise damaged

@@ -10,11 +10,13 @@ https://arxiv.org/abs/2210.03142, section 3.1).
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.hardware import CPU_FLOAT32
 
 
 def student_of(teacher: Denoiser, few_step: FewStep) -> Denoiser:
@@ -49,10 +51,10 @@ class Distillation(nn.Module):
         levels = student.scheduler.levels(2 * self.few_step.steps)
         device = next(student.parameters()).device
         self.path = torch.tensor([level.index for level in levels], device=device)
-        self.alpha = torch.tensor([level.alpha for level in levels], device=device)
-        self.sigma = torch.tensor([level.sigma for level in levels], device=device)
+        self.alpha = torch.tensor([level.alpha for level in levels], device=device, dtype=torch.float32)
+        self.sigma = torch.tensor([level.sigma for level in levels], device=device, dtype=torch.float32)
         low, high = self.few_step.guidance_interval
-        on = torch.tensor([float(low <= level.index <= high) for level in levels[:-1:2]])
+        on = torch.tensor([float(low <= level.index <= high) for level in levels[:-1:2]], **CPU_FLOAT32)
         anywhere = torch.full_like(on, 1 / len(on))
         # Where the shortest jumps of a batch start: a quarter of them anywhere, the others where guidance is on.
         self.odds = (anywhere / 4 + on / on.sum() * 3 / 4 if on.any() else anywhere).to(device)
@@ -66,16 +68,17 @@ class Distillation(nn.Module):
         """
         count, device = len(x0), x0.device
         *longer, shortest = self.few_step.choices
-        pattern = torch.tensor([jumps for each in longer for jumps in (shortest, each)])  # in a run
-        jumps = pattern[torch.arange(count) % len(pattern)]
+        pattern = torch.tensor([jumps for each in longer for jumps in (shortest, each)], device="cpu")  # in a run
+        jumps = pattern[torch.arange(count, device="cpu") % len(pattern)]
         short = jumps == shortest
         length = (2 * shortest // jumps).to(device, non_blocking=True)
-        which = torch.rand(count, generator=random, device=device) * jumps.to(device, non_blocking=True)
+        how: dict[str, Any] = {"generator": random, "device": device, "dtype": torch.float32}
+        which = torch.rand(count, **how) * jumps.to(device, non_blocking=True)
         taught = torch.multinomial(self.odds, count, replacement=True, generator=random)
         start = length * torch.where(short.to(device, non_blocking=True), taught, which.long())
         low, high = self.few_step.guidance
-        guidance = low + (high - low) * torch.rand(count, generator=random, device=device)
-        return start, start + length, guidance, torch.randn(x0.shape, generator=random, device=device), short
+        guidance = low + (high - low) * torch.rand(count, **how)
+        return start, start + length, guidance, torch.randn(x0.shape, **how), short
 
     def forward(self, *parts: Tensor) -> Tensor:
         return self.of(self.student, *parts)

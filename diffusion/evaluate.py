@@ -58,7 +58,7 @@ class Judge:
             raise BadInput(
                 f"Evaluation needs at least {FEWEST} digits to mean anything, not {len(asked)}: ask for more."
             )
-        self.asked = torch.tensor(asked)
+        self.asked = torch.tensor(asked, device="cpu")
         self.full, self.progress = full, progress
         self.reader = reader or load_reader()
         self.train = train
@@ -71,7 +71,7 @@ class Judge:
             )
         self.test = test[0][same_classes], test[1][same_classes]
         self.test_features = self.reader.read(self.test[0])[1]
-        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0))[: len(asked)]
+        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[: len(asked)]
         self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
         if full:
             self.distances = nearest_distances(self.test[0][some], train[0])
@@ -143,7 +143,7 @@ def _two_crowds(asked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
                 f"Evaluating {count:,} images of class {label} needs {2 * count:,} real ones to compare with, not "
                 f"{len(indices):,}: lower --count."
             )
-        indices = indices[torch.randperm(len(indices), generator=random)]
+        indices = indices[torch.randperm(len(indices), generator=random, device="cpu")]
         crowds.append((indices[:count], indices[count : 2 * count]))
     return torch.cat([crowd[0] for crowd in crowds]), torch.cat([crowd[1] for crowd in crowds])
 
@@ -192,12 +192,15 @@ def told_apart(drawn: Tensor, real: Tensor, *, progress: bool = True) -> float:
     count = min(len(drawn), len(real))
     seen = count * 4 // 5
     random = torch.Generator().manual_seed(0)
-    drawn, real = (images[torch.randperm(len(images), generator=random)[:count]] for images in (drawn, real))
-    images, labels = torch.cat([drawn[:seen], real[:seen]]), torch.arange(2).repeat_interleave(seen)
+    drawn, real = (
+        images[torch.randperm(len(images), generator=random, device="cpu")[:count]] for images in (drawn, real)
+    )
+    kinds = torch.arange(2, device="cpu")
+    images, labels = torch.cat([drawn[:seen], real[:seen]]), kinds.repeat_interleave(seen)
     epochs = max(10, ENOUGH // len(images))
     judge = train_reader(images, labels, epochs=epochs, classes=2, jitter=False, progress=progress)
     unseen = torch.cat([drawn[seen:], real[seen:]])
-    return judge.accuracy(unseen, torch.arange(2).repeat_interleave(count - seen))
+    return judge.accuracy(unseen, kinds.repeat_interleave(count - seen))
 
 
 def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = True) -> np.ndarray:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -13,6 +14,9 @@ from torch.nn import functional as F
 from diffusion.checks import BadInput
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+# How weights and noise are made, whatever PyTorch's global defaults are, so that a seed always means the same.
+CPU_FLOAT32: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
 
 
 def best_device() -> torch.device:
@@ -49,8 +53,8 @@ def quickest_precision(device: torch.device) -> str:
 
     A processor without bf16 arithmetic takes bf16 too, and is slow at it.
     """
-    x = torch.randn(64, 96, 14, 14, device=device)
-    weight = torch.randn(96, 96, 3, 3, device=device, requires_grad=True)
+    x = torch.randn(64, 96, 14, 14, device=device, dtype=torch.float32)
+    weight = torch.randn(96, 96, 3, 3, device=device, dtype=torch.float32, requires_grad=True)
 
     def train(precision: str) -> None:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -117,7 +121,9 @@ class Team:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
-        return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0) if self.size > 1 else flag
+        if self.size == 1:
+            return flag
+        return bool(self.mean(torch.tensor(float(flag), device=self.device, dtype=torch.float32)) > 0)
 
     def agree(self, choice: str) -> str:
         """The leading process's choice."""

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from diffusion.hardware import CPU_FLOAT32
+
 
 class Noise:
     """Standard normal noise for a batch of images, each from a generator of its own.
 
-    Calling it gives the next (B, C, H, W) of every stream. It is drawn on the CPU and then moved, so that a seed means
-    the same image on every device.
+    Calling it gives the next (B, C, H, W) of every stream, in float32. It is drawn on the CPU and then moved, so that a
+    seed means the same image on every device.
     """
 
     def __init__(self, seeds: Sequence[int], shape: tuple[int, int, int], device: torch.device | str = "cpu"):
@@ -19,4 +21,5 @@ class Noise:
         self.device = device
 
     def __call__(self) -> Tensor:
-        return torch.stack([torch.randn(self.shape, generator=g) for g in self.generators]).to(self.device)
+        drawn = [torch.randn(self.shape, generator=generator, **CPU_FLOAT32) for generator in self.generators]
+        return torch.stack(drawn).to(self.device)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from diffusion.checkpoint import BUNDLED, write_weights
 from diffusion.checks import BadInput
 from diffusion.data import to_float
-from diffusion.hardware import best_device
+from diffusion.hardware import CPU_FLOAT32, best_device
 
 READER = BUNDLED / "reader.safetensors"  # of MNIST
 BATCH = 500  # images read at once
@@ -27,9 +27,10 @@ class Reader(nn.Module):
         shapes = [(channels, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]  # channels in and out, stride
         layers: list[nn.Module] = []
         for channels, out, stride in shapes:
-            layers += [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+            layers += [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False, **CPU_FLOAT32)]
+            layers += [nn.BatchNorm2d(out, **CPU_FLOAT32), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(96, classes)
+        self.head = nn.Linear(96, classes, **CPU_FLOAT32)
 
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees: (B, 96)."""
@@ -42,7 +43,7 @@ class Reader(nn.Module):
     def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, H, W[, C]) -> how likely each class is, float32 (N, classes), and float64 features (N, 96)."""
         device = self.head.weight.device
-        parts = torch.as_tensor(images).split(BATCH)
+        parts = (images if isinstance(images, Tensor) else torch.from_numpy(images)).split(BATCH)
         features = torch.cat([self.features(to_float(part.to(device))) for part in parts])
         return self.head(features).softmax(dim=1).cpu().numpy(), features.double().cpu().numpy()
 
@@ -104,7 +105,8 @@ def _train(reader: Reader, images: Tensor, labels: Tensor, epochs: int, jitter: 
             loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
+            with images.device:  # AdamW keeps its count of steps on the default device
+                optimizer.step()
             decay.step()
             bar.update()
     bar.close()
@@ -116,7 +118,7 @@ def _jittered(x: Tensor) -> Tensor:
     n = len(x)
 
     def uniform(limit: float) -> Tensor:
-        return (torch.rand(n, device=x.device) * 2 - 1) * limit
+        return (torch.rand(n, device=x.device, dtype=torch.float32) * 2 - 1) * limit
 
     angle, scale = uniform(0.21), 1 + uniform(0.1)
     cos, sin = angle.cos() * scale, angle.sin() * scale

@@ -7,6 +7,7 @@ Samplers only see a list of levels, so one set of samplers serves DDPM and flow 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ T = 1000  # number of noise levels, as in DDPM
 SHIFT = 3.0  # of the spacing "shifted"
 RHO = 7.0  # of the spacing "karras"
 NOISE_TO_SIGNAL = (0.002, 80.0)  # where "log-snr" and "karras" begin and end at most: sigma_min and sigma_max of EDM
+CPU_FLOAT64: dict[str, Any] = {"device": "cpu", "dtype": torch.float64}  # how tables are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ class Scheduler:
 
 def _linear() -> tuple[Tensor, Tensor]:
     """DDPM's betas, 1e-4 to 0.02 in equal steps (Ho et al. 2020, https://arxiv.org/abs/2006.11239, section 4)."""
-    return _from_betas(torch.linspace(1e-4, 0.02, T, dtype=torch.float64))
+    return _from_betas(torch.linspace(1e-4, 0.02, T, **CPU_FLOAT64))
 
 
 def _cosine() -> tuple[Tensor, Tensor]:
     """The squared-cosine alpha_bar (Nichol & Dhariwal 2021, https://arxiv.org/abs/2102.09672, equation 17)."""
     s = 0.008
-    t = torch.arange(T + 1, dtype=torch.float64) / T
+    t = torch.arange(T + 1, **CPU_FLOAT64) / T
     alpha_bar = torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2
     return _from_betas((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999))
 
@@ -100,7 +102,7 @@ def _flow() -> tuple[Tensor, Tensor]:
 
     https://arxiv.org/abs/2210.02747, https://arxiv.org/abs/2209.03003; level i stands for t = (i + 1) / T.
     """
-    t = torch.arange(1, T + 1, dtype=torch.float64) / T
+    t = torch.arange(1, T + 1, **CPU_FLOAT64) / T
     return 1 - t, t
 
 
@@ -144,7 +146,7 @@ def _noise_to_signal(scheduler: Scheduler) -> Tensor:
 
 def _evenly(scale: Tensor, steps: int) -> list[int]:
     """The levels nearest to `steps` equally spaced points on a scale of noise, which has a value for each (T,)."""
-    points = torch.linspace(float(scale[-1]), float(scale[0]), steps, dtype=scale.dtype)
+    points = torch.linspace(float(scale[-1]), float(scale[0]), steps, **CPU_FLOAT64)
     return torch.searchsorted((scale[1:] + scale[:-1]) / 2, points).tolist()
 
 

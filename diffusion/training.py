@@ -279,8 +279,8 @@ class Trainer:
         self.random = torch.Generator(self.device).manual_seed(config.seed)
         self.epoch = 0  # epochs done
         self.step = 0  # steps done of the epoch under way
-        self.order = torch.arange(len(self.images))  # of the images in that epoch
-        self.total = torch.zeros((), device=self.device)  # of its losses
+        self.order = torch.arange(len(self.images), device="cpu")  # of the images in that epoch
+        self.total = torch.zeros((), device=self.device, dtype=torch.float32)  # of its losses
         self.history: list[dict[str, float]] = []
         self.stopping = False  # set from outside, by a signal
         self.stopped = False  # what the team made of that
@@ -408,15 +408,16 @@ class Trainer:
 
     def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
-        hidden = torch.rand(len(labels), generator=self.random, device=self.device) < self.config.label_dropout
-        labels = labels.masked_fill(hidden, self.denoiser.config.unet.null_label)
+        chance = torch.rand(len(labels), generator=self.random, device=self.device, dtype=torch.float32)
+        labels = labels.masked_fill(chance < self.config.label_dropout, self.denoiser.config.unet.null_label)
         parts = [self.team.share(part) for part in (x0, labels, *self.objective.draw(x0, self.random))]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(*parts)
         loss.backward()
         nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip)
         for optimizer, decay in zip(self.optimizers, self.decays, strict=True):
-            optimizer.step()
+            with self.device:  # AdamW keeps its count of steps on the default device
+                optimizer.step()
             decay.step()
         self.denoiser.zero_grad()
         self.ema.update(self.denoiser)
@@ -537,11 +538,12 @@ class TrainingLoss(nn.Module):
 
         Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
         """
+        how: dict[str, Any] = {"generator": random, "device": x0.device, "dtype": torch.float32}
         if self.level_spread:
-            t = torch.sigmoid(self.level_spread * torch.randn(len(x0), generator=random, device=x0.device))
+            t = torch.sigmoid(self.level_spread * torch.randn(len(x0), **how))
         else:
-            t = torch.rand(len(x0), generator=random, device=x0.device)
-        eps = torch.randn(x0.shape, generator=random, device=x0.device)
+            t = torch.rand(len(x0), **how)
+        eps = torch.randn(x0.shape, **how)
         return (t * T).long().clamp(max=T - 1), eps
 
     def forward(self, *parts: Tensor) -> Tensor:

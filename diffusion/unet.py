@@ -6,12 +6,14 @@ the clean image) is not its business: see denoiser.py.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusion.checks import BadInput, shown, whole
+from diffusion.hardware import CPU_FLOAT32
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ LIMITS = {  # a config comes with every foreign checkpoint, and must not fill th
 }
 
 
+# The layers, whose weights are made in float32 on the CPU, whatever PyTorch's global defaults are.
+Conv2d = partial(nn.Conv2d, device="cpu", dtype=torch.float32)
+Embedding = partial(nn.Embedding, device="cpu", dtype=torch.float32)
+GroupNorm = partial(nn.GroupNorm, device="cpu", dtype=torch.float32)
+Linear = partial(nn.Linear, device="cpu", dtype=torch.float32)
+
+
 class UNet(nn.Module):
     """Residual blocks down and up with skip connections between (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
 
@@ -85,11 +94,11 @@ class UNet(nn.Module):
         self.config = config
         width = config.embedding
         self.time_embedding = TimeEmbedding(width)
-        self.label_embedding = nn.Embedding(config.classes + 1, width)
+        self.label_embedding = Embedding(config.classes + 1, width)
         self.steering = nn.ModuleList([TimeEmbedding(width), TimeEmbedding(width)] if few_step else [])
 
         channels = config.channels[0]
-        self.stem = nn.Conv2d(config.image_channels * config.stem**2, channels, 3, padding=1)
+        self.stem = Conv2d(config.image_channels * config.stem**2, channels, 3, padding=1)
         skips = [channels]  # the channels of what the way down leaves for the way up
         self.down = nn.ModuleList()
         for level, out in enumerate(config.channels):
@@ -114,9 +123,9 @@ class UNet(nn.Module):
                 self.up.append(Upsample(channels))
 
         self.head = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            GroupNorm(GROUPS, channels),
             nn.SiLU(),
-            _zeroed(nn.Conv2d(channels, config.image_channels * config.stem**2, 3, padding=1)),
+            _zeroed(Conv2d(channels, config.image_channels * config.stem**2, 3, padding=1)),
         )
 
     def forward(self, x: Tensor, i: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
@@ -155,9 +164,9 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2) / (width // 2))
+        frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2, **CPU_FLOAT32) / (width // 2))
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, width))
 
     def forward(self, i: Tensor) -> Tensor:
         angles = i[:, None].float() * self.frequencies  # (B, width / 2)
@@ -169,12 +178,12 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, out: int, width: int, *, attention: bool):
         super().__init__()
-        self.norm1 = nn.GroupNorm(GROUPS, channels)
-        self.conv1 = nn.Conv2d(channels, out, 3, padding=1)
-        self.scale_shift = nn.Linear(width, 2 * out)
-        self.norm2 = nn.GroupNorm(GROUPS, out)
-        self.conv2 = _zeroed(nn.Conv2d(out, out, 3, padding=1))
-        self.skip = nn.Conv2d(channels, out, 1) if channels != out else nn.Identity()
+        self.norm1 = GroupNorm(GROUPS, channels)
+        self.conv1 = Conv2d(channels, out, 3, padding=1)
+        self.scale_shift = Linear(width, 2 * out)
+        self.norm2 = GroupNorm(GROUPS, out)
+        self.conv2 = _zeroed(Conv2d(out, out, 3, padding=1))
+        self.skip = Conv2d(channels, out, 1) if channels != out else nn.Identity()
         self.attention = SelfAttention(out) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -190,9 +199,9 @@ class SelfAttention(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.heads = math.gcd(channels // GROUPS, max(1, channels // 32))
-        self.norm = nn.GroupNorm(GROUPS, channels)
-        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _zeroed(nn.Conv2d(channels, channels, 1))
+        self.norm = GroupNorm(GROUPS, channels)
+        self.qkv = Conv2d(channels, 3 * channels, 1)
+        self.out = _zeroed(Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
@@ -209,7 +218,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.conv = Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return self.conv(x)
@@ -220,7 +229,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
