@@ -79,9 +79,8 @@ def compared(weights: Sequence[str], stretch: int, rounds: int) -> str:
 
 def settings_of(pipe: Pipeline) -> list[dict[str, Any]]:
     """The defaults of these weights, and what takes no more than ten evaluations; for a student, 1, 2 and 4 steps."""
-    student = pipe.denoiser.config.few_step
-    if student:
-        return [{"steps": steps} for steps in student.choices[:3]]
+    if pipe.offer.instant:
+        return [{"steps": steps} for steps in (1, 2, 4)]
     return [{}, {"steps": 8}]
 
 

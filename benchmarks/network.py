@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.stopwatch import numbers, seconds, table
-from diffusion import BadInput, Pipeline
+from diffusion import BadInput, checkpoint
 from diffusion.denoiser import Denoiser
-from diffusion.hardware import matrix_rate, use_allowed_cores
+from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.inference import LAYOUTS, variant
 from diffusion.training import flops
 from diffusion.unet import Block, SelfAttention
@@ -39,7 +39,12 @@ def main() -> None:
     flags = parser.parse_args()
     use_allowed_cores()
     try:
-        print(measured(Pipeline.from_pretrained(flags.weights).denoiser, numbers("--sizes", flags.sizes, 10_000)))
+        print(
+            measured(
+                checkpoint.load(checkpoint.find(flags.weights)).to(best_device()),
+                numbers("--sizes", flags.sizes, 10_000),
+            )
+        )
     except BadInput as error:
         sys.exit(f"network.py: {error}")
 

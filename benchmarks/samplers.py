@@ -25,14 +25,15 @@ from torch import Tensor
 
 from benchmarks.stopwatch import numbers, table
 from diffusion import BadInput, Pipeline, Recipe, plot, render
+from diffusion.denoiser import Denoiser
 from diffusion.files import write_text
 from diffusion.guidance import guided
 from diffusion.hardware import use_allowed_cores
 from diffusion.noise import Noise
-from diffusion.samplers import asked
+from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 
-SAMPLERS = ("ddim", "dpm++2m", "heun", "ipndm", "abm")
+OURS = tuple(name for name in SAMPLERS if name != "ddpm")
 FLOW: dict[str, Any] = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 THEIRS: dict[str, tuple[str, dict[str, Any], str]] = {  # our name -> their class, its settings, and whom it asks like
     "diffusers Euler": ("FlowMatchEulerDiscreteScheduler", {}, "ddim"),
@@ -64,7 +65,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     exact = ours(pipe, Recipe(digits, flags.guidance, 500, "ddim"))
     theirs = THEIRS if find_spec("diffusers") else {}
     errors: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for name, spacing in [(s, spacing) for spacing in SPACINGS for s in SAMPLERS] + [(s, "trailing") for s in theirs]:
+    for name, spacing in [(s, spacing) for spacing in SPACINGS for s in OURS] + [(s, "trailing") for s in theirs]:
         for guesses in counts:
             recipe = planned(name, guesses, digits, flags.guidance, spacing)
             drawn = under_diffusers(pipe, name, recipe) if name in theirs else ours(pipe, recipe)
@@ -75,7 +76,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     compared = table(head, [[*key, *(f"{error:.4f}" for _, error in row)] for key, row in errors.items()])
     write_text(flags.out / "table.md", compared + "\n")
     print(compared)
-    by_sampler = {name: errors[name, Recipe.spacing] for name in SAMPLERS}
+    by_sampler = {name: errors[name, Recipe.spacing] for name in OURS}
     by_spacing = {f"abm, {spacing}": row for (name, spacing), row in errors.items() if name == "abm"}
     for file, lines in {"samplers.png": by_sampler, "spacings.png": by_spacing}.items():
         picture = plot.lines(lines, x="evaluations", y="Error, against 500 steps", log="xy")
@@ -106,13 +107,12 @@ def under_diffusers(pipe: Pipeline, name: str, recipe: Recipe) -> Tensor:
     Theirs that know flow matching do for every schedule: z = x / (alpha + sigma) is at t = sigma / (alpha + sigma).
     """
     kind, settings, _ = THEIRS[name]
-    denoiser = pipe.denoiser
-    unet = denoiser.config.unet
+    model = pipe.model
     labels = torch.tensor(recipe.digits)
-    denoise = guided(denoiser, labels, recipe.guidance, recipe.guidance_interval)
-    levels = denoiser.scheduler.levels(recipe.steps, recipe.spacing)
+    denoise = guided(model, labels, recipe.guidance, recipe.guidance_interval)
+    levels = model.scheduler.levels(recipe.steps, recipe.spacing)
     times = torch.tensor([level.sigma / (level.alpha + level.sigma) for level in levels])
-    path = asked(recipe.sampler, [level.index for level in levels[:-1]])
+    path = SAMPLERS[recipe.sampler].asks([level.index for level in levels[:-1]])
     scheduler = getattr(import_module("diffusers"), kind)(**settings)
     scheduler.set_timesteps(recipe.steps)
     scheduler.set_begin_index(0)
@@ -120,8 +120,8 @@ def under_diffusers(pipe: Pipeline, name: str, recipe: Recipe) -> Tensor:
     if recipe.sampler == "heun":
         scheduler.sigmas = torch.cat([times[:1], times[1:-1].repeat_interleave(2), times[-1:]])
     first = levels[0]
-    z = Noise(recipe.seeds, (unet.image_channels, unet.image_size, unet.image_size))() / (first.alpha + first.sigma)
-    for level in map(denoiser.scheduler.level, path):
+    z = Noise(recipe.seeds, model.shape)() / (first.alpha + first.sigma)
+    for level in map(model.scheduler.level, path):
         scale = level.alpha + level.sigma
         velocity = (z - denoise(scale * z, level.index)) * scale / level.sigma
         z = scheduler.step(velocity, 0.0, z)[0]
@@ -131,11 +131,12 @@ def under_diffusers(pipe: Pipeline, name: str, recipe: Recipe) -> Tensor:
 def timings(pipe: Pipeline, theirs: Sequence[str]) -> list[list[str]]:
     """A row for each: the milliseconds, and the share of them in which no network ran."""
     inside: list[float] = []
-    begin = pipe.denoiser.unet.register_forward_pre_hook(lambda *_: inside.append(-perf_counter()))
-    end = pipe.denoiser.unet.register_forward_hook(lambda *_: inside.append(perf_counter()))
+    assert isinstance(pipe.model, Denoiser)
+    begin = pipe.model.unet.register_forward_pre_hook(lambda *_: inside.append(-perf_counter()))
+    end = pipe.model.unet.register_forward_hook(lambda *_: inside.append(perf_counter()))
     runs: dict[str, list[tuple[float, float]]] = {}
     for _ in range(REPEATS):
-        for name in (*SAMPLERS, *theirs):
+        for name in (*OURS, *theirs):
             recipe = planned(name, 10, tuple(range(10)))
             inside.clear()
             start = perf_counter()

@@ -18,6 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -27,19 +28,18 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, evaluate, export, prompts, render, sweep, terminal
-from diffusion.checks import typed
+from diffusion.checks import typed, written
 from diffusion.compare import AXES, Axis, Sheet, axis
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory, use_allowed_cores
-from diffusion.pipeline import BATCH, ENDINGS, TRACKS, Pipeline, Result, check_options
+from diffusion.pipeline import BATCH, Pipeline
 from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
-from diffusion.recipe import Recipe
-from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import SPACINGS, T
+from diffusion.recipe import SETTINGS, Recipe
+from diffusion.result import ENDINGS, TRACKS, Result, check_options
+from diffusion.scheduler import T
 
-SETTINGS = ("guidance", "guidance_interval", "steps", "sampler", "spacing", "eta", "seed")  # of a Recipe
-
+SWEPT = tuple(name for name, setting in SETTINGS.items() if name not in ("seed", "guidance_interval"))
 MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are told
 
 
@@ -86,31 +86,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         metavar="TEXT",
         help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: 0-9)',
     )
-    run.add_argument("--guidance", type=typed, help=f"1 is off {_default(f'{Recipe.guidance}; few-step weights: 2.5')}")
-    run.add_argument(
-        "--guidance-interval",
-        type=_numbers,
-        metavar="LOW,HIGH",
-        help=f"the noise levels at which guidance above 1 is on (default: {_list(Recipe.guidance_interval)})",
-    )
-    run.add_argument("--steps", type=typed, help=f"1 to 1000 {_default(f'{Recipe.steps}; few-step weights: 2')}")
-    run.add_argument(
-        "--sampler", help=f"{' or '.join(SAMPLERS)} {_default(f'{Recipe.sampler}; few-step weights: ddim')}"
-    )
-    run.add_argument(
-        "--spacing",
-        default=Recipe.spacing,
-        help=f"of the noise levels: {' or '.join(SPACINGS)} {_default(Recipe.spacing)}",
-    )
-    run.add_argument(
-        "--eta", type=typed, default=Recipe.eta, help=f"fresh noise in ddim, 0 to 1 {_default(Recipe.eta)}"
-    )
-    run.add_argument(
-        "--seed",
-        type=typed,
-        default=Recipe.seed,
-        help=f"the noise to start from; image k uses seed + k {_default(Recipe.seed)}",
-    )
+    add_settings(run)
     run.add_argument(
         "--precision",
         default="fp32",
@@ -161,15 +137,18 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="FILE.png", help="the sheet")
     command.set_defaults(command=compare)
 
-    command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
+    command = commands.add_parser(
+        "evaluate", parents=[run, real], help="measure the quality, beside real digits", conflict_handler="resolve"
+    )
+    add_settings(command, several=SWEPT)
     command.add_argument("--count", type=typed, default=1000, help="how many of each digit (default: 1000)")
     command.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
     command.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
     command.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
     command.add_argument(
         "--out",
-        help="folder for scores, table and pictures; --guidance, --steps, --sampler, --spacing and --eta may then be "
-        "lists, like 4,10: a sweep, which goes on where it stopped",
+        help=f"folder for scores, table and pictures; {', '.join(f'--{name}' for name in SWEPT)} may then be lists, "
+        "like 4,10: a sweep, which goes on where it stopped",
     )
     command.set_defaults(command=evaluate_)
 
@@ -178,6 +157,22 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
     command.set_defaults(command=train_reader_)
     return top
+
+
+def add_settings(parser: argparse.ArgumentParser, several: Sequence[str] = ()) -> None:
+    """A flag for each setting of a recipe. Its value is not checked yet; of those in `several` it is a list."""
+    for name, setting in SETTINGS.items():
+        read: Callable[[str], Any] = setting.values.read
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=partial(_each, read) if name in several else read,
+            metavar=name.split("_")[-1].upper(),
+            help=f"{setting.help}: {setting.values} (default: {written(setting.default)}, or the weights' own)",
+        )
+
+
+def _each(read: Callable[[str], Any], text: str) -> list[Any]:
+    return [read(part) for part in text.split(",")]
 
 
 def sample(flags: argparse.Namespace) -> None:
@@ -217,9 +212,8 @@ def sample(flags: argparse.Namespace) -> None:
 
 def _blank(recipe: Recipe, pipe: Pipeline) -> Result:
     """A result as large as that of the recipe, which goes from black to white."""
-    unet = pipe.denoiser.config.unet
-    colours = () if unet.image_channels == 1 else (unet.image_channels,)
-    frames = np.zeros((2, len(recipe.digits), unet.image_size, unet.image_size, *colours), np.uint8)
+    channels, height, width = pipe.model.shape
+    frames = np.zeros((2, len(recipe.digits), height, width, *([] if channels == 1 else [channels])), np.uint8)
     frames[1] = 255
     return Result(frames[1], frames, frames, [T - 1, -1], recipe)
 
@@ -269,8 +263,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     """Print the quality figures: one JSON object, or a Markdown table."""
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
-    asked = pipe.defaults | {name: value for name, value in vars(flags).items() if value is not None}
-    lists = {name: _numbers(str(asked[name])) for name in ("sampler", "spacing", "eta", "guidance", "steps")}
+    lists = {name: getattr(flags, name) or [pipe.offer.defaults[name]] for name in SWEPT}
     flags.digits = prompts.digits(flags.digits, pipe.names)  # once: some are drawn by lot
     recipes = [_recipe(flags, pipe, **dict(zip(lists, values, strict=True))) for values in product(*lists.values())]
     for recipe in recipes:
@@ -278,8 +271,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     if len(recipes) > 1 and not flags.out:
         raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")
     dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]
-    unet = pipe.denoiser.config.unet
-    if (pipe.denoiser.config.names, unet.image_size) != (dataset.names, dataset.size):
+    if (pipe.names, pipe.model.shape) != (dataset.names, (dataset.channels, dataset.size, dataset.size)):
         raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")
     reader = load_reader(flags.reader)
     if reader.dataset != flags.dataset:
@@ -319,20 +311,8 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, **changes: Any) -> Recipe
     digits = prompts.digits(flags.digits, pipe.names) if isinstance(flags.digits, str) else flags.digits
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
-    settings = {name: getattr(flags, name) for name in SETTINGS if getattr(flags, name) is not None}
-    return Recipe(tuple(digits) * count, **pipe.defaults | settings | changes)
-
-
-def _numbers(text: str) -> tuple[float | str, ...]:
-    return tuple(typed(part.strip()) for part in text.split(","))
-
-
-def _list(values: Sequence[object]) -> str:
-    return ",".join(map(str, values))
-
-
-def _default(value: object) -> str:
-    return f"(default: {value})"
+    given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
+    return pipe.recipe(tuple(digits) * count, **given | changes)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint, on_hub
-from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole
+from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole, written
 from diffusion.data import DATASETS
 from diffusion.denoiser import DenoiserConfig
 from diffusion.guidance import EVERYWHERE
@@ -178,6 +178,7 @@ def _title(dataset: str) -> str:
 def _usage(repo: str, tag: str, config: DenoiserConfig) -> str:
     labels = [str(label) for label in range(config.unet.classes)]
     names = list(config.names)
+    guidance = written(config.offer.defaults["guidance"])
     legend = ", ".join(f"{label} {name}" for label, name in zip(labels, names, strict=True))
     return f"""## Draw with it
 
@@ -187,7 +188,7 @@ In a copy of Digit Diffusion:
 from diffusion import Pipeline
 
 pipe = Pipeline.from_pretrained("{repo}", revision="{tag}")
-pipe([{", ".join(labels[:3])}], guidance=2.0, seed=0).save("drawn.png")  # or .gif, or .npz
+pipe([{", ".join(labels[:3])}], guidance={guidance}, seed=0).save("drawn.png")  # or .gif, or .npz
 ```""" + (f"\n\nThe classes: {legend}." if names != labels else "")
 
 

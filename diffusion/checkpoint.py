@@ -79,11 +79,6 @@ def fingerprint(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8]
 
 
-def is_fingerprint(text: object) -> bool:
-    """Whether `fingerprint` may have made this."""
-    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
-
-
 def name_of(weights: str) -> str | None:
     """The name of the weights with this fingerprint among those that ship, or None."""
     files = {name: BUNDLED / file for name, file in NAMES.items()}

@@ -1,5 +1,6 @@
 """The checks of everything that comes from outside: one place, one tone, for library, CLI and page alike."""
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -8,19 +9,24 @@ from typing import Any
 MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 20.0
 MAX_IMAGES = 1_000_000
+MAX_CLASSES = 1000
 
 
 class BadInput(ValueError):
     """A request that cannot be met. Its message is one sentence that says what to do instead."""
 
 
-def number(name: str, value: Any, low: float, high: float) -> float:
-    """`value` as a float in [low, high], or BadInput. Text and None are refused, numpy and torch scalars are not."""
-    wanted = f"{name} must be a number from {low:,g} to {high:,g}"
+def number(name: str, value: Any, low: float, high: float, also: tuple[float, ...] = ()) -> float:
+    """`value` as a float in [low, high], or one of `also`, or BadInput.
+
+    Text and None are refused, numpy and torch scalars are not.
+    """
+    other = "".join(f" or {each:g}" for each in also)
+    wanted = f"{name} must be a number from {low:,g} to {high:,g}{other}"
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadInput(f"{wanted}, not {shown(value)}.")
-    if not low <= value <= high:  # false for NaN as well
+    if not (low <= value <= high or value in also):  # false for NaN as well
         raise BadInput(f"{wanted}, not {shown(value)}.")
     return float(value)
 
@@ -50,12 +56,14 @@ def interval(name: str, value: Any, low: int, high: int) -> tuple[int, int]:
     return first, last
 
 
-def choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """`value` if it is one of `choices`, or BadInput."""
-    choices = list(choices)
-    if not isinstance(value, str) or value not in choices:
-        raise BadInput(f"{name} must be one of {', '.join(choices)}, not {shown(value)}.")
-    return value
+def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """The one of `choices`, all texts or all numbers, that `value` is, or BadInput. 2.0 is 2, True is not 1."""
+    choices, value = list(choices), _plain(value)
+    for each in choices:
+        if not isinstance(value, bool) and isinstance(value, str | int | float | tuple) and value == each:
+            return each
+    wanted = f"one of {', '.join(map(written, choices))}" if len(choices) > 1 else written(choices[0])
+    raise BadInput(f"{name} must be {wanted}, not {shown(value)}.")
 
 
 def ending(path: str | Path, endings: Iterable[str]) -> str:
@@ -94,6 +102,18 @@ def labels(name: str, value: Any, classes: int) -> list[int]:
     if not checked:
         raise BadInput(f"{wanted}: choose at least one.")
     return checked
+
+
+def is_fingerprint(text: object) -> bool:
+    """Whether `checkpoint.fingerprint` may have made this name for weights."""
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{8}", text) is not None
+
+
+def written(value: Any) -> str:
+    """A value as people write it and the checks reads it: "2.5", "20", "ddim", "400,700"."""
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diffusion import checks, prompts, render
 from diffusion.pipeline import Pipeline
-from diffusion.recipe import Recipe
+from diffusion.recipe import SETTINGS, Recipe
 
-AXES = ("digits", "guidance", "steps", "sampler", "seed")
+AXES = ("digits", *(name for name, setting in SETTINGS.items() if name != "guidance_interval"))
 MAX_VALUES = 20  # along an axis
 MAX_IMAGES = 400  # on a sheet
 CELL = 112  # pixels: the shorter side of a cell, at least
@@ -35,7 +35,8 @@ def axis(name: str, values: str, names: Sequence[str] = ()) -> Axis:
     """An axis from its values as they are written: "4,10,50", or as a prompt for digits, which have these names."""
     if name == "digits":
         return name, prompts.digits(values, names)
-    return name, [checks.typed(part.strip()) for part in values.split(",") if part.strip()]
+    checks.choice("An axis", name, AXES)
+    return name, [SETTINGS[name].values.read(part.strip()) for part in values.split(",") if part.strip()]
 
 
 class Sheet(Iterator[int]):
@@ -64,8 +65,9 @@ class Sheet(Iterator[int]):
         for cell in self.recipes:
             pipe.check(cell)
         self._evaluations = [pipe.evaluations(cell) for cell in self.recipes]
-        size, self._columns = pipe.denoiser.config.unet.image_size, ceil(sqrt(len(recipe.digits)))
-        sides = render.grid(np.zeros((len(recipe.digits), size, size), np.uint8), self._columns, scale=1).shape
+        _, height, width = pipe.model.shape
+        self._columns = ceil(sqrt(len(recipe.digits)))
+        sides = render.grid(np.zeros((len(recipe.digits), height, width), np.uint8), self._columns, scale=1).shape
         self._scale = max(2, ceil(CELL / min(sides)))
         self._size = sides[0] * self._scale, sides[1] * self._scale  # height and width of a cell
         self._cells: list[np.ndarray] = []  # pictures, as far as they are drawn
@@ -137,7 +139,7 @@ def _changes(recipe: Recipe, name: str, values: Sequence[Any]) -> list[dict[str,
     changes: list[dict[str, Any]] = []
     for value in values:
         if name == "digits":
-            change: dict[str, Any] = {"digits": checks.labels("digits", value, 10)[:1] * len(recipe.digits)}
+            change: dict[str, Any] = {"digits": (value,) * len(recipe.digits)}
         else:
             change = {name: value}
         changed = replace(recipe, **change, redrawn=() if name == "seed" else recipe.redrawn)

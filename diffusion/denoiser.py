@@ -11,7 +11,6 @@ The four prediction types are one idea. With x_i = alpha * x0 + sigma * eps, eac
 Two equations, two unknowns: x0 = (b * x - sigma * p) / (alpha * b - sigma * a). That is every conversion there is.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import checks
+from diffusion.model import Offer
+from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
+from diffusion.settings import Choice, Number, Setting, Values
 from diffusion.unet import UNet, UNetConfig
-
-Denoise = Callable[[Tensor, int], Tensor]
-"""What a sampler knows of a network: (noisy images (B, C, H, W), level index) -> clean images x0, the same shape."""
 
 PREDICTIONS = ("eps", "x0", "v", "flow")
 
@@ -54,20 +53,23 @@ class FewStep:
         object.__setattr__(self, "guidance_interval", interval)
 
     @property
-    def choices(self) -> list[int]:
+    def choices(self) -> tuple[int, ...]:
         """The step counts it can take: 1, 2, 4, ..., steps."""
-        return [2**k for k in range(self.steps.bit_length())]
+        return tuple(2**k for k in range(self.steps.bit_length()))
 
     @property
-    def usual(self) -> dict[str, Any]:
-        """The settings of a Recipe that it draws with unless others are asked for."""
+    def settings(self) -> dict[str, Setting]:
+        """What it offers of the settings: a few step counts, one way to take them, the guidance that it was taught."""
         low, high = self.guidance
-        return {
-            "steps": 2,
-            "guidance": min(max(2.5, low), high),
-            "guidance_interval": self.guidance_interval,
-            "sampler": "ddim",
+        narrow: dict[str, tuple[Values, Any]] = {
+            "steps": (Choice(self.choices), 2),
+            "guidance": (Number(low, high, also=(0,)), min(max(2.5, low), high)),
+            "guidance_interval": (Choice((self.guidance_interval,)), self.guidance_interval),
+            "sampler": (Choice(("ddim",)), "ddim"),
+            "eta": (Choice((0.0,)), 0.0),
+            "spacing": (Choice(("trailing",)), "trailing"),
         }
+        return SETTINGS | {name: SETTINGS[name].only(values, default) for name, (values, default) in narrow.items()}
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,13 @@ class DenoiserConfig:
             )
         object.__setattr__(self, "names", _names(self.names, self.unet.classes))
 
+    @property
+    def offer(self) -> Offer:
+        """What weights of this config can draw, and with which settings."""
+        if self.few_step is None:
+            return Offer(self.names)
+        return Offer(self.names, self.few_step.settings, takes_guidance=True, instant=True)
+
 
 def _names(value: Any, classes: int) -> tuple[str, ...]:
     """The class names as a tuple (JSON has lists), or BadInput: they come with every foreign checkpoint."""
@@ -123,6 +132,25 @@ class Denoiser(nn.Module):
         self.config = config
         self.scheduler = Scheduler(config.schedule)
         self.unet = UNet(config.unet, few_step=config.few_step is not None)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        unet = self.config.unet
+        return unet.image_channels, unet.image_size, unet.image_size
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def offer(self) -> Offer:
+        """What these weights can draw, and with which settings."""
+        return self.config.offer
+
+    def null(self, condition: Tensor) -> Tensor:
+        """The null label, which was trained to mean "no label", for each of some labels (B,)."""
+        return torch.full_like(condition, self.config.unet.null_label)
 
     def forward(self, x: Tensor, i: int, labels: Tensor, *steering: float) -> Tensor:
         """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale."""

@@ -129,7 +129,7 @@ class Distillation(nn.Module):
         low, high = self.few_step.guidance_interval
         on = (low <= levels) & (levels <= high)
         scale = torch.where(on, guidance, 1).view(-1, 1, 1, 1)
-        null = torch.full_like(labels, teacher.config.unet.null_label)
+        null = teacher.null(labels)
         both = teacher.guess(torch.cat([x, x]), torch.cat([levels, levels]), torch.cat([labels, null]))
         cond, uncond = both.chunk(2)
         return (uncond + scale * (cond - uncond)).clamp(-1, 1)

@@ -6,14 +6,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from diffusion.denoiser import Denoise, Denoiser
+from diffusion.model import Model
+from diffusion.samplers import Denoise
 from diffusion.scheduler import Level, T
 
 EVERYWHERE = (0, T - 1)  # the interval of all levels
 
 
-def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[int, int] = EVERYWHERE) -> Denoise:
-    """The denoise function for `labels` (B,) at a guidance scale: uncond + guidance * (cond - uncond).
+def guided(model: Model, condition: Tensor, guidance: float, interval: tuple[int, int] = EVERYWHERE) -> Denoise:
+    """The denoise function for a condition, such as labels (B,): uncond + guidance * (cond - uncond).
 
     This is the scale w of Imagen and Stable Diffusion: 1 is no guidance and 0 is unconditional, each of which runs the
     network once a step; anything else runs it on a doubled batch. (Ho & Salimans 2022,
@@ -24,28 +25,28 @@ def guided(denoiser: Denoiser, labels: Tensor, guidance: float, interval: tuple[
     https://arxiv.org/abs/2404.07724): at the noisiest levels it makes all digits alike, and at the cleanest it does
     nothing.
     """
-    null = torch.full_like(labels, denoiser.config.unet.null_label)
+    null = model.null(condition)
 
     def denoise(x: Tensor, i: int) -> Tensor:
         scale = _scale(guidance, interval, i)
         if scale == 1:
-            x0 = denoiser(x, i, labels)
+            x0 = model(x, i, condition)
         elif scale == 0:
-            x0 = denoiser(x, i, null)
+            x0 = model(x, i, null)
         else:
-            cond, uncond = denoiser(torch.cat([x, x]), i, torch.cat([labels, null])).chunk(2)
+            cond, uncond = model(torch.cat([x, x]), i, torch.cat([condition, null])).chunk(2)
             x0 = uncond + scale * (cond - uncond)
         return x0.clamp(-1, 1)
 
     return denoise
 
 
-def few_step(denoiser: Denoiser, labels: Tensor, guidance: float, levels: Sequence[Level]) -> Denoise:
-    """The denoise function of a student on its path: it takes the guidance scale as an input, one evaluation a step."""
+def taking_guidance(model: Model, condition: Tensor, guidance: float, levels: Sequence[Level]) -> Denoise:
+    """The denoise function of a network that takes the guidance scale, and where a step ends, as inputs."""
     if guidance == 0:
-        labels, guidance = torch.full_like(labels, denoiser.config.unet.null_label), 1
+        condition, guidance = model.null(condition), 1
     ends = {now.index: then.index for now, then in pairwise(levels)}
-    return lambda x, i: denoiser(x, i, labels, ends[i], guidance)
+    return lambda x, i: model(x, i, condition, ends[i], guidance)
 
 
 def evaluations(guidance: float, interval: tuple[int, int], levels: Iterable[int]) -> int:

@@ -7,9 +7,10 @@ import numpy as np
 
 from diffusion import checks
 from diffusion.data import DATASETS
-from diffusion.pipeline import Pipeline, Result
+from diffusion.pipeline import Pipeline
 from diffusion.reader import Reader
 from diffusion.recipe import Recipe
+from diffusion.result import Result
 
 MAX_TRIES = 100  # of one image
 STRIDE = 2654435761  # between the seeds that an image is tried with: 2**32 over the golden ratio, so all are far apart

@@ -2,53 +2,61 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from diffusion import checkpoint, checks
+from diffusion import checks
 from diffusion.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
+from diffusion.settings import Choice, Interval, Number, Whole, declared, setting
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to draw and how: enough to draw it again. Checked as it is made; these defaults are everybody's.
+    """What to draw and how: enough to draw it again. Checked as it is made.
+
+    The fields that are declared as a `setting` are what flags, prompt, page and links can set.
 
     Raises BadInput for a value that no run can have.
     """
 
-    digits: tuple[int, ...]
-    guidance: float = 1.5  # 1 is off, 0 ignores the digits
-    steps: int = 20
-    sampler: str = "dpm++2m"
-    eta: float = 0.0  # fresh noise in DDIM: 0 none, 1 as much as DDPM
-    seed: int = 0  # image k of the run has seed + k
-    guidance_interval: tuple[int, int] = (400, 700)  # the noise levels, 0 to 999, at which guidance above 1 is on
-    spacing: str = "trailing"  # of the noise levels that the steps go through
+    digits: tuple[int, ...]  # the label of each image
+    guidance: float = setting(Number(0, checks.MAX_GUIDANCE), 1.5, "1 is off, more is clearer, 0 ignores the digits")
+    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to digits")
+    sampler: str = setting(Choice(tuple(SAMPLERS)), "dpm++2m", "how each step is taken")
+    eta: float = setting(
+        Number(0, 1),
+        0.0,
+        "fresh noise in the sampler ddim; 1 is as much as in ddpm",
+        counts=lambda recipe: "eta" in SAMPLERS[recipe.sampler].options,
+    )
+    seed: int = setting(Whole(0, checks.MAX_SEED), 0, "the noise to start from; image k has seed + k")
+    guidance_interval: tuple[int, int] = setting(
+        Interval(0, T - 1),
+        (400, 700),
+        "the noise levels at which guidance above 1 is on",
+        counts=lambda recipe: recipe.guidance > 1,
+    )
+    spacing: str = setting(Choice(tuple(SPACINGS)), "trailing", "where the noise levels of the steps lie")
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known
 
     def __post_init__(self) -> None:
-        checked = {
-            "digits": tuple(checks.labels("digits", self.digits, 10)),
-            "guidance": checks.number("guidance", self.guidance, 0, checks.MAX_GUIDANCE),
-            "steps": checks.whole("steps", self.steps, 1, T),
-            "sampler": checks.choice("sampler", self.sampler, SAMPLERS),
-            "eta": checks.number("eta", self.eta, 0, 1),
-            "seed": checks.whole("seed", self.seed, 0, checks.MAX_SEED),
-            "guidance_interval": checks.interval("guidance_interval", self.guidance_interval, 0, T - 1),
-            "spacing": checks.choice("spacing", self.spacing, SPACINGS),
-            "redrawn": self._redrawn(),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        if self.eta and self.sampler != "ddim":
-            raise checks.BadInput(
-                f"eta belongs to the sampler ddim: choose that, or leave it at 0 with {self.sampler}."
-            )
-        if self.weights != "" and not checkpoint.is_fingerprint(self.weights):
+        object.__setattr__(self, "digits", tuple(checks.labels("digits", self.digits, checks.MAX_CLASSES)))
+        for name, each in SETTINGS.items():
+            object.__setattr__(self, name, each.check(getattr(self, name)))
+        object.__setattr__(self, "redrawn", self._redrawn())
+        for name in {option for sampler in SAMPLERS.values() for option in sampler.options}:
+            default = SETTINGS[name].default
+            if not SETTINGS[name].counts(self) and getattr(self, name) != default:
+                takes = " or ".join(other for other, sampler in SAMPLERS.items() if name in sampler.options)
+                raise checks.BadInput(
+                    f"{name} belongs to the sampler {takes}: choose that, or leave it at {default:g} with "
+                    f"{self.sampler}."
+                )
+        if self.weights != "" and not checks.is_fingerprint(self.weights):
             raise checks.BadInput(f"weights must be eight hex digits, or nothing, not {checks.shown(self.weights)}.")
 
     def _redrawn(self) -> tuple[tuple[int, int], ...]:
@@ -114,3 +122,7 @@ class Recipe:
     def from_file(cls, path: str | Path) -> "Recipe":
         """The recipe inside a picture that this project wrote, or in a .json file, or BadInput."""
         return cls.from_json(read_recipe(path))
+
+
+SETTINGS = declared(fields(Recipe))
+"""The declarations of all settings by name, in the order of the recipe."""

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf, log, sqrt
-from typing import Protocol
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.denoiser import Denoise
 from diffusion.scheduler import Level
 
 
@@ -31,23 +30,50 @@ class Step:
     x0: Tensor  # the clean image (B, C, H, W) that the network guessed; of heun and ipndm, that their line leads to
 
 
-ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newest first
-    (1.0,),
-    (3 / 2, -1 / 2),
-    (23 / 12, -16 / 12, 5 / 12),
-    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
-)
+Walk = TypeVar("Walk", bound=Callable[..., Iterator[Step]])
+
+Denoise = Callable[[Tensor, int], Tensor]
+"""What a sampler knows of a network: (noisy images (B, C, H, W), level index) -> clean images x0, the same shape."""
 
 
-class Sampler(Protocol):
-    """What every sampler looks like."""
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler, and what it says of itself.
+
+    Attributes:
+        walk: the generator: (denoise, x, levels, noise, **options) -> a Step after each update.
+        options: the settings of a recipe that it takes besides.
+        asks: the levels at which it asks for a guess, in order, on a path through these.
+    """
+
+    walk: Callable[..., Iterator[Step]]
+    options: tuple[str, ...]
+    asks: Callable[[Sequence[int]], list[int]]
 
     def __call__(
-        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]
-    ) -> Iterator[Step]: ...
+        self, denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor], **options: float
+    ) -> Iterator[Step]:
+        return self.walk(denoise, x, levels, noise, **options)
 
 
-@torch.inference_mode()
+SAMPLERS: dict[str, Sampler] = {}
+"""Every sampler by name."""
+
+
+def sampler(
+    name: str, *, options: tuple[str, ...] = (), asks: Callable[[Sequence[int]], list[int]] = list
+) -> Callable[[Walk], Walk]:
+    """Make a generator the sampler of this name. It needs no gradients; what it yields can go into any network."""
+
+    def add(walk: Walk) -> Walk:
+        walk = torch.no_grad()(walk)
+        SAMPLERS[name] = Sampler(walk, options, asks)
+        return walk
+
+    return add
+
+
+@sampler("ddim", options=("eta",))
 def ddim(
     denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor], *, eta: float = 0.0
 ) -> Iterator[Step]:
@@ -68,7 +94,7 @@ def ddim(
         yield Step(index, then.index, x, x0)
 
 
-@torch.inference_mode()
+@sampler("ddpm")
 def ddpm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
     """Ancestral sampling (Ho et al. 2020, https://arxiv.org/abs/2006.11239, equations 6 and 7), full or strided.
 
@@ -86,7 +112,7 @@ def ddpm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[
         yield Step(index, then.index, x, x0)
 
 
-@torch.inference_mode()
+@sampler("dpm++2m")
 def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
     """DPM-Solver++(2M) (Lu et al. 2022, https://arxiv.org/abs/2211.01095, algorithm 2): fewer steps, no noise.
 
@@ -106,7 +132,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callab
         yield Step(index, then.index, x, x0)
 
 
-@torch.inference_mode()
+@sampler("heun", asks=lambda indices: sorted([*indices, *indices[1:]], reverse=True))  # at both ends of a step
 def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
     """Heun's method (Karras et al. 2022, https://arxiv.org/abs/2206.00364, algorithm 1): two evaluations a step.
 
@@ -123,7 +149,15 @@ def heun(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[
         yield Step(index, then.index, x, x0)
 
 
-@torch.inference_mode()
+ADAMS_BASHFORTH = (  # the weights of the last one to four velocities, the newest first
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
+
+
+@sampler("ipndm")
 def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
     """iPNDM of order 4 (Zhang & Chen 2022, https://arxiv.org/abs/2204.13902): each step looks back at three others.
 
@@ -141,7 +175,7 @@ def ipndm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[
         yield Step(index, then.index, x, x0)
 
 
-@torch.inference_mode()
+@sampler("abm")
 def abm(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
     """Adams-Bashforth-Moulton: each step looks back at one other, and is taken again when more is known.
 
@@ -205,18 +239,3 @@ def _log_snr(level: Level) -> float:
     if level.alpha == 0 or level.sigma == 0:
         return -inf if level.alpha == 0 else inf
     return log(level.alpha / level.sigma)
-
-
-SAMPLERS: dict[str, Sampler] = {
-    "ddim": ddim,
-    "ddpm": ddpm,
-    "dpm++2m": dpmpp_2m,
-    "heun": heun,
-    "ipndm": ipndm,
-    "abm": abm,
-}
-
-
-def asked(sampler: str, indices: Sequence[int]) -> list[int]:
-    """The levels at which a sampler asks for a guess, in order, on a path through these: heun ends steps by asking."""
-    return sorted([*indices, *indices[1:]], reverse=True) if sampler == "heun" else list(indices)

@@ -18,29 +18,27 @@ import numpy as np
 from tqdm import tqdm
 
 from diffusion import checks, prompts, render
-from diffusion.checks import typed
-from diffusion.pipeline import Pipeline, Result
-from diffusion.recipe import Recipe
-from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import SPACINGS
+from diffusion.checks import written
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import SETTINGS
+from diffusion.result import Result
 
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
+SET = (*SETTINGS, "weights")  # what can be set
+_SETTINGS = "\n".join(
+    f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
+)
 HELP = f"""\
 7, two 3s, 0-9, a digit   draws that, from a new seed each time
 grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
-steps 30                  1 to 1,000
-guidance 3                0 to {checks.MAX_GUIDANCE:g}: 1 is off, more is clearer, 0 ignores the digit
-sampler ddpm              {" or ".join(SAMPLERS)}
-spacing shifted           {" or ".join(SPACINGS)}
-eta 0.5                   0 to 1: the fresh noise in ddim
-seed 42                   the same noise each time, until: seed random
+{_SETTINGS}
+seed random               from a new one each time
 weights few-step          1, 2, 4 or 8 steps, till: weights bundled; or a file, folder or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
-SETTINGS = ("steps", "guidance", "sampler", "spacing", "eta", "seed", "weights")
-COMMANDS = (*SETTINGS, "grid", "png", "gif", "save", "settings", "help", "quit", "exit")
+COMMANDS = (*SET, "grid", "png", "gif", "save", "settings", "help", "quit", "exit")
 SHADES = " .:-=+*#%@"
 HALF_BLOCK = "\N{UPPER HALF BLOCK}"
 SHOWN = 50  # images of a drawing, at most; its file holds them all
@@ -78,7 +76,7 @@ class Conversation:
     def __init__(self, weights: str = "bundled"):
         self.pipe, self.weights = Pipeline.from_pretrained(weights), weights
         # its digits and its seed are those of each drawing
-        self.recipe = Recipe(digits=(0,), **self.pipe.defaults)
+        self.recipe = self.pipe.recipe(0)
         self.seed: int | None = None  # a new one for each drawing
         self.result: Result | None = None
         self.over = False
@@ -101,7 +99,7 @@ class Conversation:
                 self.save(ending=ending)
             case "save", name:
                 self.save(name)
-            case name, value if name in SETTINGS:
+            case name, value if name in SET:
                 self.set(name, value)
             case command, _:
                 self.draw(self._digits(line, command))
@@ -130,34 +128,34 @@ class Conversation:
         print(f"Saved {path}")
 
     def set(self, name: str, value: str) -> None:
-        """Change one of SETTINGS, where a value is given, and show them all."""
+        """Change one of SET, where a value is given, and show them all."""
         if not value:
             pass
         elif name == "weights":
             self.set_weights(value)
         elif name == "seed":
-            self.seed = None if value.casefold() == "random" else checks.whole(name, typed(value), 0, checks.MAX_SEED)
+            random_one = value.casefold() == "random"
+            self.seed = None if random_one else SETTINGS["seed"].check(SETTINGS["seed"].values.read(value))
         else:
-            changed: dict[str, Any] = {name: value.casefold() if name in ("sampler", "spacing") else typed(value)}
-            recipe = replace(self.recipe, **changed)
-            self.pipe.check(recipe)
-            self.recipe = recipe
+            changed: dict[str, Any] = {name: SETTINGS[name].values.read(value)}
+            wanted = replace(self.recipe, **changed)
+            self.pipe.check(wanted)
+            self.recipe = wanted
         print(self.settings)
 
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
         pipe = Pipeline.from_pretrained(name)
-        recipe = self.recipe
-        if pipe.defaults != self.pipe.defaults:  # to a student of few steps, or back
-            recipe = replace(recipe, **pipe.defaults)
-        pipe.check(recipe)
-        self.pipe, self.weights, self.recipe = pipe, name, recipe
+        before, after = self.pipe.offer.defaults, pipe.offer.defaults
+        wanted = replace(self.recipe, **{name: after[name] for name in after if after[name] != before[name]})
+        pipe.check(wanted)
+        self.pipe, self.weights, self.recipe = pipe, name, wanted
 
     @property
     def settings(self) -> str:
         """The settings in one line, each as it is typed."""
         values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
-        return ", ".join(f"{name} {values[name]}" for name in SETTINGS)
+        return ", ".join(f"{name} {written(values[name])}" for name in SET)
 
     def _digits(self, line: str, command: str) -> list[int]:
         """What a line asks to draw, or BadInput, which names the command that may be meant."""

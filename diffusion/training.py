@@ -409,7 +409,7 @@ class Trainer:
     def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
         """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
         chance = torch.rand(len(labels), generator=self.random, device=self.device, dtype=torch.float32)
-        labels = labels.masked_fill(chance < self.config.label_dropout, self.denoiser.config.unet.null_label)
+        labels = torch.where(chance < self.config.label_dropout, self.denoiser.null(labels), labels)
         parts = [self.team.share(part) for part in (x0, labels, *self.objective.draw(x0, self.random))]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(*parts)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion.checks import BadInput, shown, whole
+from diffusion.checks import MAX_CLASSES, BadInput, shown, whole
 from diffusion.hardware import CPU_FLOAT32
 
 
@@ -68,7 +68,7 @@ LIMITS = {  # a config comes with every foreign checkpoint, and must not fill th
     "stem": (1, 8),
     "image_channels": (1, 4),
     "image_size": (4, 256),
-    "classes": (1, 1000),
+    "classes": (1, MAX_CLASSES),
 }
 
 

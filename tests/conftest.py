@@ -1,5 +1,6 @@
 """What the tests share: 300 real digits, a random network, and a denoiser that is right by construction."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import BadInput, Pipeline
-from diffusion.denoiser import Denoise, Denoiser, DenoiserConfig
+from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.samplers import Denoise
 from diffusion.scheduler import Scheduler
 from diffusion.unet import UNetConfig
 
@@ -120,7 +122,8 @@ def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
 
 
 def is_one_sentence(message: str) -> bool:
-    return message.endswith(".") and "\n" not in message and len(message) < 250
+    told = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
+    return message.endswith(".") and "\n" not in message and len(told) < 250
 
 
 @pytest.fixture(scope="session")

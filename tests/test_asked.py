@@ -146,8 +146,8 @@ def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> No
         ("digits=7&redrawn=5:1", "The image to draw again must be a whole number from 0 to 0, not 5."),
         ("digits=7&redrawn=x", "redrawn must be pairs"),
         ("digits=7&weights=mine", "weights must be one of bundled, few-step"),
-        ("digits=7&weights=few-step&steps=3", "These few-step weights take 1, 2, 4 steps, not 3."),
-        ("digits=7&weights=few-step&guidance=3", "These few-step weights know guidance from 1 to 2.5"),
+        ("digits=7&weights=few-step&steps=3", "With these weights, steps must be one of 1, 2, 4, not 3."),
+        ("digits=7&weights=few-step&guidance=3", "With these weights, guidance must be a number from 1 to 2.5"),
     ],
 )
 def test_a_wrong_link_is_answered_in_a_sentence(pipes, query: str, sentence: str, refuses) -> None:

@@ -77,7 +77,7 @@ def test_no_other_choice_passes(value, refuses):
         (np.array([1, 2]), [1, 2]),
         (torch.tensor([1, 2]), [1, 2]),
         ([np.uint8(1), torch.tensor(2), 3.0], [1, 2, 3]),
-        ((digit for digit in (4, 5)), [4, 5]),
+        pytest.param((digit for digit in (4, 5)), [4, 5], id="generator"),
     ],
     ids=str,
 )

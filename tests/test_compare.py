@@ -127,7 +127,11 @@ def test_the_file_is_drawn_to_its_end_and_says_what_was_compared(pipe, tmp_path)
     ("x", "y", "sentence"),
     [
         (("steps", [1]), ("steps", [2]), "Both axes are 'steps'"),
-        (("eta", [1]), ("steps", [2]), "An axis must be one of digits, guidance, steps, sampler, seed, not 'eta'"),
+        (
+            ("colour", [1]),
+            ("steps", [2]),
+            "An axis must be one of digits, guidance, steps, sampler, eta, seed, spacing",
+        ),
         (("steps", []), ("guidance", [2]), "Give 1 to 20 values of steps"),
         (("steps", "12"), ("guidance", [2]), "Give 1 to 20 values of steps"),
         (("seed", range(21)), ("guidance", [2]), "Give 1 to 20 values of seed"),

@@ -11,7 +11,7 @@ from diffusion.__main__ import main
 from diffusion.compare import Sheet
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.distillation import Distillation, student_of
-from diffusion.guidance import few_step, guided
+from diffusion.guidance import guided, taking_guidance
 from diffusion.samplers import ddim
 from diffusion.unet import UNetConfig
 
@@ -117,7 +117,7 @@ class TestTarget:
         where = torch.tensor([0, 0]), torch.tensor([16, 16])
         target, *_ = self.asked(loss, monkeypatch, x0, labels, *where, guidance, eps, torch.tensor([False] * 2))
         levels = student.scheduler.levels(2)
-        *_, last = ddim(few_step(average, labels, 2.0, levels), eps, levels, lambda: eps)
+        *_, last = ddim(taking_guidance(average, labels, 2.0, levels), eps, levels, lambda: eps)
         # A jump to the clean image is its x0, and an x0 that is almost black or white counts as black or white.
         inside = last.x.abs() <= 1 - 1e-4
         torch.testing.assert_close(target[inside], last.x[inside], atol=2e-5, rtol=0)
@@ -167,7 +167,7 @@ def test_learning_brings_it_closer_to_its_teacher(teacher, make_denoiser):
     levels = teacher.scheduler.levels(2)
 
     def distance() -> float:
-        *_, here = ddim(few_step(student, labels, 2.0, levels), x, levels, lambda: x)
+        *_, here = ddim(taking_guidance(student, labels, 2.0, levels), x, levels, lambda: x)
         *_, there = ddim(guided(teacher, labels, 2.0, (200, 500)), x, teacher.scheduler.levels(16), lambda: x)
         return (here.x - there.x).square().mean().item()
 
@@ -196,19 +196,19 @@ class TestDrawing:
         assert (recipe.steps, recipe.guidance) == (2, 2.5)
         assert pipe.evaluations(recipe) == 2  # guided, and yet one a step
         assert pipe([1], steps=8, guidance=3.0).recipe.steps == 8
-        assert FewStep(guidance=(1.0, 2.0)).usual["guidance"] == 2
+        assert FewStep(guidance=(1.0, 2.0)).settings["guidance"].default == 2
 
     @pytest.mark.parametrize(
         ("settings", "told"),
         [
-            ({"steps": 3}, "1, 2, 4, 8 steps"),
-            ({"steps": 20}, "1, 2, 4, 8 steps"),
+            ({"steps": 3}, "steps must be one of 1, 2, 4, 8"),
+            ({"steps": 20}, "steps must be one of 1, 2, 4, 8"),
             ({"guidance": 0.5}, "from 1 to 4"),
             ({"guidance": 4.1}, "from 1 to 4"),
-            ({"guidance_interval": (0, 999)}, "200 to 500"),
-            ({"sampler": "ddpm"}, "sampler ddim"),
-            ({"eta": 1.0}, "sampler ddim"),
-            ({"spacing": "karras"}, "spacing trailing"),
+            ({"guidance_interval": (0, 999)}, "guidance_interval must be 200,500"),
+            ({"sampler": "ddpm"}, "sampler must be ddim"),
+            ({"eta": 1.0}, "eta must be 0"),
+            ({"spacing": "karras"}, "spacing must be trailing"),
         ],
     )
     def test_what_it_has_not_learned_is_refused(self, student, settings, told, refuses):
@@ -216,13 +216,13 @@ class TestDrawing:
             Pipeline(student)([1], **settings)
 
     def test_what_it_cannot_draw_is_refused_before_a_sheet_is_begun(self, student, refuses):
-        with refuses("1, 2, 4, 8 steps"):
+        with refuses("steps must be one of 1, 2, 4, 8"):
             Sheet(Pipeline(student), Recipe((7,), steps=1, sampler="ddim"), ("steps", [1, 2, 3]), ("guidance", [1, 2]))
 
     def test_it_survives_a_checkpoint(self, student, tmp_path):
         Pipeline(student).save_pretrained(tmp_path)
         again = Pipeline.from_pretrained(tmp_path)
-        assert again.denoiser.config == student.config
+        assert again.model.config == student.config
         assert again([3]).images.shape == (1, 28, 28)
 
     @pytest.mark.parametrize(

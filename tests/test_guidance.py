@@ -1,7 +1,5 @@
 """Classifier-free guidance: its formula, its clip, and how often it runs the network."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,11 +13,12 @@ NULL = 10
 class FakeDenoiser:
     """Guesses a constant picture per label, a tenth of it, and keeps what it was asked."""
 
-    config = SimpleNamespace(unet=SimpleNamespace(null_label=NULL))
-
     def __init__(self, scale: float = 0.1):
         self.scale = scale
         self.calls: list[tuple[Tensor, int, list[int]]] = []
+
+    def null(self, labels: Tensor) -> Tensor:
+        return torch.full_like(labels, NULL)
 
     def __call__(self, x: Tensor, i: int, labels: Tensor) -> Tensor:
         self.calls.append((x, i, labels.tolist()))

@@ -26,24 +26,24 @@ def drawn(pipe: Pipeline, count: int = 3, steps: int = 10) -> torch.Tensor:
 
 class TestVariants:
     def test_the_layout_moves_results_by_rounding_only(self, pipe):
-        fast = variant(pipe.denoiser, "fp32", "channels_last")
+        fast = variant(pipe.model, "fp32", "channels_last")
         x, labels = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 7, 10])
         with torch.inference_mode():
             for i in (999, 500, 20):
-                torch.testing.assert_close(fast(x, i, labels), pipe.denoiser(x, i, labels), rtol=0, atol=1e-5)
+                torch.testing.assert_close(fast(x, i, labels), pipe.model(x, i, labels), rtol=0, atol=1e-5)
 
     @pytest.mark.parametrize("layout", LAYOUTS)
     def test_bf16_draws_what_fp32_draws(self, pipe, layout):
-        fast = Pipeline(pipe.denoiser, drawing=variant(pipe.denoiser, "bf16", layout))
+        fast = Pipeline(pipe.model, drawing=variant(pipe.model, "bf16", layout))
         grey_levels = 127.5 * (drawn(fast) - drawn(pipe))
         assert 0 < grey_levels.square().mean().sqrt() < 2
         assert (grey_levels.abs() > 16).float().mean() < 0.002
 
     def test_bf16_keeps_the_embeddings_exact(self, pipe):
-        unet = variant(pipe.denoiser, "bf16", "contiguous").unet
+        unet = variant(pipe.model, "bf16", "contiguous").unet
         assert {layer.weight.dtype for layer in unet.modules() if isinstance(layer, nn.Conv2d)} == {torch.bfloat16}
         levels = torch.arange(1000)
-        assert torch.equal(unet.time_embedding(levels), pipe.denoiser.unet.time_embedding(levels))
+        assert torch.equal(unet.time_embedding(levels), pipe.model.unet.time_embedding(levels))
 
     @pytest.mark.parametrize(("precision", "layout"), list(product(("fp32", "bf16"), LAYOUTS)))
     def test_the_original_stays_as_it_is(self, tiny_denoiser, precision, layout):
@@ -147,8 +147,8 @@ def test_a_batch_goes_the_way_of_the_nearest_size(batch, size):
 
 class TestPipelines:
     def test_fp32_is_the_denoiser_itself(self, pipe):
-        assert pipe.drawing is pipe.denoiser
-        assert prepared(pipe.denoiser, "fp32", None) is pipe.denoiser
+        assert pipe.drawing is pipe.model
+        assert prepared(pipe.model, "fp32", None) is pipe.model
 
     def test_norms_of_bf16_in_channels_last_are_computed_in_fp32_on_contiguous_images(self, tiny_denoiser):
         fast = variant(tiny_denoiser, "bf16", "channels_last")
@@ -200,7 +200,7 @@ class TestPipelines:
         fast = Pipeline.from_pretrained(device="cpu", precision="auto")
         fast.save_pretrained(tmp_path)
         again = Pipeline.from_pretrained(tmp_path, device="cpu").denoiser.state_dict()
-        for name, tensor in pipe.denoiser.state_dict().items():
+        for name, tensor in pipe.model.state_dict().items():
             assert torch.equal(tensor, again[name]), name
 
     @pytest.mark.parametrize("precision", ["fp16", None, 32, ""])

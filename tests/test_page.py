@@ -249,7 +249,7 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     guidance = page.get_by_label("range slider for Guidance")
     assert guidance.input_value() == "2.5"
     most = guidance.get_attribute("max")
-    assert float(most) == few_step.denoiser.config.few_step.guidance[1]
+    assert float(most) == few_step.model.config.few_step.guidance[1]
     first = tiles(page)
     forget_status(page)
     guidance.fill(most)
@@ -390,7 +390,7 @@ def test_a_link_to_instant_weights_keeps_its_seed_as_one_drags(browser: Browser,
         ("digits=%3Cimg src=x onerror=alert(1)%3E", "Cannot read"),
         ("digits=a+million+7s", "That is 1,000,000 digits: ask for at most 100 at once."),
         ("digits=7&weights=other", "weights must be one of bundled, few-step, not 'other'."),
-        ("digits=7&weights=few-step&steps=3", "These few-step weights take 1, 2, 4, 8 steps, not 3."),
+        ("digits=7&weights=few-step&steps=3", "With these weights, steps must be one of 1, 2, 4, 8, not 3."),
         ("seed=-1", "seed must be a whole number from 0 to 4,294,967,295, not -1."),
     ],
 )

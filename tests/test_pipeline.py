@@ -12,10 +12,10 @@ from PIL import Image
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
 from diffusion.noise import Noise
-from diffusion.pipeline import Run
 from diffusion.render import FRAMES
+from diffusion.result import Run
 from diffusion.samplers import SAMPLERS
-from diffusion.scheduler import SCHEDULES, SPACINGS
+from diffusion.scheduler import SCHEDULES, SPACINGS, Level
 from diffusion.unet import UNetConfig
 
 STOCHASTIC = [{"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "ddpm"}]
@@ -144,8 +144,8 @@ class TestStream:
 
     def test_the_network_runs_once_a_step(self, pipe, monkeypatch):
         calls = []
-        forward = pipe.denoiser.unet.forward
-        monkeypatch.setattr(pipe.denoiser.unet, "forward", lambda *inputs: calls.append(1) or forward(*inputs))
+        forward = pipe.model.unet.forward
+        monkeypatch.setattr(pipe.model.unet, "forward", lambda *inputs: calls.append(1) or forward(*inputs))
         pipe([7, 3], steps=6)
         assert len(calls) == 6
 
@@ -340,7 +340,8 @@ class TestFrames:
             for index in range(steps):
                 yield Step(index, steps - 2 - index, image(index + 1), image(index))
 
-        return Run(Recipe((7,), steps=steps), stepping(), image(0), steps - 1)
+        levels = [Level(index, 1.0, 1.0) for index in range(steps - 1, -2, -1)]
+        return Run(Recipe((7,), steps=steps), stepping(), image(0), levels)
 
     @pytest.mark.parametrize("steps", [1, 2, 5, 38, 39, 40, 41, 100, 999, 1000])
     def test_they_go_evenly_from_noise_to_the_images(self, steps):
@@ -362,7 +363,7 @@ class TestFrames:
         assert result.levels == [999, 799, 599, 399, 199, -1]
         noisy = Noise(result.seeds, (1, 28, 28))()
         assert np.array_equal(result.frames[0], to_uint8(noisy).numpy())
-        guess = pipe.denoiser(noisy, 999, torch.tensor([7, 3]))
+        guess = pipe.model(noisy, 999, torch.tensor([7, 3]))
         assert np.abs(result.guesses[0].astype(int) - to_uint8(guess).numpy()).max() <= 1
         assert np.array_equal(result.guesses[-1], result.images)
 
@@ -412,7 +413,7 @@ class TestPretrained:
 
 
 BAD_SETTINGS = [
-    *({"digits": value} for value in (-1, 10, [], None, "7", 1.5, math.nan, 2**70, [7, 10], [[7]], b"7", {})),
+    *({"digits": value} for value in (-1, [], None, "7", 1.5, math.nan, 2**70, [[7]], b"7", {})),
     *({"guidance": value} for value in (None, "x", "2", math.nan, math.inf, -math.inf, -1, 1e9, [2.0], True)),
     *({"steps": value} for value in (0, -1, 1001, 2.5, None, "20", math.nan, math.inf, 2**70)),
     *({"seed": value} for value in (-1, 2**32, 1.5, None, "0", math.nan, 10**400)),
@@ -431,6 +432,15 @@ def test_settings_that_no_run_can_have_are_refused_before_it_starts(bad, pipe, r
         pipe(**{"digits": [7]} | bad)
     with refuses(name):
         Recipe(**{"digits": (7,)} | bad)
+
+
+@pytest.mark.parametrize("digits", [10, [7, 10]])
+def test_a_class_that_the_weights_do_not_have_is_refused(digits, pipe, refuses):
+    for draw in (pipe, pipe.stream):
+        with refuses("digits must be one or more whole numbers from 0 to 9"):
+            draw(digits)
+    with refuses("digits must be one or more whole numbers from 0 to 9"):
+        pipe.run(Recipe((10,)))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -19,8 +19,7 @@ from diffusers.schedulers import scheduling_ddpm
 from torch import Tensor
 
 from diffusion.data import to_float
-from diffusion.denoiser import Denoise
-from diffusion.samplers import SAMPLERS, Step, abm, asked, ddim, ddpm, dpmpp_2m, heun, ipndm
+from diffusion.samplers import SAMPLERS, Denoise, Step, abm, ddim, ddpm, dpmpp_2m, heun, ipndm
 from diffusion.scheduler import CLEAN, SCHEDULES, SPACINGS, Level, Scheduler
 
 COUNTS = [1, 2, 7, 50, 1000]
@@ -393,7 +392,7 @@ def test_each_step_reports_where_it_is(schedule, sampler, steps):
     found = list(sampler(denoise, normal(0, shape)(), levels, normal(1, shape)))
     assert [step.index for step in found] == list(range(steps))
     assert [step.level for step in found] == [level.index for level in levels[1:]]
-    assert seen == asked("heun" if sampler is heun else "ddim", [level.index for level in levels[:-1]])
+    assert seen == SAMPLERS["heun" if sampler is heun else "ddim"].asks([level.index for level in levels[:-1]])
     assert found[-1].level == -1
     assert all(step.x.shape == step.x0.shape == shape and step.x.isfinite().all() for step in found)
 

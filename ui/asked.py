@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode
 
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.scheduler import T
+from diffusion.settings import Choice, Number
 
 BUNDLED, FEW_STEP = "bundled", "few-step"  # the names of weights
 WEIGHTS = [("Quality", BUNDLED), ("Instant", FEW_STEP)]  # and what the page calls them
@@ -43,7 +44,7 @@ def recipe(
             guidance = 0
         chosen = prompts.digits(digits)
     else:
-        chosen = checks.labels("digits", digits, 10)
+        chosen = checks.labels("digits", digits, checks.MAX_CLASSES)
     check_number(len(chosen) * count, most)
     interval = (guide_from, guide_to)
     return Recipe(tuple(chosen) * count, guidance, steps, sampler, eta, seed, interval, spacing)
@@ -63,11 +64,24 @@ def drawn_with(drawn: Recipe, pipe: Pipeline) -> Recipe:
 
 def suited(settings: Mapping[str, Any], few_steps: Any, pipe: Pipeline) -> dict[str, Any]:
     """Settings as a pipeline takes them: a student of few steps has steps of its own, and one way to take them."""
-    if pipe.denoiser.config.few_step is None:
+    if not pipe.offer.instant:
         return dict(settings)
     usual = defaults(pipe)
     fixed = ("sampler", "guide_from", "guide_to", "spacing", "eta")
     return {**settings, "steps": few_steps, **{name: usual[name] for name in fixed}}
+
+
+def guidance_range(pipe: Pipeline) -> tuple[float, float]:
+    """The lowest and the highest guidance that these weights take."""
+    values = pipe.offer.settings["guidance"].values
+    assert isinstance(values, Number)
+    return values.low, values.high
+
+
+def step_choices(pipe: Pipeline) -> list[int]:
+    """The numbers of steps that these weights take, where they are few."""
+    values = pipe.offer.settings["steps"].values
+    return list(values.choices) if isinstance(values, Choice) else []
 
 
 def check_number(digits: int, most: int = MAX_DIGITS) -> None:
@@ -186,7 +200,7 @@ def from_link(query: str, pipes: Mapping[str, Pipeline]) -> tuple[dict[str, Any]
 
 def defaults(pipe: Pipeline) -> dict[str, Any]:
     """The controls as they stand at first."""
-    return controls(Recipe(tuple(range(10)), **pipe.defaults))
+    return controls(pipe.recipe(range(len(pipe.names))))
 
 
 def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:

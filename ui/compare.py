@@ -115,9 +115,9 @@ class Compare:
             digits = "0" if "digits" in (x, y) else digits  # each cell has its own
             pipe = asked.pipe_of(weights, self.pipes)
             controls = asked.suited(dict(zip(asked.SETTINGS[2:], settings, strict=True)), few_steps, pipe)
-            student = pipe.denoiser.config.few_step
-            if student and isinstance(controls["guidance"], int | float):  # the tab Draw may go further
-                controls["guidance"] = min(controls["guidance"], student.guidance[1])
+            _, most = asked.guidance_range(pipe)
+            if isinstance(controls["guidance"], int | float):  # the tab Draw may go further
+                controls["guidance"] = min(controls["guidance"], most)
             recipe = replace(asked.recipe(digits, 1, **controls), weights=pipe.weights)
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")

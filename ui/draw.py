@@ -99,7 +99,7 @@ class Draw:
         shared: dict[str, Any],
     ):
         self.pipes, self.runs, self.retries = pipes, runs, retries
-        self.student = pipes[asked.FEW_STEP].denoiser.config.few_step if asked.FEW_STEP in pipes else None
+        self.student = pipes[asked.FEW_STEP].offer if asked.FEW_STEP in pipes else None
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="pick", min_width=0):
                 self._ask()
@@ -217,8 +217,8 @@ class Draw:
             info="Guesses on the way. 20 is plenty, 1 is a blur.",
         )
         self.few_steps = gr.Radio(
-            self.student.choices if self.student else [],
-            value=self.student.usual["steps"] if self.student else None,
+            asked.step_choices(self.pipes[asked.FEW_STEP]) if self.student else [],
+            value=self.student.defaults["steps"] if self.student else None,
             label="Steps",
             info="Jumps on the way.",
             visible=False,
@@ -410,7 +410,7 @@ class Draw:
         if wanted and asked.controls(wanted, controls["digits"]) == controls:
             recipe = asked.drawn_with(wanted, pipe)
         else:
-            recipe = visit.with_own_seeds(recipe, instant=pipe.denoiser.config.few_step is not None)
+            recipe = visit.with_own_seeds(recipe, instant=pipe.offer.instant)
         return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
 
     def waiting(self) -> Update:
@@ -487,7 +487,7 @@ class Draw:
     def offered(self, weights: str) -> Update:
         """The controls that these weights can follow."""
         few = weights == asked.FEW_STEP
-        most = self.student.guidance[1] if few and self.student else checks.MAX_GUIDANCE
+        _, most = asked.guidance_range(self.pipes[weights])
         update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
         update[self.guidance] = gr.update(minimum=int(few), maximum=most)
         return update | {

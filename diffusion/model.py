@@ -1,0 +1,81 @@
+"""What samplers, guidance and pipeline know of a network: the model contract, and what its weights offer.
+
+A model is anything with a few facts and one call, `model(x, i, condition) -> x0`: the U-Nets of this project
+(denoiser.py), or a closed form in a test. How many classes there are, and of what shape the images, is its affair.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from diffusion import checks
+from diffusion.recipe import SETTINGS, Recipe
+from diffusion.scheduler import Scheduler
+from diffusion.settings import Setting
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What weights can draw, and with which settings.
+
+    Attributes:
+        names: of the classes: label k draws names[k].
+        settings: those of SETTINGS, by name; where these weights can do less, narrower ones with other defaults.
+        takes_guidance: whether the network takes the guidance scale, and the level where a step ends, as inputs: it
+            then runs once a step.
+        instant: whether a drawing is over before one has let go of the control.
+    """
+
+    names: tuple[str, ...]
+    settings: Mapping[str, Setting] = field(default_factory=lambda: SETTINGS)
+    takes_guidance: bool = False
+    instant: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings that these weights draw with unless others are asked for."""
+        return {name: setting.default for name, setting in self.settings.items()}
+
+    def check(self, recipe: Recipe) -> None:
+        """BadInput for a recipe that these weights cannot draw."""
+        checks.labels("digits", recipe.digits, len(self.names))
+        for name, setting in self.settings.items():
+            if setting is not SETTINGS[name] and setting.counts(recipe):
+                try:
+                    setting.check(getattr(recipe, name))
+                except checks.BadInput as error:
+                    raise checks.BadInput(f"With these weights, {error}") from None
+
+
+class Model(Protocol):
+    """A denoiser of images.
+
+    Attributes:
+        scheduler: its noise levels.
+        shape: (C, H, W) of an image.
+        device: where it computes.
+        offer: what it can draw.
+    """
+
+    scheduler: Scheduler
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def offer(self) -> Offer: ...
+
+    def null(self, condition: Tensor) -> Tensor:
+        """What says "no condition", in the shape of a condition for a batch, such as labels (B,)."""
+
+    def __call__(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
+        """The guess of the clean images (B, C, H, W) for noisy ones at level i.
+
+        Steering is what `Offer.takes_guidance` announces: the level where the step ends, and the guidance scale.
+        """

@@ -1,0 +1,153 @@
+"""A run under way, and its result: the images, how they came about, and the files that they are saved to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion import checks, export, render
+from diffusion.data import to_uint8
+from diffusion.recipe import Recipe
+from diffusion.samplers import Step
+from diffusion.scheduler import Level
+
+ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
+TRACKS = ("noisy", "guess", "both")  # what an animation shows
+
+
+def check_options(track: str = "noisy", scale: int | None = None, fps: float | None = None) -> None:
+    """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
+    checks.choice("track", track, TRACKS)
+    if scale is not None:
+        checks.whole("scale", scale, 1, render.MAX_SCALE)
+    if fps is not None:
+        checks.number("fps", fps, 1, render.MAX_FPS)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run drew.
+
+    Attributes:
+        images: uint8 (N, H, W), or (N, H, W, 3) in colour: (N, 28, 28), white on black, for MNIST.
+        frames: uint8 (F, N, H, W[, 3]), the trajectory from noise to images, evenly thinned to at most 40 frames.
+        guesses: uint8 like the frames: what the network takes each frame for, its guess of the clean images.
+        levels: the noise level of each frame, F of them, from 999 down to 0, and -1 at the end, which is clean.
+        recipe: what was asked.
+    """
+
+    images: np.ndarray
+    frames: np.ndarray
+    guesses: np.ndarray
+    levels: list[int]
+    recipe: Recipe
+
+    @property
+    def labels(self) -> list[int]:
+        return list(self.recipe.digits)
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.recipe.seeds
+
+    def alone(self, k: int) -> "Result":
+        """Image k, counted from 0, with its own trajectory and its own recipe."""
+        recipe = self.recipe.alone(k)
+        return Result(self.images[[k]], self.frames[:, [k]], self.guesses[:, [k]], self.levels, recipe)
+
+    def with_image(self, k: int, other: "Result") -> "Result":
+        """The same, but image k is that of `other`, drawn alone by the same recipe from another seed. Else BadInput."""
+        recipe = self.recipe.with_seed(k, other.recipe.seed)
+        if recipe.alone(k) != other.recipe:
+            raise checks.BadInput("Draw the image alone by the same recipe, all but its seed.")
+        images, frames, guesses = self.images.copy(), self.frames.copy(), self.guesses.copy()
+        images[k], frames[:, k], guesses[:, k] = other.images[0], other.frames[:, 0], other.guesses[:, 0]
+        return Result(images, frames, guesses, self.levels, recipe)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        track: str = "noisy",
+        scale: int | None = None,
+        fps: float | None = None,
+        columns: int | None = None,
+    ) -> None:
+        """Write .png (a grid), .gif, .webp or .apng (the trajectory), or a file of single digits (export.py).
+
+        The options count where they apply. Another ending is BadInput, and so are options out of range.
+
+        Args:
+            track: what an animation shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
+            scale: pixels per pixel, 1 to 16; by default what suits a screen.
+            fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
+            columns: how many images stand side by side; by default a row per repetition, or about a square.
+        """
+        check_options(track, scale, fps)
+        ending = checks.ending(path, ENDINGS)
+        if ending not in export.ENDINGS:
+            render.check_tiles(len(self.images))
+        if columns is None:
+            columns = render.columns_for(self.labels)
+        checks.whole("columns", columns, 1, render.MAX_TILES)
+        if ending == ".png":
+            render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
+        elif ending in render.ANIMATIONS:
+            frames = render.animation(self.tracks(track), columns, scale)
+            render.save_animation(path, frames, self.recipe.to_json(), fps=fps)
+        else:
+            export.write(path, [self], self.recipe, scale=scale)
+
+    def tracks(self, track: str) -> list[np.ndarray]:
+        """The frames of one of TRACKS."""
+        return {"noisy": [self.frames], "guess": [self.guesses], "both": [self.frames, self.guesses]}[track]
+
+
+class Run(Iterator[Step]):
+    """One run under way: an iterator over its steps that keeps the trajectory for `result`.
+
+    Args:
+        steps: one for each way from a level to the next.
+        start: the noisy images that it starts from (B, C, H, W).
+        levels: the path that it walks, from that of the start on. It may be shorter than the recipe's.
+    """
+
+    def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor, levels: Sequence[Level]):
+        self.recipe = recipe
+        self._steps = steps
+        last = len(levels) - 1
+        count = min(render.FRAMES, last + 1)
+        self._kept = {round(k * last / (count - 1)) - 1 for k in range(count)} if last else set()  # -1 is the start
+        self._x, self._x0 = start, torch.full_like(start, -1)
+        self._frames, self._levels = [self.frame], [levels[0].index]
+        self._guesses: list[np.ndarray] = []
+
+    def __next__(self) -> Step:
+        step = next(self._steps)
+        self._x, self._x0 = step.x, step.x0
+        if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
+            self._guesses.append(self.guess)
+        if step.index in self._kept:
+            self._frames.append(self.frame)
+            self._levels.append(step.level)
+        return step
+
+    @property
+    def frame(self) -> np.ndarray:
+        """The images as they are now: uint8 (N, H, W), or (N, H, W, 3) in colour."""
+        return to_uint8(self._x).cpu().numpy()
+
+    @property
+    def guess(self) -> np.ndarray:
+        """The newest guess of the clean images, uint8 like `frame`: black before the first step."""
+        return to_uint8(self._x0).cpu().numpy()
+
+    def result(self) -> Result:
+        """What was drawn; the steps that are left are run first."""
+        for _ in self:
+            pass
+        guesses = [*self._guesses, self._frames[-1]]  # the last frame is clean
+        return Result(self._frames[-1], np.stack(self._frames), np.stack(guesses), self._levels, self.recipe)

@@ -1,0 +1,132 @@
+"""How a setting is declared: what it may be, what it is unless told, what it does, and when it counts.
+
+The settings of a drawing are the fields of `Recipe` (recipe.py). Flags, prompt commands, the page's controls, links,
+tables and checks are made of these declarations, so that each range, default and sentence stands in one place. Weights
+that can do less than others offer narrower declarations (model.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from diffusion import checks
+
+
+class Values(Protocol):
+    """What a setting may be."""
+
+    def __str__(self) -> str:
+        """In words, like "1 to 1,000"."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value as its own type, or BadInput, which calls it by `name`."""
+
+    def read(self, text: str) -> Any:
+        """The value that somebody wrote, not checked yet."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in [low, high], or one of `also`."""
+
+    low: float
+    high: float
+    also: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return " or ".join([*(f"{value:g}" for value in self.also), f"{self.low:,g} to {self.high:,g}"])
+
+    def check(self, name: str, value: Any) -> float:
+        return checks.number(name, value, self.low, self.high, self.also)
+
+    def read(self, text: str) -> Any:
+        return checks.typed(text)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number in [low, high]."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.low:,} to {self.high:,}"
+
+    def check(self, name: str, value: Any) -> int:
+        return checks.whole(name, value, self.low, self.high)
+
+    def read(self, text: str) -> Any:
+        return checks.typed(text)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words, numbers or pairs of numbers."""
+
+    choices: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        *others, last = map(checks.written, self.choices)
+        return f"{', '.join(others)} or {last}" if others else last
+
+    def check(self, name: str, value: Any) -> Any:
+        return checks.choice(name, tuple(value) if isinstance(value, list) else value, self.choices)
+
+    def read(self, text: str) -> Any:
+        said = text.strip().casefold()
+        return next((choice for choice in self.choices if checks.written(choice) == said), checks.typed(text))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two whole numbers in [low, high], the lower one first."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"two from {self.low:,} to {self.high:,}"
+
+    def check(self, name: str, value: Any) -> tuple[int, int]:
+        return checks.interval(name, value, self.low, self.high)
+
+    def read(self, text: str) -> Any:
+        return tuple(checks.typed(part) for part in text.split(","))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One declaration.
+
+    Attributes:
+        name: as in a recipe and the library; flags write "-" for "_".
+        values: what it may be.
+        default: what it is unless told.
+        help: what it does, in one line.
+        counts: whether it makes a difference to a recipe.
+    """
+
+    name: str
+    values: Values
+    default: Any
+    help: str
+    counts: Callable[[Any], bool] = lambda recipe: True
+
+    def check(self, value: Any) -> Any:
+        """The value as its own type, or BadInput."""
+        return self.values.check(self.name, value)
+
+    def only(self, values: Values, default: Any) -> "Setting":
+        """The same setting, where it may be less."""
+        return replace(self, values=values, default=default)
+
+
+def setting(values: Values, default: Any, help: str, counts: Callable[[Any], bool] = lambda recipe: True) -> Any:
+    """A field of a dataclass that declares a setting."""
+    return field(default=default, metadata={"values": values, "help": help, "counts": counts})
+
+
+def declared(fields: Sequence[Any]) -> dict[str, Setting]:
+    """The settings among the fields of a dataclass, by name."""
+    return {each.name: Setting(each.name, default=each.default, **each.metadata) for each in fields if each.metadata}
