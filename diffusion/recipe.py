@@ -39,7 +39,7 @@ class Recipe:
         "the noise levels at which guidance above 1 is on",
         counts=lambda recipe: recipe.guidance > 1,
     )
-    spacing: str = setting(Choice(tuple(SPACINGS)), "trailing", "where the noise levels of the steps lie")
+    spacing: str = setting(Choice(tuple(SPACINGS)), "trailing", "where the noise levels of steps lie")
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known
 
