@@ -162,7 +162,7 @@ def _unpack(files: Sequence[Path]) -> str:
                 content = gzip.decompress(packed.read_bytes())
             except (OSError, EOFError, zlib.error) as error:
                 reason = getattr(error, "strerror", None) or str(error)
-                wrong = wrong or f"{packed}, which cannot be unpacked ({reason[:60].rstrip('.')})"
+                wrong = wrong or f"{packed}, which cannot be unpacked ({reason[:80].rstrip('.')})"
                 continue
             if file.name.endswith("-ubyte") and not content.startswith(b"\0\0\x08"):
                 wrong = wrong or f"{packed}, which holds something else"

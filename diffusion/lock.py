@@ -33,9 +33,7 @@ def locked(path: str | Path, busy: str = "") -> Iterator[None]:
     file = None
     try:
         try:
-            made = [folder for folder in lock.parents if not folder.exists()]
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = _hold(lock, busy)
+            file = _hold(lock, busy, made)
         except BadInput:
             raise
         except (OSError, ValueError):  # who writes there says so in better words; ValueError: a zero byte in the name
@@ -45,14 +43,22 @@ def locked(path: str | Path, busy: str = "") -> Iterator[None]:
         if file:
             _release(file, lock)
         for folder in made:
-            with suppress(OSError):  # it is in use
+            with suppress(OSError, ValueError):  # it is in use, or never came to be
                 folder.rmdir()
 
 
-def _hold(lock: Path, busy: str) -> BinaryIO:
-    """The lock file, open and locked. Raises BadInput where another process holds it, OSError where that is no use."""
+def _hold(lock: Path, busy: str, made: list[Path]) -> BinaryIO:
+    """The lock file, open and locked; `made` gets the folders that are made for it.
+
+    Raises BadInput where another process holds it, and OSError where there are no locks.
+    """
     while True:
-        file = lock.open("ab")
+        made += [] if made else [folder for folder in lock.parents if not folder.exists()]
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = lock.open("ab")
+        except FileNotFoundError:  # the last holder has just removed the folder
+            continue
         try:
             _lock(file)
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
@@ -61,6 +67,7 @@ def _hold(lock: Path, busy: str) -> BinaryIO:
             pass
         except (BlockingIOError, PermissionError):  # PermissionError: what Windows says
             if busy:
+                file.close()
                 raise BadInput(busy) from None
             time.sleep(0.2)
         except OSError:
