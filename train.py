@@ -17,6 +17,7 @@ Look at what it learned, then measure it:
 import argparse
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffusion.training import (
     RECIPES,
     TrainConfig,
     Trainer,
+    alone,
     like_teacher,
     prepare,
     saved_config,
@@ -107,6 +109,12 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     """Train, or go on training, and push where that is asked for."""
     use_allowed_cores()
     team = Team.join()
+    with alone(config) if team.leads else nullcontext():
+        train(config, flags, team)
+
+
+def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
+    """One process's part of a run."""
     if team.leads and flags.push_to_hub:
         hub.check_push(flags.push_to_hub, flags.tag)  # before the training, not after
     state = saved_state(config) if flags.resume else None

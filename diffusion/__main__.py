@@ -32,6 +32,7 @@ from diffusion.checks import typed, written
 from diffusion.compare import AXES, Axis, Sheet, axis
 from diffusion.files import replacing
 from diffusion.hardware import out_of_memory, use_allowed_cores
+from diffusion.lock import locked
 from diffusion.pipeline import BATCH, Pipeline
 from diffusion.readback import MAX_TRIES, until_right
 from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
@@ -300,7 +301,8 @@ def train_reader_(flags: argparse.Namespace) -> None:
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
     out = flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors")
     train, test = (data.load(flags.dataset, flags.data, train=part) for part in (True, False))
-    with replacing(out) as temporary:  # before the training, where that cannot be
+    busy = f"A reader is being trained for {out} already: wait for its end, or choose another --out."
+    with locked(out, busy), replacing(out) as temporary:  # before the training, where that cannot be
         reader = train_reader(*train, epochs=epochs, dataset=flags.dataset)
         save_reader(reader, temporary)
     print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")

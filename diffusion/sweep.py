@@ -11,6 +11,7 @@ from diffusion.checks import BadInput
 from diffusion.evaluate import Judge, about, draw
 from diffusion.files import write_text
 from diffusion.guidance import EVERYWHERE
+from diffusion.lock import locked
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 
@@ -36,28 +37,33 @@ def sweep(
         names: of all else that the scores depend on, such as the weights and the reader.
         real: train, test, reader and full, as in `Judge`.
 
-    Raises BadInput where the folder holds scores of other names, digits, counts or seeds: they are not comparable.
+    Raises BadInput where the folder holds scores of other names, digits, counts or seeds, which are not comparable, and
+    at once where another process sweeps into it.
     """
     folder = Path(folder)
     wanted = [{**names} | about(pipe, recipe) for recipe in recipes]
-    runs = _earlier(folder / SCORES, wanted[0])
-    full = real.get("full", True)
-    _keep(runs, folder)  # before the work, where that cannot be
-    judge = (
-        Judge(recipes[0].digits, progress=progress, **real) if any(_lacks(runs, run, full) for run in wanted) else None
-    )
-    for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
-        if judge and _lacks(runs, run, full):
-            if progress:
-                print(f"{number}/{len(recipes)}: {title(run)}", file=sys.stderr)
-            drawn = draw(pipe, recipe, progress=progress)
-            runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
-            for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
-                render.save_png(folder / f"{name}-{_slug(title(run))}.png", picture)
-            _keep(runs, folder)
-    write_text(folder / "table.md", table(runs) + "\n")
-    _plots(runs, folder)
-    return [run for one in wanted for run in runs if _is_of(run, one)]
+    busy = f"{folder} holds a sweep that is under way: wait for its end, or choose another --out."
+    with locked(folder / SCORES, busy):
+        runs = _earlier(folder / SCORES, wanted[0])
+        full = real.get("full", True)
+        _keep(runs, folder)  # before the work, where that cannot be
+        judge = (
+            Judge(recipes[0].digits, progress=progress, **real)
+            if any(_lacks(runs, run, full) for run in wanted)
+            else None
+        )
+        for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
+            if judge and _lacks(runs, run, full):
+                if progress:
+                    print(f"{number}/{len(recipes)}: {title(run)}", file=sys.stderr)
+                drawn = draw(pipe, recipe, progress=progress)
+                runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
+                for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
+                    render.save_png(folder / f"{name}-{_slug(title(run))}.png", picture)
+                _keep(runs, folder)
+        write_text(folder / "table.md", table(runs) + "\n")
+        _plots(runs, folder)
+        return [run for one in wanted for run in runs if _is_of(run, one)]
 
 
 def _keep(runs: Sequence[Run], folder: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
 from diffusion.distillation import Distillation, student_of
 from diffusion.files import replacing, write_text
 from diffusion.hardware import PRECISIONS, Team, matrix_rate, out_of_memory, quickest_precision
+from diffusion.lock import locked
 from diffusion.muon import Muon
 from diffusion.pipeline import Pipeline
 from diffusion.scheduler import T
@@ -570,6 +572,12 @@ def like_teacher(teacher: Denoiser) -> dict[str, Any]:
     config = teacher.config
     shape = {name: getattr(config.unet, name) for name in SHAPE}
     return shape | {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
+
+
+def alone(config: TrainConfig) -> AbstractContextManager[None]:
+    """To train in the config's folder while no other process does: BadInput, at once, where one is at it."""
+    busy = f"{config.out} holds a run already, which is under way: wait for its end, or choose another --out."
+    return locked(Path(config.out) / "state.pt", busy)
 
 
 def prepare(config: TrainConfig) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from diffusion import Pipeline, Recipe, sweep
 from diffusion.evaluate import about
+from diffusion.lock import locked
 
 DIGITS = tuple(range(10)) * 20
 NAMES = {"weights": "abc", "reader": "def"}
@@ -116,6 +117,12 @@ def test_unguided_digits_are_on_the_line_of_every_interval(pipe, real, tmp_path,
             "ddim, 1 steps, from level 200 to 999": [(1.0, off), (2.0, inside)],
         },
     ) in drawn
+
+
+def test_a_sweep_that_is_under_way_is_left_alone(pipe, real, tmp_path, refuses) -> None:
+    with locked(tmp_path / sweep.SCORES), refuses("holds a sweep that is under way"):
+        sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, progress=False, **real)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(pipe, real, tmp_path, monkeypatch, refuses) -> None:

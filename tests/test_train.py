@@ -30,6 +30,7 @@ from diffusion.training import (
     RECIPES,
     TrainConfig,
     Trainer,
+    alone,
     learning_rate_factor,
     optimizers_of,
     prepare,
@@ -766,6 +767,17 @@ class TestStopAndResume:
         with refuses("Stopped and saved in run: go on with --resume", SystemExit):
             main(flags(config, epochs=2))
         assert checkpoint.load("run/model.safetensors").config == config.denoiser()
+        main([*flags(config, epochs=2), "--resume"])
+
+    def test_a_run_that_is_under_way_is_left_alone(self, config, quiet, refuses):
+        main(flags(config))
+        before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+        under_way = "run holds a run already, which is under way: wait for its end, or choose another --out"
+        with alone(config):
+            for again in ([], ["--resume"]):
+                with refuses(under_way, SystemExit):
+                    main([*flags(config, epochs=2), *again])
+        assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
         main([*flags(config, epochs=2), "--resume"])
 
     def test_a_run_is_not_overwritten_by_another(self, config, quiet, refuses):
