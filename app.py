@@ -18,7 +18,7 @@ from ui import serve
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
     SERVER = serve.asked(sys.argv[1:])
-    SERVER.free_port()
+    SERVER.prepare()
 else:
     SERVER = serve.asked()
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -134,11 +135,26 @@ def pull(repo: str, revision: str | None = None) -> Path:
             f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
             "the name, or log in with `hf auth login`."
         )
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:  # the last two: a download that broke off
+    except (httpx.HTTPError, OSError, RuntimeError, ValueError, *unusable_proxy()) as error:  # or a download broke off
         if is_offline_mode():
             told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
             told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            told = f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
+            told = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
     raise BadInput(told)  # out here, so that it carries no error with a request in it
+
+
+def unusable_proxy() -> tuple[type[Exception], ...]:
+    """What the Hub's client raises, besides ValueError, for the proxies of an environment that it cannot use."""
+    from huggingface_hub.utils import httpx
+
+    return ImportError, httpx.InvalidURL
+
+
+def check_connection(error: Exception | None) -> str:
+    """What to do where there is no way to the Hub."""
+    if isinstance(error, ImportError):
+        return "a SOCKS proxy is set, which needs `pip install socksio`"
+    proxies = any(getproxies().get(scheme) for scheme in ("http", "https", "all"))
+    return "check the connection and the proxy that is set" if proxies else "check the connection"

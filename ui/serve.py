@@ -32,8 +32,8 @@ PORT = 7860
 ABOUT = """Draw handwritten digits in your browser.
 
 The variables count where the flags are not given; an empty one counts as not set."""
-MORE = """GRADIO_TEMP_DIR is a folder for the files that the page offers, instead of a private one that is removed at the end;
-GRADIO_MCP_SERVER=True makes the page a tool for language models."""
+MORE = """GRADIO_TEMP_DIR is a folder for the files that the page offers, instead of a private one that is removed at
+the end; GRADIO_MCP_SERVER=True makes the page a tool for language models."""
 NUMBERS = {  # the variables that Gradio takes for numbers without a look: the lowest and the highest
     "GRADIO_SERVER_PORT": (1, 65535),
     "GRADIO_NUM_PORTS": (1, 65535),
@@ -61,8 +61,12 @@ class Server:
     host_from: str
     port_from: str
 
-    def free_port(self) -> int:
-        """The port to serve at. Where there is none, the program ends with the reason."""
+    def prepare(self) -> int:
+        """Keep proxies away and find the port to serve at. Where that cannot be, the program ends with the reason."""
+        _spare_local_names(self)
+        return self._free_port()
+
+    def _free_port(self) -> int:
         for port in self.ports:
             try:
                 asyncio.run(_listen(self.host, port))
@@ -193,8 +197,7 @@ def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
         number = getattr(signal, name, None)
         if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):  # as nohup wants it
             signal.signal(number, lambda *_: ended.set())
-    port = server.free_port()
-    _spare_local_names(server)
+    port = server.prepare()
     try:
         page.launch(
             server_name=f"[{server.host}]" if ":" in server.host else server.host,
@@ -205,7 +208,7 @@ def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
             **options,
         )
     except (OSError, ValueError, ImportError) as error:
-        server.free_port()  # which may have been taken meanwhile
+        server.prepare()  # the port may have been taken meanwhile
         _refuse(f"the page cannot start ({error}).")
     with suppress(OSError):
         print(f"* Running on local URL:  {page.local_url.rstrip('/')}", flush=True)
@@ -215,13 +218,20 @@ def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
 
 
 def _spare_local_names(server: Server) -> None:
-    """Gradio asks its own address at the start: no proxy of the environment can know it.
+    """Gradio asks its own address at the start, which a proxy of the environment cannot know.
 
-    A public link is all that the page needs from outside; without one, no proxy is even looked at.
+    A public link is all that the page needs from outside: without one, proxies are not even looked at.
     """
     local = ["localhost", LOCAL, "::1", server.host] if server.share else ["*"]
     others = [name for name in getproxies().get("no", "").split(",") if name.strip()]
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(others + local))
+    if server.share:
+        import httpx
+
+        try:
+            httpx.Client().close()
+        except (ImportError, ValueError, httpx.InvalidURL):  # for SOCKS; for no proxy's address; in NO_PROXY
+            _refuse("a public link cannot go through the proxy that is set: correct it, or do without --share.")
 
 
 def _end(page: "gr.Blocks") -> None:
