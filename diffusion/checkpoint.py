@@ -124,7 +124,6 @@ def pull(repo: str, revision: str | None = None) -> Path:
     Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
     """
     from huggingface_hub import errors, hf_hub_download, is_offline_mode
-    from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
@@ -135,7 +134,7 @@ def pull(repo: str, revision: str | None = None) -> Path:
             f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
             "the name, or log in with `hf auth login`."
         )
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError, *unusable_proxy()) as error:  # or a download broke off
+    except failures() as error:
         if is_offline_mode():
             told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
@@ -145,11 +144,12 @@ def pull(repo: str, revision: str | None = None) -> Path:
     raise BadInput(told)  # out here, so that it carries no error with a request in it
 
 
-def unusable_proxy() -> tuple[type[Exception], ...]:
-    """What the Hub's client raises, besides ValueError, for the proxies of an environment that it cannot use."""
+def failures() -> tuple[type[Exception], ...]:
+    """What the Hub's client raises where the Hub cannot be reached, breaks off, or answers what nobody expects."""
     from huggingface_hub.utils import httpx
 
-    return ImportError, httpx.InvalidURL
+    proxies = (ImportError, httpx.InvalidURL)  # where the environment names one that the client cannot use
+    return httpx.HTTPError, OSError, RuntimeError, ValueError, AttributeError, *proxies
 
 
 def check_connection(error: Exception | None) -> str:

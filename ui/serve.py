@@ -211,7 +211,7 @@ def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
         server.prepare()  # the port may have been taken meanwhile
         _refuse(f"the page cannot start ({error}).")
     with suppress(OSError):
-        print(f"* Running on local URL:  {page.local_url.rstrip('/')}", flush=True)
+        print(f"* Running on local URL:  {str(page.local_url).rstrip('/')}", flush=True)
     while not ended.wait(0.5):  # in parts, for on Windows no signal ends a wait
         pass
     _end(page)
