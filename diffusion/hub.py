@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from diffusion.card import model_card, pictures
-from diffusion.checkpoint import WEIGHTS, fingerprint, load
+from diffusion.checkpoint import WEIGHTS, check_connection, failures, fingerprint, load
 from diffusion.checks import BadInput, shown
 
 TAG = r"[A-Za-z0-9][\w.-]{0,63}"
@@ -34,7 +34,6 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
     what is left to do.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.utils import httpx
 
     check_repo(repo)
     check_tag(tag)
@@ -65,7 +64,7 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
         return commit.commit_url
     except BadInput:
         raise
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:  # the last two: an upload that broke off
+    except failures() as error:
         failure = _failure(error)
     again = _command(folder, repo, private, tag)
     raise BadInput(f"{failure}; the run is safe, push it again with `{again}`.")
@@ -90,7 +89,6 @@ def check_push(repo: str, tag: str | None = None) -> None:
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import LocalTokenNotFoundError
-    from huggingface_hub.utils import httpx
 
     check_repo(repo)
     check_tag(tag)
@@ -102,7 +100,7 @@ def check_push(repo: str, tag: str | None = None) -> None:
         )
     except LocalTokenNotFoundError:
         failure = "There is no token to push with: log in with `hf auth login`"
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError, AttributeError) as error:
+    except failures() as error:
         failure = _failure(error)
     if failure:
         raise BadInput(f"{failure}; or train without --push-to-hub, and push later with --resume.")
@@ -150,8 +148,10 @@ def _failure(error: Exception) -> str:
     if isinstance(cause, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set: unset it"
     if isinstance(cause, httpx.HTTPError | OSError):
-        return "The Hub cannot be reached: check the connection"
-    return "The upload broke off: check the connection"
+        return f"The Hub cannot be reached: {check_connection(cause)}"
+    if isinstance(error, ImportError):  # of what a proxy needs
+        return f"The Hub cannot be reached: {check_connection(error)}"
+    return f"The upload broke off: {check_connection(error)}"
 
 
 def _reason(message: str) -> str:

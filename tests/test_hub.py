@@ -330,6 +330,18 @@ class TestFailedPush:
         turn_to("http://127.0.0.1:9", monkeypatch)
         self.fails(hub, run, refuses, "cannot be reached")
 
+    @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense://127.0.0.1:9"])
+    def test_a_proxy_that_does_not_work(self, hub, run, refuses, monkeypatch, proxy):
+        monkeypatch.setitem(sys.modules, "socksio", None)  # which the client wants for SOCKS
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "")
+        close_session()
+        said = "`pip install socksio`" if proxy.startswith("socks") else "the proxy that is set"
+        self.fails(hub, run, refuses, said)
+        for work in (check_push, pull):
+            with refuses(said):
+                work(REPO)
+
     def test_offline_mode(self, hub, run, refuses, monkeypatch):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         self.fails(hub, run, refuses, "HF_HUB_OFFLINE is set")
