@@ -13,6 +13,7 @@ from torch import Tensor
 from diffusion import checkpoint, checks, export, render
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
+from diffusion.files import write_bytes
 from diffusion.guidance import evaluations, few_step, guided
 from diffusion.hardware import best_device
 from diffusion.inference import prepared
@@ -26,13 +27,17 @@ TRACKS = ("noisy", "guess", "both")  # what an animation shows
 BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
 
 
-def check_options(track: str = "noisy", scale: int | None = None, fps: float | None = None) -> None:
+def check_options(
+    track: str = "noisy", scale: int | None = None, fps: float | None = None, columns: int | None = None
+) -> None:
     """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
     checks.choice("track", track, TRACKS)
     if scale is not None:
         checks.whole("scale", scale, 1, render.MAX_SCALE)
     if fps is not None:
         checks.number("fps", fps, 1, render.MAX_FPS)
+    if columns is not None:
+        checks.whole("columns", columns, 1, render.MAX_TILES)
 
 
 @dataclass(frozen=True)
@@ -94,20 +99,29 @@ class Result:
             fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
             columns: how many images stand side by side; by default a row per repetition, or about a square.
         """
-        check_options(track, scale, fps)
+        check_options(track, scale, fps, columns)
         ending = checks.ending(path, ENDINGS)
-        if ending not in export.ENDINGS:
-            render.check_tiles(len(self.images))
-        if columns is None:
-            columns = render.columns_for(self.labels)
-        checks.whole("columns", columns, 1, render.MAX_TILES)
-        if ending == ".png":
-            render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
-        elif ending in render.ANIMATIONS:
-            frames = render.animation(self.tracks(track), columns, scale)
-            render.save_animation(path, frames, self.recipe.to_json(), fps=fps)
-        else:
+        if ending in export.ENDINGS:
             export.write(path, [self], self.recipe, scale=scale)
+        else:
+            write_bytes(path, self.picture(ending, track=track, scale=scale, fps=fps, columns=columns))
+
+    def picture(
+        self,
+        ending: str,
+        *,
+        track: str = "noisy",
+        scale: int | None = None,
+        fps: float | None = None,
+        columns: int | None = None,
+    ) -> bytes:
+        """What `save` writes to a .png, .gif, .webp or .apng file."""
+        render.check_tiles(len(self.images))
+        columns = render.columns_for(self.labels) if columns is None else columns
+        if ending == ".png":
+            return render.png(render.picture(self.images, columns, scale), self.recipe.to_json())
+        frames = render.animation(self.tracks(track), columns, scale)
+        return render.animated(ending, frames, self.recipe.to_json(), fps=fps)
 
     def tracks(self, track: str) -> list[np.ndarray]:
         """The frames of one of TRACKS."""
