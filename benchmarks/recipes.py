@@ -103,7 +103,7 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     """Train, where that is not done yet, and measure."""
     path = Path(config.out) / "figures.json"
     key = {"config": json.loads(json.dumps(asdict(config))), "recipe": json.loads(recipe.to_json())}
-    if path.exists() and (done := json.loads(path.read_text()))["key"] == key:
+    if path.exists() and (done := json.loads(path.read_bytes()))["key"] == key:
         return dict(done["figures"])
     print(config.out, file=sys.stderr)
     with alone(config):

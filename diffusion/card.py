@@ -118,7 +118,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any] | None:
     """A file with one JSON object; None where there is no such file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, OSError, RecursionError):

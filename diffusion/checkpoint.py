@@ -132,6 +132,8 @@ def pull(repo: str, revision: str | None = None) -> Path:
     except failures() as error:
         if is_offline_mode():
             told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+        elif isinstance(error, UnicodeError):
+            told = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
             told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:

@@ -24,7 +24,21 @@ if TYPE_CHECKING:  # a Result saves itself through this file
     from diffusion.recipe import Recipe
 
 ENDINGS = (".npz", ".zip", ".idx.zip")
+LABELLED = (".npz", ".idx.zip")  # those that hold labels
 MAX_FILES = 10_000  # in a .zip of single digits
+
+
+def check(ending: str, recipe: "Recipe") -> None:
+    """BadInput where a file of one of ENDINGS cannot hold what the recipe draws: `write` asks it before the drawing."""
+    count = len(recipe.digits)
+    if ending in LABELLED and recipe.guidance == 0:
+        raise checks.BadInput(
+            f"At guidance 0 the labels in an {ending} file would mean nothing: raise the guidance, or choose a .zip."
+        )
+    if ending == ".idx.zip" and count < 2:
+        raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+    if ending == ".zip" and count > MAX_FILES:
+        raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
 
 
 def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, scale: int | None = None) -> None:
@@ -37,6 +51,7 @@ def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, sc
         scale: pixels per pixel of the pictures in a .zip, 1 to 16, by default 1.
     """
     ending = checks.ending(path, ENDINGS)
+    check(ending, recipe)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         if ending == ".npz":
             _npz(archive, iter(results), recipe)
@@ -67,8 +82,6 @@ def _npz(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
 def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
     """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
     count = len(recipe.digits)
-    if count < 2:
-        raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
     first = next(results)
     size = first.images.shape[1:]
     if len(size) != 2:
@@ -99,8 +112,6 @@ def _idx_header(*numbers: int) -> bytes:
 def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe", scale: int) -> None:
     """Each digit with a recipe of its own, and the recipe of all of them."""
     count = len(recipe.digits)
-    if count > MAX_FILES:
-        raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
     seeds: list[int] = []
     for result in results:
         for k, (image, label, seed) in enumerate(zip(result.images, result.labels, result.seeds, strict=True)):

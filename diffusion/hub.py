@@ -133,6 +133,8 @@ def _failure(error: Exception) -> str:
 
     wrapped = not isinstance(error, httpx.HTTPError | OSError)  # as those of an upload and of a card are
     cause = error.__cause__ if wrapped else error
+    if isinstance(error, UnicodeError):  # a byte order mark, a typographic dash: no header can hold it
+        return "The token holds characters that no token has: log in with `hf auth login`, or correct HF_TOKEN"
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
         if status == 401:

@@ -1,9 +1,11 @@
 """The recipe inside a picture, read from its headers: no pixel is decoded, and no more is read than a recipe can need.
 
 PNG and animated PNG carry it as a text chunk "recipe", GIF as its comment, and WebP as the image description in its
-EXIF data. A .json file is the recipe itself.
+EXIF data. A .json file is the recipe itself, in UTF-8 or UTF-16, with a byte order mark or without, as editors and
+shells write it.
 """
 
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import BinaryIO
 from diffusion.checks import BadInput, shown
 
 LONGEST = 4_000_000  # bytes of a recipe: a million digits
+LONGEST_FILE = 2 * LONGEST + 2  # bytes of a .json file: in UTF-16, after its byte order mark
 MOST_PARTS = 20_000  # chunks or blocks looked at, enough for a recipe of that length in the 255 bytes of a GIF's blocks
 
 
@@ -23,13 +26,13 @@ def read_recipe(path: str | Path) -> str:
         raise BadInput(f"There is no file {name}: check the path.")
     try:
         with path.open("rb") as file:
-            found = file.read(LONGEST + 1) if path.suffix.lower() == ".json" else _inside(file, name)
+            found = file.read(LONGEST_FILE + 1) if path.suffix.lower() == ".json" else _inside(file, name)
     except (EOFError, struct.error):
         raise BadInput(f"{name} is damaged or cut short: choose another copy of it.") from None
     except OSError as error:
         raise BadInput(f"Cannot read {name}: {error.strerror or error}.") from None
-    text = found.decode("utf-8", "replace").strip()
-    if not text.startswith("{") or len(found) > LONGEST:
+    text = found.decode(json.detect_encoding(found), "replace").strip()
+    if not text.startswith("{") or len(text) > LONGEST or len(found) > LONGEST_FILE:
         raise BadInput(f"{name} carries no recipe: choose a picture made by this project.")
     return text
 

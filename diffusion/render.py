@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from diffusion import checks
-from diffusion.files import replacing
+from diffusion.files import write_bytes
 from diffusion.metadata import exif
 
 FRAMES = 40  # of an animation, at most
@@ -120,25 +120,28 @@ def png(picture: np.ndarray, recipe: str = "", **texts: str) -> bytes:
 
 def save_png(path: str | Path, picture: np.ndarray, recipe: str = "", **texts: str) -> None:
     """Write a picture as PNG, with the recipe and other texts by name."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(png(picture, recipe, **texts))
+    write_bytes(path, png(picture, recipe, **texts))
 
 
 def save_animation(
     path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None
 ) -> None:
-    """Write uint8 frames (H, W), or (H, W, 3) in colour, as a looping animation with the recipe (JSON) in it.
+    """Write an animation to a path that ends in .gif, .webp or .apng."""
+    write_bytes(path, animated(Path(path).suffix.lower(), frames, recipe, fps=fps))
+
+
+def animated(kind: str, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> bytes:
+    """Uint8 frames (H, W), or (H, W, 3) in colour, as a looping animation with the recipe (JSON) in it.
 
     The first and the last frame are held longer. WebP and animated PNG are exact, and carry the recipe as image
     description and as text "recipe".
 
     Args:
-        path: ends in .gif, .webp or .apng.
+        kind: .gif, .webp or .apng.
         fps: frames per second, 1 to 50, or BadInput; by default as many as make 2.8 seconds, or 5 to 25.
     """
-    kind = Path(path).suffix.lower()
     if kind == ".gif":
-        return save_gif(path, frames, recipe, fps=fps)
+        return gif(frames, recipe, fps=fps)
     durations = _durations(len(frames), fps)
     if kind == ".webp" and max(frames[0].shape) > MAX_WEBP:
         raise checks.BadInput(f"A WebP is at most {MAX_WEBP:,} pixels wide and high: choose .gif, or fewer images.")
@@ -146,12 +149,18 @@ def save_animation(
     if kind == ".webp":
         how = {"format": "WEBP", "exif": exif(recipe), "lossless": True, "quality": 30, "method": 2}  # of effort
     first, *others = map(Image.fromarray, frames)
-    with replacing(path) as temporary:
-        first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0, **how)
+    file = BytesIO()
+    first.save(file, save_all=True, append_images=others, duration=durations, loop=0, **how)
+    return file.getvalue()
 
 
 def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> None:
-    """Write frames as a GIF, with the recipe as its comment.
+    """Write frames as a GIF."""
+    write_bytes(path, gif(frames, recipe, fps=fps))
+
+
+def gif(frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> bytes:
+    """Frames as a GIF, with the recipe as its comment.
 
     The last frame is exact in grey, and as close as 256 colours of its own come in colour; the others keep 16 greys, or
     216 colours.
@@ -160,10 +169,10 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
     durations = _durations(len(frames), fps, GIF_UNIT_MS)
-    with replacing(path) as temporary:
-        iio.imwrite(
-            temporary, frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
-        )
+    content: bytes = iio.imwrite(
+        "<bytes>", frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
+    )
+    return content
 
 
 def _durations(count: int, fps: float | None, unit: int = 1) -> list[int]:

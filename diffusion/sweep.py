@@ -73,7 +73,7 @@ def _keep(runs: Sequence[Run], folder: Path) -> None:
 def _earlier(path: Path, wanted: Run) -> list[Run]:
     """The runs of an earlier sweep, or BadInput where they are not of this kind."""
     try:
-        runs: list[Run] = json.loads(path.read_text())["runs"]
+        runs: list[Run] = json.loads(path.read_bytes())["runs"]
         same = all(_kind(run) == _kind(wanted) for run in runs)
     except (FileNotFoundError, NotADirectoryError):
         return []

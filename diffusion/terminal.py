@@ -1,5 +1,6 @@
 """The interactive prompt, `python -m diffusion`: type what to draw, see it in the terminal, keep it as PNG or GIF."""
 
+import json
 import os
 import random
 import re
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from difflib import get_close_matches
+from io import BufferedReader, TextIOWrapper
 from itertools import groupby
 from pathlib import Path
 from shutil import get_terminal_size
@@ -51,9 +53,11 @@ def interact(weights: str = "bundled") -> None:
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # bytes that are no text are nonsense, and answered as such
-    print(GREETING)
+    print(GREETING, flush=True)
     conversation = Conversation(weights)
     by_hand = sys.stdin.isatty()
+    if not by_hand:
+        _follow_mark(sys.stdin)
     while not conversation.over:
         try:
             line = input("> " if by_hand else "")
@@ -68,6 +72,14 @@ def interact(weights: str = "bundled") -> None:
             print(checks.unusable(error))
         except KeyboardInterrupt:
             print("\nStopped.")
+
+
+def _follow_mark(stream: TextIO) -> None:
+    """Read a stream in UTF-16 or past a byte order mark, as editors and shells write files, where it is so."""
+    if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
+        encoding = json.detect_encoding(stream.buffer.peek(4)[:4])
+        if encoding != "utf-8":
+            stream.reconfigure(encoding=encoding)
 
 
 class Conversation:

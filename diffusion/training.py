@@ -599,7 +599,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
     """The config of the run in a folder, as its fields by name, or BadInput."""
     path = Path(out) / "config.json"
     try:
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_bytes())
         if not isinstance(fields, dict):
             raise ValueError
         if set(fields) != set(TrainConfig.__dataclass_fields__):

@@ -225,6 +225,16 @@ def test_a_picture_that_is_too_large_is_refused_before_it_is_drawn(
     assert not list(tmp_path.glob("digits*"))
 
 
+@pytest.mark.parametrize("out", ["new/digits.npz", "new/digits.idx.zip"])
+def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / out, "--guidance", "0")
+    err = capsys.readouterr().err
+    assert err.startswith("diffusion: At guidance 0 the labels")  # and no bar of progress
+    assert err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("out", ["digits.jpg", "digits", ".npz"])
 def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
     with pytest.raises(SystemExit):

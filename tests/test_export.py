@@ -149,6 +149,20 @@ def test_a_path_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp_p
         export.write(tmp_path / "file" / f"a{ending}", drawing(), RECIPE)
 
 
+@pytest.mark.parametrize("ending", export.LABELLED)
+def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(pipe, tmp_path, ending, refuses):
+    def drawing():
+        pytest.fail("drawn")
+        yield
+
+    recipe = replace(RECIPE, guidance=0)
+    with refuses("At guidance 0 the labels"):
+        export.write(tmp_path / f"a{ending}", drawing(), recipe)
+    with refuses("At guidance 0 the labels"):
+        pipe.run(recipe).result().save(tmp_path / f"a{ending.upper()}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_kind_cannot_hold_is_refused(pipe, make_denoiser, tmp_path, refuses):
     with refuses("at least 2 images"):
         pipe([7], steps=1).save(tmp_path / "a.idx.zip")

@@ -270,9 +270,9 @@ class TestFailedPush:
         monkeypatch.delenv("HF_TOKEN")
         self.fails(hub, run, refuses, "refuses the token (401)")
 
-    def test_a_token_that_is_no_token(self, hub, run, refuses, monkeypatch):
+    def test_a_token_that_no_header_can_hold(self, hub, run, refuses, monkeypatch):
         monkeypatch.setenv("HF_TOKEN", f"{WRITER}ü")
-        self.fails(hub, run, refuses, "")
+        self.fails(hub, run, refuses, "The token holds characters that no token has")
 
     @pytest.mark.parametrize(
         ("word", "status"),
@@ -391,7 +391,8 @@ class TestCheckPush:
             (None, "There is no token to push with: log in with `hf auth login`"),
             (STRANGER, "refuses the token (401): log in with `hf auth login`"),
             (READER, "may only read: log in with `hf auth login`"),
-            (f"{WRITER}ü", ""),
+            (f"{WRITER}ü", "The token holds characters that no token has: log in with `hf auth login`"),
+            (f"\ufeff{WRITER}", "The token holds characters that no token has: log in with `hf auth login`"),
         ],
     )
     def test_other_tokens(self, refuses, monkeypatch, capfd, token, text):
@@ -436,6 +437,9 @@ class TestPull:
             pull(REPO, "v9")
         monkeypatch.setenv("HF_TOKEN", STRANGER)
         with refuses("refuses the token (401)"):
+            pull(REPO)
+        monkeypatch.setenv("HF_TOKEN", f"{WRITER}ü")
+        with refuses("The token holds characters that no token has"):
             pull(REPO)
         monkeypatch.delenv("HF_TOKEN")
         with refuses("log in with `hf auth login`"):

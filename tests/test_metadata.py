@@ -59,8 +59,9 @@ def test_the_image_description_is_one_for_others_too(tmp_path):
         assert image.getexif()[0x010E] == '{"version": 1}'
 
 
-def test_a_json_file_is_the_recipe_itself(tmp_path):
-    (tmp_path / "a.json").write_text(f" {RECIPE}\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_json_file_is_the_recipe_itself_as_editors_and_shells_write_it(tmp_path, encoding):
+    (tmp_path / "a.json").write_bytes(f" {RECIPE}\r\n".encode(encoding))
     assert read_recipe(tmp_path / "a.json") == RECIPE
 
 

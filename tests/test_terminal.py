@@ -46,6 +46,17 @@ def typed(weights: str, tmp_path: Path, monkeypatch, capsys) -> Callable[..., li
     return run
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lines_in_a_file_are_read_as_an_editor_saved_them(
+    weights: str, tmp_path, monkeypatch, capsys, encoding
+) -> None:
+    (tmp_path / "lines.txt").write_text("steps 2\neta 0\n", encoding)
+    with (tmp_path / "lines.txt").open(encoding="utf-8") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        interact(weights)
+    assert [line[:8] for line in capsys.readouterr().out.splitlines()[1:]] == ["steps 2,"] * 2
+
+
 def drawn(lines: list[str]) -> list[tuple[str, int]]:
     """What the answers say was drawn, and from which seed."""
     found = [re.fullmatch(r"(.+): seed (\d+)", line) for line in lines]

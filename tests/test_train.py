@@ -34,6 +34,7 @@ from diffusion.training import (
     learning_rate_factor,
     optimizers_of,
     prepare,
+    saved_config,
     saved_state,
 )
 from diffusion.unet import UNet
@@ -844,6 +845,13 @@ class TestStopAndResume:
         Path("run/config.json").write_text(text)
         with refuses(told, SystemExit):
             main(["--resume", "--out", "run"])
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_a_config_is_read_as_an_editor_saved_it(self, config, encoding):
+        prepare(config)
+        path = Path(config.out) / "config.json"
+        path.write_text(path.read_text(), encoding)
+        assert TrainConfig(**saved_config(config.out)) == config
 
     def test_without_a_run_there_is_nothing_to_resume(self, config, refuses):
         with refuses("There is no run to resume in run", SystemExit):
