@@ -38,9 +38,9 @@ import gradio as gr
 import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe, Result
-from diffusion.compare import Axis, Sheet
+from diffusion.evaluation.readback import Tried, trying
+from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.hardware import use_allowed_cores
-from diffusion.readback import Tried, trying
 from diffusion.scheduler import T
 from ui import asked, learned
 from ui.compare import Compare

@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
-from diffusion import checkpoint, checks, hub
+from diffusion import checkpoint, checks
 from diffusion.hardware import Team, out_of_memory, use_allowed_cores
-from diffusion.training import (
+from diffusion.hub import push as hub
+from diffusion.training.trainer import (
     RECIPES,
     TrainConfig,
     Trainer,

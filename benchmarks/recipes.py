@@ -20,10 +20,10 @@ import torch
 
 from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, data
-from diffusion.evaluate import Judge, draw, told_apart
-from diffusion.files import write_text
+from diffusion.evaluation.judge import Judge, draw, told_apart
+from diffusion.files.atomic import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.training import PLAIN, TrainConfig, Trainer, alone, saved_state
+from diffusion.training.trainer import PLAIN, TrainConfig, Trainer, alone, saved_state
 
 SMALL: dict[str, Any] = {"stem": 2, "channels": (32, 64), "blocks": 1, "attention": (1,)}  # quick to train
 VARIANTS: dict[str, dict[str, Any]] = {

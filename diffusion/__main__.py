@@ -27,15 +27,19 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, export, prompts, render, sweep, terminal
+from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
-from diffusion.compare import AXES, Axis, Sheet, axis
-from diffusion.files import check_writable
+from diffusion.cli import interactive as terminal
+from diffusion.evaluation import judge as evaluate
+from diffusion.evaluation import sweep
+from diffusion.evaluation.readback import MAX_TRIES, until_right
+from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
+from diffusion.files import export, render
+from diffusion.files.atomic import check_writable
+from diffusion.files.lock import locked
 from diffusion.hardware import out_of_memory, use_allowed_cores
-from diffusion.lock import locked
 from diffusion.pipeline import BATCH, Pipeline
-from diffusion.readback import MAX_TRIES, until_right
-from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.result import ENDINGS, TRACKS, Result, check_options
 from diffusion.scheduler import T

@@ -14,8 +14,8 @@ from torch import nn
 
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
-from diffusion.files import replacing
-from diffusion.unet import UNetConfig
+from diffusion.files.atomic import replacing
+from diffusion.networks.unet import UNetConfig
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide

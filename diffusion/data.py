@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from diffusion.checks import BadInput, choice, unusable
-from diffusion.files import replacing
-from diffusion.lock import locked
+from diffusion.files.atomic import replacing
+from diffusion.files.lock import locked
 
 DIGITS = tuple("0123456789")
 

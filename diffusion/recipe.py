@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion import checks
-from diffusion.metadata import read_recipe
+from diffusion.files.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 from diffusion.settings import Choice, Interval, Number, Whole, declared, setting

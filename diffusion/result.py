@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion import checks, export, render
+from diffusion import checks
 from diffusion.data import to_uint8
-from diffusion.files import write_bytes
+from diffusion.files import export, render
+from diffusion.files.atomic import write_bytes
 from diffusion.recipe import Recipe
 from diffusion.samplers import Step
 from diffusion.scheduler import Level

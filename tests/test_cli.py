@@ -15,8 +15,8 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
-from diffusion.reader import READER, load_reader, save_reader
-from diffusion.unet import UNetConfig
+from diffusion.evaluation.reader import READER, load_reader, save_reader
+from diffusion.networks.unet import UNetConfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -279,7 +279,7 @@ def test_help_names_every_command(capsys) -> None:
 
 
 class TestEvaluate:
-    """The command around diffusion.evaluate, on 300 digits."""
+    """The command around diffusion.evaluation.judge, on 300 digits."""
 
     @pytest.fixture(autouse=True)
     def enough_digits(self, monkeypatch, digits) -> None:
@@ -313,7 +313,9 @@ class TestEvaluate:
 
     def test_digits_by_lot_are_the_same_for_all_of_a_sweep(self, weights, tmp_path, monkeypatch) -> None:
         swept = []
-        monkeypatch.setattr("diffusion.sweep.sweep", lambda pipe, recipes, *_, **__: swept.extend(recipes) or [{}])
+        monkeypatch.setattr(
+            "diffusion.evaluation.sweep.sweep", lambda pipe, recipes, *_, **__: swept.extend(recipes) or [{}]
+        )
         flags = ["--digits", "20 random digits", "--sampler", "ddim, heun", "--out", str(tmp_path / "sweep")]
         self.evaluate(weights, *flags)
         assert [recipe.sampler for recipe in swept] == ["ddim", "heun"]
@@ -379,7 +381,7 @@ class TestEvaluate:
         }
         monkeypatch.setattr("diffusion.data.load", lambda *_, train: split[train])
         given = {}
-        monkeypatch.setattr("diffusion.evaluate.evaluate", lambda *_, **real: given.update(real) or {})
+        monkeypatch.setattr("diffusion.evaluation.judge.evaluate", lambda *_, **real: given.update(real) or {})
         self.evaluate(weights)
         assert (given["train"], given["test"]) == (split[True], split[False])
         learnt = []

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, render
+from diffusion import Pipeline, Recipe
 from diffusion.__main__ import main
-from diffusion.compare import DARK, GAP, Sheet, axis
-from diffusion.unet import UNetConfig
+from diffusion.evaluation.sheet import DARK, GAP, Sheet, axis
+from diffusion.files import render
+from diffusion.networks.unet import UNetConfig
 
 RECIPE = Recipe((7,), steps=2, seed=5)
 

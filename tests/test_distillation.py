@@ -8,12 +8,12 @@ from torch import Tensor
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
-from diffusion.compare import Sheet
 from diffusion.denoiser import Denoiser, FewStep
-from diffusion.distillation import Distillation, student_of
+from diffusion.evaluation.sheet import Sheet
 from diffusion.guidance import guided, taking_guidance
+from diffusion.networks.unet import UNetConfig
 from diffusion.samplers import ddim
-from diffusion.unet import UNetConfig
+from diffusion.training.distillation import Distillation, student_of
 
 FEW_STEP = FewStep(8, guidance=(1.0, 4.0), guidance_interval=(200, 500))
 

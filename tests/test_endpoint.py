@@ -16,7 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 import app
-from diffusion import Pipeline, render
+from diffusion import Pipeline
+from diffusion.files import render
 
 
 @pytest.fixture(scope="module")

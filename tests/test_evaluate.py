@@ -10,9 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffusion import Pipeline, Recipe, evaluate
-from diffusion.reader import READER, load_reader, save_reader, train_reader
-from diffusion.sweep import table
+from diffusion import Pipeline, Recipe
+from diffusion.evaluation import judge as evaluate
+from diffusion.evaluation.reader import READER, load_reader, save_reader, train_reader
+from diffusion.evaluation.sweep import table
 
 
 def test_frechet_distance_of_two_gaussians_in_closed_form() -> None:

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torchvision.datasets import MNIST
 
-from diffusion import Pipeline, Recipe, data, export
-from diffusion.unet import UNetConfig
+from diffusion import Pipeline, Recipe, data
+from diffusion.files import export
+from diffusion.networks.unet import UNetConfig
 
 RECIPE = Recipe((7, 3, 0) * 5, steps=2, seed=40).with_seed(4, 99)
 

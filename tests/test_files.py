@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from diffusion import BadInput, Pipeline
-from diffusion.files import check_writable, replacing, write_text
+from diffusion.files.atomic import check_writable, replacing, write_text
 
 
 def names(folder: Path) -> list[str]:

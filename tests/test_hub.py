@@ -19,10 +19,10 @@ from huggingface_hub.utils import close_session
 from safetensors import safe_open
 
 from diffusion import Pipeline
-from diffusion.card import UNPUBLISHED, model_card, read_evaluations, training_command
 from diffusion.checkpoint import BUNDLED, WEIGHTS, find, fingerprint, load, pull, save
 from diffusion.denoiser import FewStep
-from diffusion.hub import check_push, check_repo, push
+from diffusion.hub.card import UNPUBLISHED, model_card, read_evaluations, training_command
+from diffusion.hub.push import check_push, check_repo, push
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own, of LFS uploads
 
@@ -575,7 +575,7 @@ class TestCard:
         assert training_command({"recipe": "", "bounded": True}) == "python train.py --bounded"
 
 
-PUSH = "from diffusion.hub import check_push, push; check_push('{repo}'); print(push('run', '{repo}'))"
+PUSH = "from diffusion.hub.push import check_push, push; check_push('{repo}'); print(push('run', '{repo}'))"
 PULL = "from diffusion import Pipeline; Pipeline.from_pretrained('{repo}', revision='{tag}').save_pretrained('{to}')"
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from diffusion import Pipeline, inference
-from diffusion.inference import LAYOUTS, TOLERANCE, BySize, prepared, quickest, variant
-from diffusion.unet import SelfAttention, UNet, UNetConfig
+from diffusion import Pipeline
+from diffusion import precision as inference
+from diffusion.networks.unet import SelfAttention, UNet, UNetConfig
+from diffusion.precision import LAYOUTS, TOLERANCE, BySize, prepared, quickest, variant
 
 
 @pytest.fixture(scope="module")

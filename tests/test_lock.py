@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from diffusion import lock
-from diffusion.lock import locked
+from diffusion.files import lock
+from diffusion.files.lock import locked
 
-HOLD = "import sys; from diffusion.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); input()"
+HOLD = (
+    "import sys; from diffusion.files.lock import locked\nwith locked(sys.argv[1]): print('held', flush=True); input()"
+)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from diffusion import BadInput
-from diffusion.metadata import LONGEST, exif, read_recipe
-from diffusion.render import save_gif, save_png
+from diffusion.files.metadata import LONGEST, exif, read_recipe
+from diffusion.files.render import save_gif, save_png
 
 RECIPE = json.dumps({"version": 1, "digits": [7, 3], "note": 'ünïcode, "quotes" and \\ too'}, ensure_ascii=False)
 TILE = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)

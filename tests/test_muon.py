@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion.muon import RMS, Muon, orthogonal
+from diffusion.training.muon import RMS, Muon, orthogonal
 
 SHAPES = [(8, 9), (8, 504), (48, 96), (96, 48), (96, 96), (64, 1)]
 

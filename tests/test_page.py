@@ -29,7 +29,8 @@ from visitor import (
     wait_for_run,
 )
 
-from diffusion import Pipeline, Recipe, render
+from diffusion import Pipeline, Recipe
+from diffusion.files import render
 
 
 def quick(page: Page, prompt: str = "73", steps: str = "2") -> None:

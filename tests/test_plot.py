@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffusion import plot
+from diffusion.files import plot
 
 
 def spots(picture: np.ndarray, color: str) -> np.ndarray:

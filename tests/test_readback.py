@@ -9,9 +9,9 @@ import torch
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.data import DATASETS, to_float
-from diffusion.readback import MAX_TRIES, Reading, read, trying, until_right
-from diffusion.reader import load_reader
-from diffusion.unet import UNetConfig
+from diffusion.evaluation.readback import MAX_TRIES, Reading, read, trying, until_right
+from diffusion.evaluation.reader import load_reader
+from diffusion.networks.unet import UNetConfig
 
 RECIPE = Recipe((7, 3, 0, 9, 5), steps=1, seed=40)
 
@@ -145,9 +145,8 @@ def test_a_reader_of_something_else_is_refused(make_denoiser, reader, refuses):
 
 
 def test_it_imports_neither_torchvision_nor_training():
-    script = (
-        "import sys, diffusion.readback; print(*{'torchvision', 'diffusion.training', 'gradio'} & set(sys.modules))"
-    )
+    others = {"torchvision", "diffusion.training.trainer", "gradio"}
+    script = f"import sys, diffusion.evaluation.readback; print(*{others} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=checkpoint.BUNDLED.parent, capture_output=True, text=True, check=True
     )

@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageSequence
 
 from diffusion.data import to_float, to_uint8
-from diffusion.metadata import read_recipe
-from diffusion.render import (
+from diffusion.files.metadata import read_recipe
+from diffusion.files.render import (
     FRAMES,
     LAST_FRAME_MS,
     PADDING,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, samplers
 from diffusion.__main__ import main
-from diffusion.terminal import COMMANDS, GREETING, HELP, Conversation, interact, picture, shows_colours
+from diffusion.cli.interactive import COMMANDS, GREETING, HELP, Conversation, interact, picture, shows_colours
 
 ROOT = Path(__file__).parent.parent
 BLOCK = "\N{UPPER HALF BLOCK}"
@@ -313,7 +313,7 @@ def test_where_colours_are_shown(monkeypatch, terminal, encoding, environment, e
 
 def test_without_a_command_the_prompt_starts(monkeypatch) -> None:
     started = []
-    monkeypatch.setattr("diffusion.terminal.interact", lambda: started.append(True))
+    monkeypatch.setattr("diffusion.cli.interactive.interact", lambda: started.append(True))
     main([])
     assert started
 

@@ -20,12 +20,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diffusion import BadInput, Pipeline, Recipe, checkpoint, hub, render
+from diffusion import BadInput, Pipeline, Recipe, checkpoint
 from diffusion.data import DATASETS, to_float
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.files import render
 from diffusion.hardware import Team
+from diffusion.hub import push as hub
+from diffusion.networks.unet import UNet
 from diffusion.scheduler import T
-from diffusion.training import (
+from diffusion.training.trainer import (
     EMA,
     RECIPES,
     TrainConfig,
@@ -37,7 +40,6 @@ from diffusion.training import (
     saved_config,
     saved_state,
 )
-from diffusion.unet import UNet
 from train import main, parse
 
 ROOT = Path(__file__).parent.parent
@@ -869,7 +871,9 @@ class TestStopAndResume:
 
     def test_a_stop_before_the_first_step_can_be_resumed_too(self, config, quiet, monkeypatch, refuses):
         with monkeypatch.context() as early:
-            early.setattr("diffusion.training.matrix_rate", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1e9)
+            early.setattr(
+                "diffusion.training.trainer.matrix_rate", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1e9
+            )
             with refuses("Stopped and saved", SystemExit):
                 main(flags(config))
         main(["--resume", "--out", "run"])
@@ -918,7 +922,7 @@ class TestStopAndResume:
                 "Permission denied. Choose another",
             ),
             ("torch.load", MemoryError(), "The memory is full"),
-            ("diffusion.training.EMA.load_state_dict", MemoryError(), "The memory is full"),
+            ("diffusion.training.trainer.EMA.load_state_dict", MemoryError(), "The memory is full"),
         ],
         ids=["unreadable", "memory while reading", "memory while taking over"],
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion.unet import Block, SelfAttention, TimeEmbedding, UNet, UNetConfig
+from diffusion.networks.unet import Block, SelfAttention, TimeEmbedding, UNet, UNetConfig
 
 TINY = {"channels": (8, 16), "blocks": 1, "attention": (), "embedding": 16, "stem": 2}
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Pipeline, Recipe, Result, checks, export
+from diffusion import BadInput, Pipeline, Recipe, Result, checks
+from diffusion.files import export
 from ui import asked, said
 from ui.draw import AT_ONCE, OFF, ON, Draw
 from ui.stage import Moment

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from diffusion.checks import choice
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import PRECISIONS
-from diffusion.unet import UNet
+from diffusion.networks.unet import UNet
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 SIZES = (10, 1)  # batches that are tried; any other goes the way of the nearest, in ratio

@@ -19,8 +19,9 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checks, prompts, render
+from diffusion import checks, prompts
 from diffusion.checks import written
+from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS
 from diffusion.result import Result

@@ -23,16 +23,17 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, plot, render
+from diffusion import checkpoint, checks, data
 from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
-from diffusion.distillation import Distillation, student_of
-from diffusion.files import replacing, write_text
+from diffusion.files import plot, render
+from diffusion.files.atomic import replacing, write_text
+from diffusion.files.lock import locked
 from diffusion.hardware import PRECISIONS, Team, matrix_rate, out_of_memory, quickest_precision
-from diffusion.lock import locked
-from diffusion.muon import Muon
+from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.pipeline import Pipeline
 from diffusion.scheduler import T
-from diffusion.unet import UNet, UNetConfig
+from diffusion.training.distillation import Distillation, student_of
+from diffusion.training.muon import Muon
 
 
 def option(default: Any, help: str) -> Any:

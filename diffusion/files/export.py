@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffusion import checks, render
-from diffusion.files import replacing
+from diffusion import checks
+from diffusion.files import render
+from diffusion.files.atomic import replacing
 
 if TYPE_CHECKING:  # a Result saves itself through this file
     from diffusion.pipeline import Result

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffusion import plot, render
 from diffusion.checks import BadInput
-from diffusion.evaluate import Judge, about, draw
-from diffusion.files import write_text
+from diffusion.evaluation.judge import Judge, about, draw
+from diffusion.files import plot, render
+from diffusion.files.atomic import write_text
+from diffusion.files.lock import locked
 from diffusion.guidance import EVERYWHERE
-from diffusion.lock import locked
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diffusion import render
 from diffusion.checks import BadInput
+from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
+from diffusion.files import render
 from diffusion.pipeline import Pipeline
-from diffusion.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.recipe import Recipe
 
 FEWEST = 200  # digits under which no figure means anything

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from diffusion import checks
-from diffusion.files import write_bytes
-from diffusion.metadata import exif
+from diffusion.files.atomic import write_bytes
+from diffusion.files.metadata import exif
 
 FRAMES = 40  # of an animation, at most
 MOTION_MS = 2800  # from noise to digits, however many frames there are

@@ -11,9 +11,9 @@ import textwrap
 from dataclasses import asdict
 from pathlib import Path
 
-from diffusion.card import model_card, pictures
 from diffusion.checkpoint import WEIGHTS, check_connection, failures, fingerprint, load
 from diffusion.checks import BadInput, shown
+from diffusion.hub.card import model_card, pictures
 
 TAG = r"[A-Za-z0-9][\w.-]{0,63}"
 RUN = "runs/mnist"  # where train.py writes unless told otherwise

@@ -11,9 +11,9 @@ from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint, on_hub
 from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole, written
 from diffusion.data import DATASETS
 from diffusion.denoiser import DenoiserConfig
+from diffusion.evaluation.sweep import title
 from diffusion.guidance import EVERYWHERE
 from diffusion.scheduler import T
-from diffusion.sweep import title
 
 HUB_IDS = {  # of the data sets that the Hub has under a name we are sure of
     "mnist": "ylecun/mnist",
