@@ -20,7 +20,7 @@ from diffusion import Pipeline, Recipe, samplers
 from diffusion.__main__ import main
 from diffusion.cli.interactive import COMMANDS, GREETING, HELP, Conversation, interact, picture, shows_colours
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BLOCK = "\N{UPPER HALF BLOCK}"
 
 

@@ -119,7 +119,7 @@ def test_a_full_disk_is_told_in_one_sentence_of_the_path_that_was_given(tmp_path
     done = subprocess.run(
         [sys.executable, "-c", FULL, *paths],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=120,

@@ -42,7 +42,7 @@ from diffusion.training.trainer import (
 )
 from train import main, parse
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STEPS = 6  # an epoch: 300 digits, 50 at a time
 
 

@@ -18,7 +18,7 @@ from diffusion.__main__ import main
 from diffusion.evaluation.reader import READER, load_reader, save_reader
 from diffusion.networks.unet import UNetConfig
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

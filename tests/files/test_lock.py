@@ -20,7 +20,7 @@ HOLD = (
 def holder(tmp_path):
     """Another process that holds the lock of run/state.pt."""
     command = [sys.executable, "-c", HOLD, str(tmp_path / "run" / "state.pt")]
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout.readline() == "held\n"
         yield process
