@@ -20,7 +20,8 @@ import torch
 
 from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, data
-from diffusion.evaluation.judge import Judge, draw, told_apart
+from diffusion.evaluation.figures import told_apart
+from diffusion.evaluation.judge import Judge, draw
 from diffusion.files.atomic import write_text
 from diffusion.hardware import use_allowed_cores
 from diffusion.training.trainer import PLAIN, TrainConfig, Trainer, alone, saved_state

@@ -30,8 +30,7 @@ from tqdm import tqdm
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
 from diffusion.cli import interactive as terminal
-from diffusion.evaluation import judge as evaluate
-from diffusion.evaluation import sweep
+from diffusion.evaluation import judge, sweep
 from diffusion.evaluation.readback import MAX_TRIES, until_right
 from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
@@ -299,7 +298,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     if flags.out:
         runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
-        runs = [names | evaluate.evaluate(pipe, recipes[0], **real)]
+        runs = [names | judge.evaluate(pipe, recipes[0], **real)]
     print(sweep.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
 
 

@@ -19,7 +19,7 @@ SCORES = "scores.json"
 SAME = ("digits", "seed")  # what the recipes of one folder have in common
 
 Run = dict[str, Any]
-"""The scores of one recipe: what `evaluate.about` says of it, and each figure as {"value", "floor"}."""
+"""The scores of one recipe: what `judge.about` says of it, and each figure as {"value", "floor"}."""
 
 
 def sweep(

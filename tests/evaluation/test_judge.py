@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffusion import Pipeline, Recipe
-from diffusion.evaluation import judge as evaluate
+from diffusion.evaluation import figures
+from diffusion.evaluation import judge as judging
 from diffusion.evaluation.reader import READER, load_reader, save_reader, train_reader
 from diffusion.evaluation.sweep import table
 
@@ -23,12 +24,12 @@ def test_frechet_distance_of_two_gaussians_in_closed_form() -> None:
     # N(0, I) against N(m, diag(s^2)): |m|^2 + sum (1 - s)^2
     mean, scale = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 1.0])
     expected = np.square(mean).sum() + np.square(1 - scale).sum()
-    assert evaluate.frechet_distance(white, white * scale + mean) == pytest.approx(expected, rel=1e-6)
-    assert evaluate.frechet_distance(white, white) == pytest.approx(0, abs=1e-6)
+    assert figures.frechet_distance(white, white * scale + mean) == pytest.approx(expected, rel=1e-6)
+    assert figures.frechet_distance(white, white) == pytest.approx(0, abs=1e-6)
     # A = ((2, 1), (1, 1)) and B = ((1, 0), (0, 4)) do not commute. The square root of a 2 x 2 matrix M has the trace
     # sqrt(tr M + 2 sqrt(det M)): of A B, sqrt(6 + 2 * 2).
     a, b = white[:, :2] @ [[1, 0], [1, 1]], white[:, :2] * [1, 2]
-    assert evaluate.frechet_distance(a, b) == pytest.approx(3 + 5 - 2 * np.sqrt(10), rel=1e-6)
+    assert figures.frechet_distance(a, b) == pytest.approx(3 + 5 - 2 * np.sqrt(10), rel=1e-6)
 
 
 def test_the_reader_that_ships_reads_real_digits(digits) -> None:
@@ -50,7 +51,7 @@ def test_the_weights_that_ship_draw_what_is_asked() -> None:
         (1.0, (0, 999), 0.95),
     ):
         recipe = Recipe(tuple(range(10)) * 20, guidance, steps=20, seed=1, guidance_interval=interval)
-        drawn = evaluate.draw(pipe, recipe, progress=False)
+        drawn = judging.draw(pipe, recipe, progress=False)
         assert load_reader().accuracy(drawn, torch.tensor(recipe.digits)) >= bar
 
 
@@ -66,7 +67,7 @@ def test_noise_is_far_from_real_digits_and_digits_are_near(digits) -> None:
     real, also_real = (reader.read(digits[0][start::2])[1] for start in (0, 1))
     noise = torch.randint(256, (150, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     noisy = reader.read(noise)[1]
-    near, far = evaluate.frechet_distance(real, also_real), evaluate.frechet_distance(real, noisy)
+    near, far = figures.frechet_distance(real, also_real), figures.frechet_distance(real, noisy)
     assert far > 10 * near
 
 
@@ -74,7 +75,7 @@ DIGITS = tuple(range(10)) * 20
 
 
 def test_an_untrained_network_scores_badly(tiny_denoiser, real) -> None:
-    scores = evaluate.evaluate(Pipeline(tiny_denoiser), Recipe(DIGITS, steps=1), progress=False, **real)
+    scores = judging.evaluate(Pipeline(tiny_denoiser), Recipe(DIGITS, steps=1), progress=False, **real)
     assert (scores["count"], scores["evaluations"]) == (200, 1)  # one step, at a level where guidance is off
     assert {f"accuracy_of_{digit}" for digit in range(10)} < set(scores)
     assert scores["accuracy"]["value"] < 0.3 < 0.99 <= scores["accuracy"]["floor"]
@@ -93,7 +94,7 @@ def test_real_digits_that_nobody_has_seen_score_at_the_floor(digits) -> None:
     images, labels = digits
     halves = [(images[part::2], labels[part::2]) for part in (0, 1)]
     train, test = ((half.repeat(4, 1, 1), half_labels.repeat(4)) for half, half_labels in halves)
-    judge = evaluate.Judge(DIGITS, train=train, test=test, full=False, progress=False)
+    judge = judging.Judge(DIGITS, train=train, test=test, full=False, progress=False)
     unseen, unseen_labels = halves[1]
     of_digit = [unseen[unseen_labels == digit] for digit in range(10)]
     drawn = np.stack([of_digit[digit][k // 10 % len(of_digit[digit])] for k, digit in enumerate(DIGITS)])
@@ -107,12 +108,12 @@ def test_real_digits_that_nobody_has_seen_score_at_the_floor(digits) -> None:
 
 
 def test_copies_of_training_digits_are_caught_and_unseen_digits_are_not(digits, monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "train_reader", lambda *_, **__: load_reader())  # of no concern here, and slow
+    monkeypatch.setattr(judging, "train_reader", lambda *_, **__: load_reader())  # of no concern here, and slow
     images, labels = digits
     by_digit = labels.argsort(stable=True).view(10, 30)
     train, test, unseen = (images[by_digit[:, part::3].T.flatten()].repeat(2, 1, 1) for part in range(3))
     asked = torch.tensor(DIGITS)
-    judge = evaluate.Judge(DIGITS, train=(train.repeat(2, 1, 1), asked.repeat(2)), test=(test, asked), progress=False)
+    judge = judging.Judge(DIGITS, train=(train.repeat(2, 1, 1), asked.repeat(2)), test=(test, asked), progress=False)
     copies = train.clone()
     copies[50:, :7] ^= 8  # most have a quarter of their pixels off by 8 grey levels: 4 in the root mean square
     scores = judge(copies.numpy())
@@ -125,7 +126,7 @@ def test_copies_of_training_digits_are_caught_and_unseen_digits_are_not(digits, 
 
 
 def test_a_classifier_learns_from_the_drawn_digits_what_they_teach(monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "told_apart", lambda *_, **__: 0.5)  # of no concern here, and slow
+    monkeypatch.setattr(judging, "told_apart", lambda *_, **__: 0.5)  # of no concern here, and slow
     random = torch.Generator().manual_seed(0)
 
     def drawn(labels: Tensor) -> Tensor:
@@ -135,7 +136,7 @@ def test_a_classifier_learns_from_the_drawn_digits_what_they_teach(monkeypatch) 
 
     labels = torch.arange(200) % 2
     train, test = ((drawn(some), some) for some in (labels.repeat(2), labels))
-    judge = evaluate.Judge(labels.tolist(), train=train, test=test, progress=False)
+    judge = judging.Judge(labels.tolist(), train=train, test=test, progress=False)
     right, wrong = (judge(drawn(some).numpy())["classification_accuracy_score"] for some in (labels, 1 - labels))
     assert right == pytest.approx({"value": 1, "floor": 1}, abs=0.05)
     assert wrong == pytest.approx({"value": 0, "floor": 1}, abs=0.05)
@@ -144,7 +145,7 @@ def test_a_classifier_learns_from_the_drawn_digits_what_they_teach(monkeypatch) 
 def test_drawn_digits_are_compared_with_real_ones_of_their_classes_and_each_real_one_once(real) -> None:
     asked = torch.tensor((7,) * 30 + (1,) * 10)
     labels = real["train"][1]
-    like, others = evaluate._two_crowds(asked, labels)
+    like, others = judging._two_crowds(asked, labels)
     for crowd in (like, others):
         assert labels[crowd].bincount().tolist() == [0, 10, 0, 0, 0, 0, 0, 30]
     assert len(set(like.tolist()) | set(others.tolist())) == 80
@@ -152,21 +153,21 @@ def test_drawn_digits_are_compared_with_real_ones_of_their_classes_and_each_real
 
 def test_too_few_digits_are_refused(tiny_denoiser, real, refuses) -> None:
     with refuses("at least 200 digits"):
-        evaluate.evaluate(Pipeline(tiny_denoiser), Recipe((1,)), **real)
+        judging.evaluate(Pipeline(tiny_denoiser), Recipe((1,)), **real)
     with refuses("needs 400 real ones to compare with, not 60: lower --count"):
-        evaluate.evaluate(Pipeline(tiny_denoiser), Recipe((1,) * 200, steps=1), progress=False, **real)
+        judging.evaluate(Pipeline(tiny_denoiser), Recipe((1,) * 200, steps=1), progress=False, **real)
 
 
 def test_a_test_set_too_small_is_refused(tiny_denoiser, real, refuses) -> None:
     images, labels = real["test"]
     for few in (slice(150), labels != 4):
         with refuses("at least 200 test images, of every class asked for"):
-            evaluate.Judge(DIGITS, train=real["train"], test=(images[few], labels[few]))
+            judging.Judge(DIGITS, train=real["train"], test=(images[few], labels[few]))
 
 
 def test_the_extremes_are_the_likeliest_and_the_unlikeliest(real) -> None:
     images, labels = real["test"]
-    judge = evaluate.Judge(DIGITS, full=False, progress=False, **real)
+    judge = judging.Judge(DIGITS, full=False, progress=False, **real)
     drawn = np.stack([images[labels == digit][k // 10] for k, digit in enumerate(DIGITS)])
     drawn[30], drawn[77] = drawn[1].copy(), drawn[0].copy()  # a 1 where a 0 was asked for, a 0 for a 7
     best, worst = judge.extremes(drawn, each=3)
@@ -184,24 +185,24 @@ def test_precision_and_recall_of_crowds_one_can_see() -> None:
     random = np.random.default_rng(0)
     crowd = random.standard_normal((1000, 2))
     half = crowd[crowd[:, 0] > 0]  # all of it is real, and it misses half
-    precision, recall = evaluate.precision_recall(half + 1e-9, crowd)
+    precision, recall = figures.precision_recall(half + 1e-9, crowd)
     assert precision > 0.99
     assert recall == pytest.approx(0.5, abs=0.05)
-    assert evaluate.precision_recall(crowd + 100, crowd) == (0, 0)
+    assert figures.precision_recall(crowd + 100, crowd) == (0, 0)
 
 
 def test_nearest_distances_know_a_copy(digits) -> None:
     images = digits[0]
     shifted = (images[:5].int() + 3).clamp(max=255).to(torch.uint8)
-    assert evaluate.nearest_distances(images[:5], images).tolist() == pytest.approx([0] * 5, abs=0.5)
-    assert all(evaluate.nearest_distances(shifted, images) > 0)
-    assert all(evaluate.nearest_distances(shifted, images) <= 3.1)
+    assert figures.nearest_distances(images[:5], images).tolist() == pytest.approx([0] * 5, abs=0.5)
+    assert all(figures.nearest_distances(shifted, images) > 0)
+    assert all(figures.nearest_distances(shifted, images) <= 3.1)
 
 
 def test_nobody_can_tell_real_digits_from_real_digits(digits) -> None:
     images = digits[0]
-    assert 0.2 < evaluate.told_apart(images[::2], images[1::2], progress=False) < 0.8
-    assert evaluate.told_apart(255 - images[::2], images[1::2], progress=False) > 0.9
+    assert 0.2 < figures.told_apart(images[::2], images[1::2], progress=False) < 0.8
+    assert figures.told_apart(255 - images[::2], images[1::2], progress=False) > 0.9
 
 
 @pytest.mark.parametrize("shape", [(100, 28, 28), (100, 32, 32, 3)])
