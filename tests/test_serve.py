@@ -157,3 +157,33 @@ def test_a_start_in_odd_surroundings_and_an_end_in_the_midst_of_a_run(tmp_path: 
             assert not private.exists()
         finally:
             process.kill()
+
+
+def test_the_step_under_way_ends_before_the_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from ui import serve\n"
+        "server = serve.asked(sys.argv[1:])\n"
+        "import gradio as gr\n"
+        "def steps():\n"
+        "    for _ in range(100):\n"
+        "        yield 'a step'\n"
+        "        time.sleep(4)\n"
+        "        print('ended', flush=True)\n"
+        "with gr.Blocks() as page:\n"
+        "    gr.Button().click(steps, None, gr.Textbox(), api_name='steps')\n"
+        "serve.launch(page, server)\n"
+    )
+    command = [sys.executable, "-c", code, "--port", free()]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            client = Client(process.stdout.readline().split()[-1], verbose=False, download_files=str(tmp_path))
+            job = client.submit(api_name="/steps")
+            while not job.outputs():
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.read() == "ended\n"
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()

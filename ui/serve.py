@@ -240,6 +240,9 @@ def _end(page: "gr.Blocks") -> None:
     page.server.config.timeout_graceful_shutdown = CLOSE_SECONDS
     page.close(verbose=False)
     page.server.thread.join(STEP_SECONDS)
+    for thread in threading.enumerate():
+        if thread.name == "AnyIO worker thread":  # where Gradio runs what it is asked for
+            thread.join(STEP_SECONDS)
 
 
 def _refuse(sentence: str) -> NoReturn:
