@@ -1,7 +1,7 @@
 """What to draw and how, checked as it is made; as one line of JSON it travels inside every picture."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,12 @@ class Recipe:
     def with_seed(self, k: int, seed: int) -> "Recipe":
         """The same, but image k, counted from 0, drawn from another seed."""
         return replace(self, redrawn=(*self.redrawn, (k, seed)))
+
+    def drawn_from(self, seeds: Sequence[int], weights: str) -> "Recipe":
+        """The same, as it was drawn: from these seeds, one for each image, by the weights of this fingerprint."""
+        usual = replace(self, redrawn=()).seeds
+        redrawn = tuple((k, seed) for k, seed in enumerate(seeds) if seed != usual[k])
+        return replace(self, redrawn=redrawn, weights=weights)
 
     def alone(self, k: int) -> "Recipe":
         """Image k, counted from 0, of this recipe and no other."""
