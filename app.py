@@ -40,11 +40,12 @@ from diffusion.compare import Axis, Sheet
 from diffusion.hardware import use_allowed_cores
 from diffusion.readback import Tried, trying
 from diffusion.scheduler import T
-from ui import asked, learned
-from ui.compare import Compare
-from ui.dataset import DataSet
-from ui.draw import Draw, reader
-from ui.stage import Moment
+from ui import request
+from ui.player import Moment
+from ui.tabs import learned
+from ui.tabs.compare import Compare
+from ui.tabs.dataset import DataSet
+from ui.tabs.draw import Draw, reader
 from ui.theme import CSS, SCRIPT, theme
 
 INTRO = """# Digit Diffusion
@@ -146,8 +147,8 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             weights: bundled takes its time, few-step is quick.
         """
         try:
-            recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to, spacing, eta)
-            recipe = asked.drawn_with(recipe, asked.pipe_of(weights, pipes))
+            recipe = request.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to, spacing, eta)
+            recipe = request.drawn_with(recipe, request.pipe_of(weights, pipes))
         except BadInput as error:
             raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
         for state in runs(recipe):

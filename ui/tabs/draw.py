@@ -16,9 +16,9 @@ from diffusion.readback import Reading, Tried
 from diffusion.reader import Reader, load_reader
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
-from ui import asked, said
-from ui.stage import Moment, example, live, stage, thumbnail, trajectory
-from ui.visit import Drawn, Plan, Visit
+from ui import request, status
+from ui.player import Moment, example, live, stage, thumbnail, trajectory
+from ui.session import Drawn, Plan, Visit
 
 TRIES = 10  # of a digit until it reads right
 FRAME_SECONDS = 0.1  # between live frames
@@ -99,7 +99,7 @@ class Draw:
         shared: dict[str, Any],
     ):
         self.pipes, self.runs, self.retries = pipes, runs, retries
-        self.student = pipes[asked.FEW_STEP].offer if asked.FEW_STEP in pipes else None
+        self.student = pipes[request.FEW_STEP].offer if request.FEW_STEP in pipes else None
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="pick", min_width=0):
                 self._ask()
@@ -125,7 +125,7 @@ class Draw:
             max_lines=1,
             elem_id="prompt",
         )
-        self.hint = gr.HTML(said.hint(asked.understood("0-9")[0]), elem_id="hint")
+        self.hint = gr.HTML(status.hint(request.understood("0-9")[0]), elem_id="hint")
         self.picker = gr.CheckboxGroup(
             [(str(digit), digit) for digit in range(10)],
             value=list(range(10)),
@@ -146,7 +146,7 @@ class Draw:
         )
 
     def _show(self) -> None:
-        self.status = gr.HTML(said.said(said.EMPTY), elem_id="status", elem_classes="status")
+        self.status = gr.HTML(status.said(status.EMPTY), elem_id="status", elem_classes="status")
         self.stage = stage(example(), TRACKS, "stage")
         with gr.Row(elem_id="keeping"):
             self.keep_png, self.keep_gif, self.copy = (
@@ -193,11 +193,11 @@ class Draw:
             self.seed = gr.Number(Recipe.seed, label="Seed", elem_id="seed", min_width=120)
             self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
         self.weights = gr.Radio(
-            asked.WEIGHTS,
-            value=asked.BUNDLED,
+            request.WEIGHTS,
+            value=request.BUNDLED,
             label="Weights",
             info="Instant: a student of few steps, which redraws as you drag.",
-            visible=asked.FEW_STEP in self.pipes,
+            visible=request.FEW_STEP in self.pipes,
             elem_id="weights",
         )
         self.guidance = gr.Slider(
@@ -217,7 +217,7 @@ class Draw:
             info="Guesses on the way. 20 is plenty, 1 is a blur.",
         )
         self.few_steps = gr.Radio(
-            asked.step_choices(self.pipes[asked.FEW_STEP]) if self.student else [],
+            request.step_choices(self.pipes[request.FEW_STEP]) if self.student else [],
             value=self.student.defaults["steps"] if self.student else None,
             label="Steps",
             info="Jumps on the way.",
@@ -225,7 +225,7 @@ class Draw:
             elem_id="few-steps",
         )
         with gr.Accordion("More settings", open=False, elem_id="more"):
-            self.count = gr.Slider(1, asked.MAX_COUNT, value=1, step=1, label="How many of each")
+            self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             self.sampler = gr.Radio(
                 list(SAMPLERS),
                 value=Recipe.sampler,
@@ -323,16 +323,16 @@ class Draw:
         self, visit: Visit, new_seed: Any, reading: Any, until: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[Update]:
         """The Generate button: moments as they come, then the film."""
-        controls = dict(zip(asked.SETTINGS, settings, strict=True))
-        instant = weights == asked.FEW_STEP
+        controls = dict(zip(request.SETTINGS, settings, strict=True))
+        instant = weights == request.FEW_STEP
         try:
-            pipe = asked.pipe_of(weights, self.pipes)
-            plan = self._plan(visit, new_seed, asked.suited(controls, few_steps, pipe), pipe)
+            pipe = request.pipe_of(weights, self.pipes)
+            plan = self._plan(visit, new_seed, request.suited(controls, few_steps, pipe), pipe)
         except BadInput as error:
-            yield {self.status: said.refused(error), self.start: ON, self.stop: OFF}
+            yield {self.status: status.refused(error), self.start: ON, self.stop: OFF}
             return
         recipe = plan.recipe
-        yield {self.status: said.running(0, recipe.steps, 0), self.seed: recipe.seed, **self._keepable(False)}
+        yield {self.status: status.running(0, recipe.steps, 0), self.seed: recipe.seed, **self._keepable(False)}
         started = time.monotonic()
         shown, pause = (started, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
         try:
@@ -345,7 +345,7 @@ class Draw:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
                 yield {
-                    self.status: said.running(state.done, recipe.steps, shown - started),
+                    self.status: status.running(state.done, recipe.steps, shown - started),
                     self.stage: live(recipe, now, plan.columns),
                 }
             drawn = Drawn(replace(plan, base=None, again=()), result)
@@ -355,12 +355,12 @@ class Draw:
             if until and recipe.guidance > 0:
                 yield from self._until_right(drawn)
         except gr.Error as error:  # ZeroGPU's: no quota left, say
-            yield {**self._look(visit), self.status: said.refused(error), self.start: ON, self.stop: OFF}
+            yield {**self._look(visit), self.status: status.refused(error), self.start: ON, self.stop: OFF}
             return
-        told = said.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
+        told = status.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
         yield {
             **self._look(visit, plan.again[0] if plan.base else None),
-            self.status: said.finished(plan.part, time.monotonic() - started, told),
+            self.status: status.finished(plan.part, time.monotonic() - started, told),
             self.start: ON,
             self.stop: OFF,
         }
@@ -375,12 +375,12 @@ class Draw:
         told = (
             f"{len(missed)} of {len(recipe.digits)} read wrong: drawing {'it' if len(missed) == 1 else 'them'} again."
         )
-        yield {self.status: said.said(told)}
+        yield {self.status: status.said(told)}
         plan = replace(drawn.plan, recipe=recipe, base=drawn.result, again=missed)
         for tried in self.retries(plan.part, TRIES):
             if tried is not None:
                 break
-            yield {self.status: said.said(told)}  # here it can be stopped
+            yield {self.status: status.said(told)}  # here it can be stopped
         else:
             return
         drawn.result = plan.whole(tried.result)
@@ -395,7 +395,7 @@ class Draw:
         return {self.stage: self._look(visit)[self.stage]}
 
     def read(self, result: Result) -> list[Reading]:
-        return readback.read(self.pipes[asked.BUNDLED], reader(), result)
+        return readback.read(self.pipes[request.BUNDLED], reader(), result)
 
     def _plan(self, visit: Visit, new_seed: Any, controls: dict[str, Any], pipe: Pipeline) -> Plan:
         """What the press of the button asks for, or BadInput."""
@@ -406,23 +406,23 @@ class Draw:
             return replace(base.plan, recipe=recipe, base=base.result, again=(again,))
         if new_seed:
             controls["seed"] = random.randint(0, checks.MAX_SEED)
-        recipe = asked.drawn_with(asked.recipe(**controls), pipe)
-        if wanted and asked.controls(wanted, controls["digits"]) == controls:
-            recipe = asked.drawn_with(wanted, pipe)
+        recipe = request.drawn_with(request.recipe(**controls), pipe)
+        if wanted and request.controls(wanted, controls["digits"]) == controls:
+            recipe = request.drawn_with(wanted, pipe)
         else:
             recipe = visit.with_own_seeds(recipe, instant=pipe.offer.instant)
-        return Plan(recipe, controls["digits"], asked.columns(controls["digits"]), note)
+        return Plan(recipe, controls["digits"], request.columns(controls["digits"]), note)
 
     def waiting(self) -> Update:
-        return {self.status: said.said(said.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
+        return {self.status: status.said(status.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
 
     def failed(self, halted: bool, visit: Visit) -> Update:
         """After a failure, and when a stop is done: a last step of the run may have come in between."""
-        told = said.HALTED if halted else said.FAILED
-        return {**self._look(visit), self.status: said.said(told), self.start: ON, self.stop: OFF}
+        told = status.HALTED if halted else status.FAILED
+        return {**self._look(visit), self.status: status.said(told), self.start: ON, self.stop: OFF}
 
     def stopped(self) -> Update:
-        return {self.status: said.said(said.STOPPING), self.stop: OFF, self.halted: True}
+        return {self.status: status.said(status.STOPPING), self.stop: OFF, self.halted: True}
 
     def _look(self, visit: Visit, zoomed: int | None = None) -> Update:
         """The stage, the strip and the buttons, as the visit stands."""
@@ -439,7 +439,7 @@ class Draw:
         runs = [
             {
                 "number": run.number,
-                "name": f"{asked.controls(run.result.recipe)['digits']}, seed {run.result.recipe.seed}",
+                "name": f"{request.controls(run.result.recipe)['digits']}, seed {run.result.recipe.seed}",
                 "src": thumbnail(run.result.images, run.plan.columns),
                 "shown": str(run is drawn).lower(),
             }
@@ -455,25 +455,25 @@ class Draw:
     def understand(self, prompt: Any) -> Update:
         """What a prompt means, beside it and in the picker."""
         try:
-            told, picked = asked.understood(prompt or "")
+            told, picked = request.understood(prompt or "")
         except BadInput as error:
-            return {self.hint: said.hint(str(error), unclear=True)}
-        return {self.hint: said.hint(told), self.picker: picked or []}
+            return {self.hint: status.hint(str(error), unclear=True)}
+        return {self.hint: status.hint(told), self.picker: picked or []}
 
     def pick(self, prompt: Any, picked: list[int]) -> str:
-        return asked.edited(prompt or "", picked)
+        return request.edited(prompt or "", picked)
 
     @property
     def controls(self) -> list[Any]:
         """All that says what to draw."""
         return [*self.settings, self.new_seed, self.weights, self.few_steps]
 
-    def put(self, values: dict[str, Any], weights: str = asked.BUNDLED) -> Update:
+    def put(self, values: dict[str, Any], weights: str = request.BUNDLED) -> Update:
         """Settings by name into the controls."""
-        controls = dict(zip(asked.SETTINGS, self.settings, strict=True))
+        controls = dict(zip(request.SETTINGS, self.settings, strict=True))
         update: Update = self.offered(weights)
         for name, value in values.items():
-            if name == "steps" and weights == asked.FEW_STEP:
+            if name == "steps" and weights == request.FEW_STEP:
                 update[self.few_steps]["value"] = value
             elif controls[name] in update:
                 update[controls[name]]["value"] = value
@@ -481,13 +481,13 @@ class Draw:
                     update[self.guidance]["minimum"] = 0
             else:
                 update[controls[name]] = value
-        new_seed = "seed" not in values and weights != asked.FEW_STEP  # instant ones redraw from the same
+        new_seed = "seed" not in values and weights != request.FEW_STEP  # instant ones redraw from the same
         return update | {self.weights: weights, self.new_seed: new_seed}
 
     def offered(self, weights: str) -> Update:
         """The controls that these weights can follow."""
-        few = weights == asked.FEW_STEP
-        _, most = asked.guidance_range(self.pipes[weights])
+        few = weights == request.FEW_STEP
+        _, most = request.guidance_range(self.pipes[weights])
         update: Update = {self.steps: gr.update(visible=not few), self.few_steps: gr.update(visible=few)}
         update[self.guidance] = gr.update(minimum=int(few), maximum=most)
         return update | {
@@ -497,11 +497,11 @@ class Draw:
 
     def use(self, weights: Any, guidance: Any) -> Update:
         """Other weights: instant ones redraw at once whatever is changed, from the same seed."""
-        few = weights == asked.FEW_STEP
+        few = weights == request.FEW_STEP
         update = self.offered(weights)
         slider = update[self.guidance]
-        now_and_before = (asked.FEW_STEP, asked.BUNDLED) if few else (asked.BUNDLED, asked.FEW_STEP)
-        usual, left = (asked.defaults(self.pipes[name])["guidance"] for name in now_and_before)
+        now_and_before = (request.FEW_STEP, request.BUNDLED) if few else (request.BUNDLED, request.FEW_STEP)
+        usual, left = (request.defaults(self.pipes[name])["guidance"] for name in now_and_before)
         value = usual if guidance == left or not isinstance(guidance, int | float) else guidance
         slider["value"] = min(max(value, slider["minimum"]), slider["maximum"])
         return update | ({self.new_seed: False} if few else {})
@@ -511,16 +511,16 @@ class Draw:
 
     def name_of(self, recipe: Recipe) -> str:
         """The name of the weights that drew a recipe, where they are here."""
-        few = self.pipes.get(asked.FEW_STEP)
-        return asked.FEW_STEP if few and recipe.weights == few.weights else asked.BUNDLED
+        few = self.pipes.get(request.FEW_STEP)
+        return request.FEW_STEP if few and recipe.weights == few.weights else request.BUNDLED
 
     def open_link(self, query: Any) -> Update:
         """The controls that the address asks for, and a press of the button."""
         visit = Visit()
         try:
-            found = asked.from_link(query or "", self.pipes)
+            found = request.from_link(query or "", self.pipes)
         except BadInput as error:
-            return {self.memory: visit, self.ready: "", self.status: said.refused(error)}
+            return {self.memory: visit, self.ready: "", self.status: status.refused(error)}
         if found is None:
             return {self.memory: visit, self.ready: ""}
         controls, visit.wanted, weights = found
@@ -530,18 +530,18 @@ class Draw:
         """The controls that drew a picture, and a press of the button."""
         try:
             recipe = Recipe.from_file(path)
-            if len(recipe.digits) > asked.MAX_DIGITS:
-                raise BadInput(f"That picture has more than {asked.MAX_DIGITS} digits: draw it on the command line.")
+            if len(recipe.digits) > request.MAX_DIGITS:
+                raise BadInput(f"That picture has more than {request.MAX_DIGITS} digits: draw it on the command line.")
             weights = self.name_of(recipe)
-            asked.drawn_with(recipe, self.pipes[weights])
+            request.drawn_with(recipe, self.pipes[weights])
         except BadInput as error:
-            return {self.ready: "", self.status: said.refused(error)}
+            return {self.ready: "", self.status: status.refused(error)}
         visit.wanted, visit.note = recipe, self.pipes[weights].differs(recipe)
-        return {self.ready: "yes", **self.put(asked.controls(recipe), weights)}
+        return {self.ready: "yes", **self.put(request.controls(recipe), weights)}
 
     def take_example(self, visit: Visit, event: gr.EventData) -> Update:
         _, visit.note, changes = EXAMPLES[checks.whole("number", event.number, 0, len(EXAMPLES) - 1)]
-        values = asked.defaults(self.pipes[asked.BUNDLED]) | changes
+        values = request.defaults(self.pipes[request.BUNDLED]) | changes
         del values["seed"]
         return self.put(values)
 
@@ -549,13 +549,13 @@ class Draw:
         """A past run, with the controls that drew it."""
         drawn = visit.run(event.number)
         if drawn is None:
-            return {self.status: said.said("That run is no longer kept.")}
+            return {self.status: status.said("That run is no longer kept.")}
         recipe = drawn.result.recipe
         visit.shown, visit.wanted = drawn, recipe
         return {
-            **self.put(asked.controls(recipe, drawn.plan.prompt), self.name_of(recipe)),
+            **self.put(request.controls(recipe, drawn.plan.prompt), self.name_of(recipe)),
             **self._look(visit),
-            self.status: said.said(f"Drawn before, seed {recipe.seed}.", done=1),
+            self.status: status.said(f"Drawn before, seed {recipe.seed}.", done=1),
         }
 
     def redraw_alone(self, visit: Visit, event: gr.EventData) -> None:
@@ -568,7 +568,7 @@ class Draw:
         if visit.shown is None:
             return {}
         recipe = visit.shown.result.recipe.alone(event.tile)
-        return self.put(asked.controls(recipe), self.name_of(recipe))
+        return self.put(request.controls(recipe), self.name_of(recipe))
 
     def save_png(self, visit: Visit) -> Iterator[str | None]:
         yield from save(visit, ".png")
@@ -586,13 +586,13 @@ class Draw:
             yield from save(visit, ".gif", tile, track="both")
 
     def not_saved(self) -> Update:
-        return {self.status: said.said("That file could not be made: choose a smaller size, or another kind.")}
+        return {self.status: status.said("That file could not be made: choose a smaller size, or another kind.")}
 
     def make_link(self, visit: Visit) -> str:
         if visit.shown is None:
             return ""
         recipe = visit.shown.result.recipe
-        return asked.link(recipe, visit.shown.plan.prompt, self.name_of(recipe))
+        return request.link(recipe, visit.shown.plan.prompt, self.name_of(recipe))
 
 
 @cache

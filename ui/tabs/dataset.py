@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, export
-from ui import asked, said
-from ui.draw import AT_ONCE, OFF, ON, Draw
-from ui.stage import Moment
+from ui import request, status
+from ui.player import Moment
+from ui.tabs.draw import AT_ONCE, OFF, ON, Draw
 
 BATCH = 50  # drawn at once
 MOST = 1000  # of each digit
@@ -52,7 +52,9 @@ class DataSet:
             with gr.Row():
                 self.start = gr.Button("Make the file", variant="primary", elem_id="make", min_width=120)
                 self.stop = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False, min_width=80)
-            self.status = gr.HTML(said.said("Nothing is being made."), elem_id="dataset-status", elem_classes="status")
+            self.status = gr.HTML(
+                status.said("Nothing is being made."), elem_id="dataset-status", elem_classes="status"
+            )
             self.file = gr.File(label="The file", visible=False, elem_id="dataset-file")
         shown = [self.status, self.start, self.stop]
         making = self.start.click(self.waiting, None, [*shown, self.file], **AT_ONCE).then(
@@ -71,14 +73,14 @@ class DataSet:
         self, prompt: Any, count: Any, kind: Any, new_seed: Any, weights: Any, few_steps: Any, *settings: Any
     ) -> Iterator[dict[Any, Any]]:
         """Make the file that the controls ask for, or say why that cannot be."""
-        controls = dict(zip(asked.SETTINGS[2:], settings, strict=True))
+        controls = dict(zip(request.SETTINGS[2:], settings, strict=True))
         if new_seed:
             controls["seed"] = random.randint(0, checks.MAX_SEED)
         try:
-            pipe = asked.pipe_of(weights, self.pipes)
-            controls = asked.suited(controls, few_steps, pipe)
-            recipe = asked.recipe(prompt, count, **controls, most_each=MOST, most=MAX_DIGITS)
-            recipe = asked.drawn_with(recipe, pipe)
+            pipe = request.pipe_of(weights, self.pipes)
+            controls = request.suited(controls, few_steps, pipe)
+            recipe = request.recipe(prompt, count, **controls, most_each=MOST, most=MAX_DIGITS)
+            recipe = request.drawn_with(recipe, pipe)
             if recipe.guidance == 0:
                 raise BadInput(
                     "At guidance 0 the labels would say nothing: name digits, and raise the guidance in Draw."
@@ -88,7 +90,7 @@ class DataSet:
                 raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")
             yield from self.drawing(recipe, ending)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
-            yield self.ended() | {self.status: said.refused(error)}
+            yield self.ended() | {self.status: status.refused(error)}
 
     def drawing(self, recipe: Recipe, ending: str) -> Iterator[dict[Any, Any]]:
         """Draw part after part, and write the file."""
@@ -105,7 +107,7 @@ class DataSet:
                 while True:  # others come first
                     if time.monotonic() - told >= TELL_SECONDS:
                         told = time.monotonic()
-                        yield {self.status: said.making(share, len(recipe.digits), told - started)}
+                        yield {self.status: status.making(share, len(recipe.digits), told - started)}
                     if not self.busy():
                         break
                     time.sleep(0.05)
@@ -114,23 +116,25 @@ class DataSet:
             export.write(path, results, recipe)
             size = path.stat().st_size
             yield self.ended() | {
-                self.status: said.said(f"{len(recipe.digits):,} digits, {size / 1000:,.0f} kB, seed {recipe.seed}.", 1),
+                self.status: status.said(
+                    f"{len(recipe.digits):,} digits, {size / 1000:,.0f} kB, seed {recipe.seed}.", 1
+                ),
                 self.file: gr.update(value=str(path), visible=True),
             }
 
     def waiting(self) -> dict[Any, Any]:
         return {
-            self.status: said.said("Waiting for another data set."),
+            self.status: status.said("Waiting for another data set."),
             self.start: OFF,
             self.stop: ON,
             self.file: gr.update(visible=False),
         }
 
     def stopped(self) -> dict[Any, Any]:
-        return {self.status: said.said(said.STOPPING), self.stop: OFF}
+        return {self.status: status.said(status.STOPPING), self.stop: OFF}
 
     def failed(self) -> dict[Any, Any]:
-        return self.ended() | {self.status: said.said("No file was made. Press <b>Make the file</b> to try again.")}
+        return self.ended() | {self.status: status.said("No file was made. Press <b>Make the file</b> to try again.")}
 
     def ended(self) -> dict[Any, Any]:
         return {self.start: ON, self.stop: OFF}

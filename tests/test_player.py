@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from diffusion import Recipe, Result
-from ui import stage
-from ui.learned import evolution
+from ui import player
+from ui.tabs.learned import evolution
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -20,7 +20,7 @@ def pixels(uri: str) -> np.ndarray:
 def test_every_tile_of_every_frame_is_where_the_browser_looks_for_it() -> None:
     tracks = np.random.default_rng(0).integers(0, 256, (2, 5, 3, 28, 28), dtype=np.uint8)  # two tracks, 5 frames
     recipe = Recipe((7, 7, 3), steps=4, seed=8)
-    film = stage.trajectory(Result(tracks[0, -1], *tracks, [999, 749, 499, 249, -1], recipe))
+    film = player.trajectory(Result(tracks[0, -1], *tracks, [999, 749, 499, 249, -1], recipe))
     sprite = pixels(film["sprite"]).astype(int)
     assert sprite.shape == (5 * 28, 2 * 3 * 28)
     for track in range(2):
@@ -28,13 +28,13 @@ def test_every_tile_of_every_frame_is_where_the_browser_looks_for_it() -> None:
             for tile in range(3):
                 x, y = (track * 3 + tile) * 28, frame * 28
                 found, put = sprite[y : y + 28, x : x + 28], tracks[track, frame, tile]
-                assert abs(found - put).max() <= (0 if frame == 4 else stage.GREYS // 2)  # the last one is exact
+                assert abs(found - put).max() <= (0 if frame == 4 else player.GREYS // 2)  # the last one is exact
 
 
 def test_a_film_says_where_in_the_run_each_frame_is() -> None:
     images = np.zeros((5, 1, 28, 28), np.uint8)
     recipe = Recipe((7,), steps=4, seed=8)
-    film = stage.trajectory(Result(images[-1], images, images, [999, 749, 499, 249, -1], recipe))
+    film = player.trajectory(Result(images[-1], images, images, [999, 749, 499, 249, -1], recipe))
     assert film["captions"] == [
         "Step 0 of 4, noise level 999",
         "Step 1 of 4, noise level 749",
@@ -43,16 +43,16 @@ def test_a_film_says_where_in_the_run_each_frame_is() -> None:
         "Step 4 of 4, no noise left",
     ]
     assert film["tiles"] == [{"name": "7, seed 8"}]
-    live = stage.live(recipe, stage.Moment(3, 249, images[0], images[0]))
+    live = player.live(recipe, player.Moment(3, 249, images[0], images[0]))
     assert (live["captions"], live["live"]) == (["Step 3 of 4, noise level 249"], {"done": 3, "of": 4})
 
 
 def test_a_digit_that_nobody_asked_for_is_not_named() -> None:
-    assert stage.names(Recipe((4,), guidance=0, seed=5)) == ["any, seed 5"]
+    assert player.names(Recipe((4,), guidance=0, seed=5)) == ["any, seed 5"]
 
 
 def test_the_film_that_plays_at_first_is_of_the_ten_digits() -> None:
-    film = stage.example()
+    film = player.example()
     assert film is not None
     assert [tile["name"][0] for tile in film["tiles"]] == list("0123456789")
     assert pixels(film["sprite"]).shape == (len(film["captions"]) * 28, 20 * 28)

@@ -1,7 +1,7 @@
 """The stage: where a run is watched, live and afterwards, beside the guesses that led it.
 
 The browser gets a *film*: one greyscale PNG with a row of 28x28 tiles per frame (of the noisy images, then of the
-network's guesses), and what it needs to lay them out. It enlarges and scrubs them by itself (ui/stage.js).
+network's guesses), and what it needs to lay them out. It enlarges and scrubs them by itself (ui/assets/player.js).
 """
 
 import base64
@@ -21,7 +21,7 @@ from diffusion.readback import Reading
 from diffusion.scheduler import Scheduler
 
 HERE = Path(__file__).parent
-EXAMPLE = HERE.parent / "docs" / "example.png"
+EXAMPLE = HERE / "assets" / "example.png"
 GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the film
 
 PLAYED = "Drawn before you came. Press Generate for digits of your own."
@@ -53,7 +53,7 @@ def stage(value: dict[str, Any] | None, tracks: Sequence[str], name: str) -> gr.
     return gr.HTML(
         value,
         html_template=TEMPLATE.format(tracks="".join(figures)),
-        js_on_load=(HERE / "stage.js").read_text("utf-8"),
+        js_on_load=(HERE / "assets" / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=name,
         elem_classes="stage",
@@ -142,7 +142,7 @@ def thumbnail(images: np.ndarray, columns: int = 0) -> str:
 
 @cache
 def example() -> dict[str, Any] | None:
-    """The film that plays before the first run, of docs/example.png; python -m ui.stage draws that."""
+    """The film that plays before the first run, of assets/example.png; python -m ui.player draws that."""
     if not EXAMPLE.is_file():
         return None
     recipe = Recipe.from_file(EXAMPLE)
@@ -176,7 +176,7 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw docs/example.png."""
+    """Draw assets/example.png."""
     result = Pipeline.from_pretrained()(range(10), steps=39)
     render.save_png(EXAMPLE, rows([result.frames, result.guesses]), result.recipe.to_json())
 

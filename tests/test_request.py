@@ -4,7 +4,7 @@ import pytest
 
 from diffusion import Pipeline, Recipe
 from diffusion.denoiser import FewStep
-from ui import asked
+from ui import request
 
 ALL = tuple(range(10))
 
@@ -16,7 +16,7 @@ def pipes(make_denoiser) -> dict[str, Pipeline]:
 
 
 def ask(**changes: object) -> Recipe:
-    return asked.recipe(**(asked.controls(Recipe(ALL)) | changes))
+    return request.recipe(**(request.controls(Recipe(ALL)) | changes))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_any_leaves_it_to_the_network() -> None:
 
 @pytest.mark.parametrize(("prompt", "columns"), [("2026", 4), (" 5551234 ", 7), ("7", 0), ("2, 0", 0), ("1" * 21, 0)])
 def test_a_number_is_one_row(prompt: str, columns: int) -> None:
-    assert asked.columns(prompt) == columns
+    assert request.columns(prompt) == columns
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     ],
 )
 def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:
-    assert asked.understood(prompt) == (told, picked)
+    assert request.understood(prompt) == (told, picked)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | 
 )
 def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
     with refuses():
-        asked.understood(prompt)
+        request.understood(prompt)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
     ],
 )
 def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, picked: list[int], edited: str) -> None:
-    assert asked.edited(prompt, picked) == edited
+    assert request.edited(prompt, picked) == edited
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, pick
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_link_draws_the_same_again(pipes, recipe: Recipe, prompt: str) -> None:
-    found = asked.from_link(asked.link(recipe, prompt), pipes)
+    found = request.from_link(request.link(recipe, prompt), pipes)
     assert found is not None
     controls, restored, weights = found
     assert weights == "bundled"
@@ -109,18 +109,18 @@ def test_a_link_draws_the_same_again(pipes, recipe: Recipe, prompt: str) -> None
         assert (restored.guidance, restored.seeds) == (0, recipe.seeds)
     else:
         assert restored == recipe
-    assert asked.recipe(**controls).digits == restored.digits or prompt == "any"
+    assert request.recipe(**controls).digits == restored.digits or prompt == "any"
 
 
 def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> None:
-    controls, recipe, _ = asked.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark", pipes)
+    controls, recipe, _ = request.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark", pipes)
     assert recipe == Recipe((7, 7, 7), guidance=2, seed=42)
     assert controls["digits"] == "777"
-    controls, recipe, _ = asked.from_link("?prompt=a+4+and+two+3s", pipes)
+    controls, recipe, _ = request.from_link("?prompt=a+4+and+two+3s", pipes)
     assert recipe.digits == (4, 3, 3)
     assert "seed" not in controls, "each run has a new one"
-    assert asked.from_link("?__theme=dark", pipes) is None
-    assert asked.from_link("", pipes) is None
+    assert request.from_link("?__theme=dark", pipes) is None
+    assert request.from_link("", pipes) is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> No
 )
 def test_a_wrong_link_is_answered_in_a_sentence(pipes, query: str, sentence: str, refuses) -> None:
     with refuses(sentence):
-        asked.from_link(query, pipes)
+        request.from_link(query, pipes)
 
 
 def test_at_most_a_hundred_digits_at_once(refuses) -> None:
@@ -162,17 +162,17 @@ def test_at_most_a_hundred_digits_at_once(refuses) -> None:
 
 
 def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
-    assert "weights" not in asked.link(Recipe((7,)), "7")
+    assert "weights" not in request.link(Recipe((7,)), "7")
     recipe = Recipe((7,), steps=2, sampler="ddim", guidance_interval=(300, 600))
-    query = asked.link(recipe, "7", "few-step")
-    assert asked.from_link(query, pipes)[1:] == (recipe, "few-step")
-    assert asked.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
-    usual = asked.from_link("?digits=7&weights=few-step", pipes)[1]
+    query = request.link(recipe, "7", "few-step")
+    assert request.from_link(query, pipes)[1:] == (recipe, "few-step")
+    assert request.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
+    usual = request.from_link("?digits=7&weights=few-step", pipes)[1]
     assert (usual.steps, usual.guidance) == (2, 2.5)
 
 
 def test_a_student_keeps_to_the_one_way_that_it_knows(pipes) -> None:
-    controls = asked.controls(Recipe(ALL, 2, 50, "ddim", 0.5, 7, (0, 999), "karras"))
-    suited = asked.suited(controls, 2, pipes["few-step"])
-    assert asked.recipe(**suited) == Recipe(ALL, 2, 2, "ddim", seed=7, guidance_interval=(300, 600))
-    assert asked.suited(controls, 2, pipes["bundled"]) == controls
+    controls = request.controls(Recipe(ALL, 2, 50, "ddim", 0.5, 7, (0, 999), "karras"))
+    suited = request.suited(controls, 2, pipes["few-step"])
+    assert request.recipe(**suited) == Recipe(ALL, 2, 2, "ddim", seed=7, guidance_interval=(300, 600))
+    assert request.suited(controls, 2, pipes["bundled"]) == controls

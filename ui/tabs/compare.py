@@ -12,18 +12,18 @@ import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe
 from diffusion.compare import AXES, Axis, axis
-from ui import asked, said
-from ui.draw import AT_ONCE, OFF, ON, Draw
+from ui import request, status
+from ui.tabs.draw import AT_ONCE, OFF, ON, Draw
 
 FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 
 # A name, the two axes with their values, and the weights.
 PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
-    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), asked.BUNDLED),
-    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), asked.BUNDLED),
-    ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10"), asked.BUNDLED),
-    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), asked.BUNDLED),
-    ("digits against few steps", ("digits", "0-9"), ("steps", "1, 2, 4, 8"), asked.FEW_STEP),
+    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), request.BUNDLED),
+    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), request.BUNDLED),
+    ("digits against guidance", ("digits", "0-9"), ("guidance", "0, 1, 2, 5, 10"), request.BUNDLED),
+    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), request.BUNDLED),
+    ("digits against few steps", ("digits", "0-9"), ("steps", "1, 2, 4, 8"), request.FEW_STEP),
 )
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
@@ -65,10 +65,10 @@ class Compare:
                             gr.Textbox(values, label="Values", max_lines=1, min_width=160, scale=2),
                         ]
                 self.weights = gr.Radio(
-                    asked.WEIGHTS,
-                    value=asked.BUNDLED,
+                    request.WEIGHTS,
+                    value=request.BUNDLED,
                     label="Weights",
-                    visible=asked.FEW_STEP in pipes,
+                    visible=request.FEW_STEP in pipes,
                     elem_id="compare-weights",
                 )
                 with gr.Row():
@@ -80,7 +80,7 @@ class Compare:
                     )
             with gr.Column(min_width=280, scale=9):
                 self.status = gr.HTML(
-                    said.said("Press <b>Compare</b>, or choose other settings."),
+                    status.said("Press <b>Compare</b>, or choose other settings."),
                     elem_id="compare-status",
                     elem_classes="status",
                 )
@@ -113,12 +113,12 @@ class Compare:
         started, shown = time.monotonic(), 0.0
         try:
             digits = "0" if "digits" in (x, y) else digits  # each cell has its own
-            pipe = asked.pipe_of(weights, self.pipes)
-            controls = asked.suited(dict(zip(asked.SETTINGS[2:], settings, strict=True)), few_steps, pipe)
-            _, most = asked.guidance_range(pipe)
+            pipe = request.pipe_of(weights, self.pipes)
+            controls = request.suited(dict(zip(request.SETTINGS[2:], settings, strict=True)), few_steps, pipe)
+            _, most = request.guidance_range(pipe)
             if isinstance(controls["guidance"], int | float):  # the tab Draw may go further
                 controls["guidance"] = min(controls["guidance"], most)
-            recipe = replace(asked.recipe(digits, 1, **controls), weights=pipe.weights)
+            recipe = replace(request.recipe(digits, 1, **controls), weights=pipe.weights)
             with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
                 path = Path(folder) / f"compare-{x}-{y}.png".replace("+", "")
                 sheet = self.sheets(recipe, axis(x, x_values), axis(y, y_values), str(path))
@@ -127,17 +127,17 @@ class Compare:
                     picture = picture if newer is None else newer
                     if time.monotonic() - shown >= FRAME_SECONDS:
                         shown = time.monotonic()
-                        told = said.running(done, cells, shown - started, "Cell", share)
+                        told = status.running(done, cells, shown - started, "Cell", share)
                         yield {self.status: told} | ({} if picture is None else {self.picture: picture})
                 yield self.ended() | {
-                    self.status: said.said(
+                    self.status: status.said(
                         f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1
                     ),
                     self.picture: picture,
                     self.keep: gr.update(value=str(path), interactive=True),
                 }
         except (BadInput, gr.Error) as error:
-            yield self.ended() | {self.status: said.refused(error)}
+            yield self.ended() | {self.status: status.refused(error)}
 
     def take(self, preset: Any) -> list[str]:
         """The axes and the weights of an example."""
@@ -146,17 +146,17 @@ class Compare:
 
     def waiting(self) -> dict[Any, Any]:
         return {
-            self.status: said.said(said.WAITING),
+            self.status: status.said(status.WAITING),
             self.start: OFF,
             self.stop: ON,
             self.keep: OFF,
         }
 
     def stopped(self) -> dict[Any, Any]:
-        return {self.status: said.said(said.STOPPING), self.stop: OFF}
+        return {self.status: status.said(status.STOPPING), self.stop: OFF}
 
     def failed(self) -> dict[Any, Any]:
-        return self.ended() | {self.status: said.said("No sheet was finished. Press <b>Compare</b> to start again.")}
+        return self.ended() | {self.status: status.said("No sheet was finished. Press <b>Compare</b> to start again.")}
 
     def ended(self) -> dict[Any, Any]:
         return {self.start: ON, self.stop: OFF}

@@ -1,6 +1,6 @@
 // The stage: tracks of tiles, like the noisy images beside the network's guesses, and a slider through time.
 //
-// Its value is a film (ui/stage.py): a sprite with one row per frame, the tiles of the first track and then those of the
+// Its value is a film (ui/player.py): a sprite with one row per frame, the tiles of the first track and then those of the
 // second. While a run is under way the sprite holds one frame, the newest. All scrubbing and enlarging happens here,
 // without the server.
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from diffusion import Pipeline, Recipe
-from ui.draw import Draw
-from ui.visit import MAX_RUNS, Drawn, Plan, Visit
+from ui.session import MAX_RUNS, Drawn, Plan, Visit
+from ui.tabs.draw import Draw
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from diffusion.render import PADDING
-from ui.stage import film, stage
+from ui.player import film, stage
 
-DOCS = Path(__file__).parent.parent / "docs"
-EVOLUTION = DOCS / "learned.gif"  # a grid per epoch, ten digits wide: the training.gif of a run
-LOSS = DOCS / "learned-loss.png"
+ASSETS = Path(__file__).parent.parent / "assets"
+EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, ten digits wide: the training.gif of a run
+LOSS = ASSETS / "learned-loss.png"
 COLUMNS = 10
 
 TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of what was
