@@ -1,4 +1,6 @@
-"""What a visitor asks for: prompts and links to recipes, and back."""
+"""What a visitor asks for: prompts and settings to recipes, and back."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -9,14 +11,19 @@ from ui import request
 ALL = tuple(range(10))
 
 
+DIGITS = tuple("0123456789")
+COLOURS = ("red", "green", "blue")
+
+
 @pytest.fixture
-def pipes(make_denoiser) -> dict[str, Pipeline]:
-    student = make_denoiser(few_step=FewStep(4, (1.0, 2.5), (300, 600)))
-    return {"bundled": Pipeline(make_denoiser()), "few-step": Pipeline(student)}
+def ask(make_denoiser) -> Callable[..., Recipe]:
+    pipe = Pipeline(make_denoiser())
+    return lambda **values: request.recipe(values, pipe)
 
 
-def ask(**changes: object) -> Recipe:
-    return request.recipe(**(request.controls(Recipe(ALL)) | changes))
+@pytest.fixture
+def student(make_denoiser) -> Pipeline:
+    return Pipeline(make_denoiser(few_step=FewStep(4, (1.0, 2.5), (300, 600))))
 
 
 @pytest.mark.parametrize(
@@ -30,11 +37,11 @@ def ask(**changes: object) -> Recipe:
         ([3, 7], 2, (3, 7, 3, 7)),
     ],
 )
-def test_the_prompt_says_which_and_the_slider_how_many(prompt, count: int, digits: tuple[int, ...]) -> None:
+def test_the_prompt_says_which_and_the_slider_how_many(ask, prompt, count: int, digits: tuple[int, ...]) -> None:
     assert ask(digits=prompt, count=count).digits == digits
 
 
-def test_any_leaves_it_to_the_network() -> None:
+def test_any_leaves_it_to_the_network(ask) -> None:
     assert [ask(digits=prompt).guidance for prompt in ("any", " Anything ", "any digit")] == [0, 0, 0]
     assert ask(digits="7").guidance == Recipe.guidance
 
@@ -56,7 +63,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     ],
 )
 def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:
-    assert request.understood(prompt) == (told, picked)
+    assert request.understood(prompt, DIGITS) == (told, picked)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,7 @@ def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | 
 )
 def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
     with refuses():
-        request.understood(prompt)
+        request.understood(prompt, DIGITS)
 
 
 @pytest.mark.parametrize(
@@ -82,97 +89,32 @@ def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
     ],
 )
 def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, picked: list[int], edited: str) -> None:
-    assert request.edited(prompt, picked) == edited
+    assert request.edited(prompt, picked, DIGITS) == edited
 
 
-@pytest.mark.parametrize(
-    ("recipe", "prompt"),
-    [
-        (Recipe(ALL), "0-9"),
-        (Recipe(ALL * 3, seed=4_294_967_295), "0-9"),
-        (Recipe((2, 0, 2, 6) * 2, guidance=3.5, steps=7, sampler="ddpm", seed=9), "2026"),
-        (Recipe((4, 3, 3), guidance_interval=(0, 999)), "a 4 and two 3s"),
-        (Recipe((4, 3, 3), sampler="ddim", spacing="karras", eta=0.25), "a 4 and two 3s"),
-        (Recipe((4, 3, 3), guidance=0), "any"),
-        (Recipe((8, 1, 8)), "three random digits"),
-        (Recipe((7,) * 100), ""),
-        (Recipe((7, 7, 3), redrawn=((0, 77), (2, 5))), "7, 7, 3"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_link_draws_the_same_again(pipes, recipe: Recipe, prompt: str) -> None:
-    found = request.from_link(request.link(recipe, prompt), pipes)
-    assert found is not None
-    controls, restored, weights = found
-    assert weights == "bundled"
-    if prompt == "any":
-        assert (restored.guidance, restored.seeds) == (0, recipe.seeds)
-    else:
-        assert restored == recipe
-    assert request.recipe(**controls).digits == restored.digits or prompt == "any"
-
-
-def test_a_link_may_name_only_some_settings_and_others_mean_nothing(pipes) -> None:
-    controls, recipe, _ = request.from_link("?digits=777&guidance=2&seed=42&utm_source=x&__theme=dark", pipes)
-    assert recipe == Recipe((7, 7, 7), guidance=2, seed=42)
-    assert controls["digits"] == "777"
-    controls, recipe, _ = request.from_link("?prompt=a+4+and+two+3s", pipes)
-    assert recipe.digits == (4, 3, 3)
-    assert "seed" not in controls, "each run has a new one"
-    assert request.from_link("?__theme=dark", pipes) is None
-    assert request.from_link("", pipes) is None
-
-
-@pytest.mark.parametrize(
-    ("query", "sentence"),
-    [
-        ("digits=7&digits=8", "The link gives digits 2 times"),
-        ("digits=7&prompt=8", "The link gives digits 2 times"),
-        ("guidance=1&guidance=1", "The link gives guidance 2 times"),
-        ("digits=", "No digits asked for"),
-        ("digits=%3Cscript%3E", "Cannot read '<script>' as digits"),
-        ("digits=sevn", "Cannot read 'sevn': write 'seven' if you mean that."),
-        ("digits=a+thousand+7s", "That is 1,000 digits: ask for at most 100 at once."),
-        ("guidance=much", "guidance must be a number from 0 to 20, not 'much'."),
-        ("guidance=nan", "guidance must be a number from 0 to 20, not nan."),
-        ("steps=0", "steps must be a whole number from 1 to 1,000, not 0."),
-        ("seed=-1", "seed must be a whole number from 0 to 4,294,967,295, not -1."),
-        ("sampler=euler", "sampler must be one of"),
-        ("spacing=even", "spacing must be one of"),
-        ("sampler=heun&eta=0.5", "eta belongs to the sampler ddim"),
-        ("count=11", "count must be a whole number from 1 to 10, not 11."),
-        ("guidance_interval=500,200", "guidance_interval must be two whole numbers"),
-        ("guidance_interval=500", "guidance_interval must be two whole numbers"),
-        ("digits=7&redrawn=5:1", "The image to draw again must be a whole number from 0 to 0, not 5."),
-        ("digits=7&redrawn=x", "redrawn must be pairs"),
-        ("digits=7&weights=mine", "weights must be one of bundled, few-step"),
-        ("digits=7&weights=few-step&steps=3", "With these weights, steps must be one of 1, 2, 4, not 3."),
-        ("digits=7&weights=few-step&guidance=3", "With these weights, guidance must be a number from 1 to 2.5"),
-    ],
-)
-def test_a_wrong_link_is_answered_in_a_sentence(pipes, query: str, sentence: str, refuses) -> None:
-    with refuses(sentence):
-        request.from_link(query, pipes)
-
-
-def test_at_most_a_hundred_digits_at_once(refuses) -> None:
+def test_at_most_a_hundred_digits_at_once(ask, refuses) -> None:
     assert len(ask(digits=[1] * 10, count=10).digits) == 100
     with refuses("That is 110 digits: ask for at most 100 at once."):
         ask(digits=[1] * 11, count=10)
 
 
-def test_a_link_names_weights_that_are_not_the_usual_ones(pipes) -> None:
-    assert "weights" not in request.link(Recipe((7,)), "7")
-    recipe = Recipe((7,), steps=2, sampler="ddim", guidance_interval=(300, 600))
-    query = request.link(recipe, "7", "few-step")
-    assert request.from_link(query, pipes)[1:] == (recipe, "few-step")
-    assert request.from_link("?digits=7&weights=few-step", pipes)[1].guidance_interval == (300, 600)
-    usual = request.from_link("?digits=7&weights=few-step", pipes)[1]
-    assert (usual.steps, usual.guidance) == (2, 2.5)
+def test_what_is_not_said_is_the_weights_own(student) -> None:
+    recipe = request.recipe({"digits": "7"}, student)
+    assert recipe == Recipe((7,), 2.5, 2, "ddim", guidance_interval=(300, 600))
+    with_some = request.recipe({"count": 2, "steps": 4}, student)
+    assert (with_some.digits, with_some.steps) == (ALL * 2, 4)
 
 
-def test_a_student_keeps_to_the_one_way_that_it_knows(pipes) -> None:
-    controls = request.controls(Recipe(ALL, 2, 50, "ddim", 0.5, 7, (0, 999), "karras"))
-    suited = request.suited(controls, 2, pipes["few-step"])
-    assert request.recipe(**suited) == Recipe(ALL, 2, 2, "ddim", seed=7, guidance_interval=(300, 600))
-    assert request.suited(controls, 2, pipes["bundled"]) == controls
+def test_what_is_asked_for_is_read_off_a_recipe(ask) -> None:
+    recipe = Recipe((4, 3, 3) * 2, 2, 50, "ddim", 0.5, 7, (0, 999), "karras")
+    for prompt in ("", "a 4 and two 3s"):
+        values = request.values(recipe, DIGITS, prompt)
+        assert values["count"] == 2
+        assert ask(**values) == recipe
+
+
+def test_classes_are_called_by_their_names() -> None:
+    assert request.understood("two reds and blue", COLOURS) == ("Draws red, red, blue.", [0, 2])
+    assert request.edited("blue", [0, 2], COLOURS) == "blue, red"
+    assert request.words(range(3), COLOURS) == "red, green, blue"
+    assert request.words([0] * 12 + [11], [str(label) for label in range(12)]).endswith("11")
