@@ -1,16 +1,22 @@
 """The page: pick digits, watch them form out of noise, keep the grid and the GIF.
 
     python app.py          # then open http://127.0.0.1:7860
+    python app.py --help   # its flags and variables
 
-Host and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. It runs unchanged as a Hugging Face Space.
+It runs unchanged as a Hugging Face Space.
 """
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page asks for nothing outside
+from ui import serve
+
+if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
+    SERVER = serve.asked(sys.argv[1:])
+    SERVER.prepare()
+else:
+    SERVER = serve.asked()
 
 try:
     import spaces  # on a Space with ZeroGPU, and it must come before torch
@@ -24,9 +30,6 @@ except ImportError:
         """Anywhere else: the function as it is."""
         return function
 
-
-if not os.environ.get("GRADIO_SERVER_PORT", "7860").isdecimal():  # Gradio fails on it while it is imported
-    sys.exit("app.py: GRADIO_SERVER_PORT must be a number from 1 to 65535.")
 
 import gradio as gr
 
@@ -82,10 +85,7 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
-    try:
-        page.launch(**LAUNCH)
-    except (OSError, OverflowError):
-        sys.exit("app.py: the port is taken or does not exist: set GRADIO_SERVER_PORT to a free one up to 65535.")
+    serve.launch(page, SERVER, **LAUNCH)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The page's public endpoint, /generate: the same drawings for programs and language models."""
 
-import html
 import tempfile
 from collections.abc import Callable, Iterator
 from inspect import signature
@@ -72,7 +71,8 @@ def generate_with(work: Work) -> Callable[..., Iterator[Drawn]]:
                 )
             recipe = request.recipe({name: value for name, value in values.items() if value is not None}, pipe)
         except BadInput as error:
-            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
+            # Programs read it as it is. A browser would show it as HTML, but no button of the page asks for this.
+            raise gr.Error(str(error), visible=False, print_exception=False) from None
         state: Any
         for state in work.run(recipe):
             if isinstance(state, Result):

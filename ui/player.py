@@ -14,8 +14,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, Result, render
-from diffusion.readback import Reading
+from diffusion import Pipeline, Recipe, Result
+from diffusion.evaluation.readback import Reading
+from diffusion.files import render
 from ui.work import Moment
 
 ASSETS = Path(__file__).parent / "assets"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diffusion import Pipeline, Recipe, Result, checks
-from diffusion.readback import Reading
+from diffusion.evaluation.readback import Reading
 from ui import request
 
 MAX_RUNS = 8

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from diffusion import Pipeline, Recipe, Result, checks, readback
-from diffusion.compare import Axis, Sheet
-from diffusion.readback import Reading, Tried, trying
-from diffusion.reader import Reader, load_reader
+from diffusion import Pipeline, Recipe, Result, checks
+from diffusion.evaluation import readback
+from diffusion.evaluation.readback import Reading, Tried, trying
+from diffusion.evaluation.reader import Reader, load_reader
+from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.scheduler import T
 
 

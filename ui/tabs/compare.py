@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Recipe
-from diffusion.compare import AXES, Axis, axis
+from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import request, status
 from ui.events import AT_ONCE, MODEL, OFF, ON, Update, in_browser
 from ui.settings import Settings, weights_radio

@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Recipe, Result, checks, export
+from diffusion import BadInput, Recipe, Result, checks
+from diffusion.files import export
 from ui import request, status
 from ui.events import AT_ONCE, OFF, ON, Update, in_browser
 from ui.settings import Settings
@@ -68,8 +69,7 @@ class DataSet:
         try:
             recipe = self.recipe(data)
             ending = KINDS[checks.choice("file", data[self.kind], KINDS)]
-            if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
-                raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")
+            export.check(ending, recipe)
             yield from self.drawing(recipe, ending)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
             before = gr.update(visible=data[self.file] is not None)  # what was made stays
@@ -81,10 +81,7 @@ class DataSet:
         values = self.settings.values(data, weights) | {"digits": data[self.prompt], "count": data[self.count]}
         if data[self.settings.new_seed]:
             values["seed"] = random.randint(0, checks.MAX_SEED)
-        recipe = request.recipe(values, self.work.pipe(weights), most_each=MOST, most=MAX_DIGITS)
-        if recipe.guidance == 0:
-            raise BadInput("At guidance 0 the labels would say nothing: name digits, and raise the guidance in Draw.")
-        return recipe
+        return request.recipe(values, self.work.pipe(weights), most_each=MOST, most=MAX_DIGITS)
 
     def drawing(self, recipe: Recipe, ending: str) -> Iterator[Update]:
         """Draw part after part, and write the file."""

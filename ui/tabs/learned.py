@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 from diffusion import Pipeline
-from diffusion.render import PADDING
+from diffusion.files.render import PADDING
 from ui.player import ASSETS, animation, player
 
 EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
