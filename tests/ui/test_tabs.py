@@ -159,7 +159,7 @@ def test_nothing_of_an_earlier_request_is_left_beside_a_new_one(page: Page) -> N
     expect(page.locator("#keep-sheet")).to_be_disabled()
 
 
-def test_a_refusal_leaves_what_was_made_before(page: Page) -> None:
+def test_what_was_made_before_stays_where_a_request_comes_to_nothing(page: Page) -> None:
     set_number(page, "Steps", "1")
     tab(page, "Data set")
     page.click("#make")
@@ -167,6 +167,14 @@ def test_a_refusal_leaves_what_was_made_before(page: Page) -> None:
     page.locator("#dataset").get_by_label("Which digits").fill("sevn")
     page.click("#make")
     expect(page.locator("#dataset-status [role=alert]")).to_contain_text("Cannot read 'sevn'")
+    expect(page.locator("#dataset-file a[download]")).to_be_visible()
+    page.locator("#dataset").get_by_label("Which digits").fill("0-9")
+    set_number(page, "Images of each digit", "1000")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("of 10,000 digits")
+    expect(page.locator("#dataset-file")).to_be_hidden()
+    page.click("#cancel")
+    expect(page.locator("#dataset-status")).to_contain_text("No file was made")
     expect(page.locator("#dataset-file a[download]")).to_be_visible()
 
 

@@ -61,7 +61,8 @@ class DataSet:
             preprocess=False,
             **AT_ONCE | {"queue": True},
         )
-        making.failure(self.failed, None, shown, **AT_ONCE)  # whatever went wrong, or a stop when it is done
+        # Whatever went wrong, or a stop when it is done.
+        making.failure(self.failed, self.file, [*shown, self.file], **AT_ONCE)
         self.stop.click(self.stopped, None, shown, cancels=[making], **AT_ONCE)
 
     def make(self, data: dict[Any, Any]) -> Iterator[Update]:
@@ -72,8 +73,7 @@ class DataSet:
             export.check(ending, recipe)
             yield from self.drawing(recipe, ending)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
-            before = gr.update(visible=data[self.file] is not None)  # what was made stays
-            yield self.ended() | {self.status: status.refused(error), self.file: before}
+            yield self.ended() | self.before(data[self.file]) | {self.status: status.refused(error)}
 
     def recipe(self, data: dict[Any, Any]) -> Recipe:
         """What is asked for, or BadInput."""
@@ -115,8 +115,13 @@ class DataSet:
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF}
 
-    def failed(self) -> Update:
-        return self.ended() | {self.status: status.line("No file was made. Press <b>Make the file</b> to try again.")}
+    def failed(self, file: Any) -> Update:
+        line = status.line("No file was made. Press <b>Make the file</b> to try again.")
+        return self.ended() | self.before(file) | {self.status: line}
+
+    def before(self, file: Any) -> Update:
+        """What was made before stays, where the request came to nothing."""
+        return {self.file: gr.update(visible=file is not None)}
 
     def ended(self) -> Update:
         return {self.start: ON, self.stop: OFF}
