@@ -15,10 +15,10 @@ from ui import request
 from ui.events import MODEL
 from ui.work import Work
 
-Drawn = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
+Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
 
 
-def generate_with(work: Work) -> Callable[..., Iterator[Drawn]]:
+def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
     """The endpoint's function. Its signature is written out, since others script against it."""
 
     def generate(
@@ -33,7 +33,7 @@ def generate_with(work: Work) -> Callable[..., Iterator[Drawn]]:
         spacing: Any = None,
         eta: Any = None,
         weights: Any = None,
-    ) -> Iterator[Drawn]:
+    ) -> Iterator[Answer]:
         """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
 
         What is not said is every digit, once, and what the weights draw with by default; null is not said.
