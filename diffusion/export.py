@@ -20,8 +20,8 @@ from diffusion import checks, render
 from diffusion.files import replacing
 
 if TYPE_CHECKING:  # a Result saves itself through this file
-    from diffusion.pipeline import Result
     from diffusion.recipe import Recipe
+    from diffusion.result import Result
 
 ENDINGS = (".npz", ".zip", ".idx.zip")
 MAX_FILES = 10_000  # in a .zip of single digits
