@@ -1,12 +1,11 @@
 """The page: pick digits, watch them form out of noise, keep the grid and the GIF.
 
     python app.py          # then open http://127.0.0.1:7860
+    python app.py --help   # its flags and variables
 
-Host and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT. It runs unchanged as a Hugging Face Space.
+It runs unchanged as a Hugging Face Space.
 """
 
-import html
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +13,13 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page asks for nothing outside
+from ui import serve
+
+if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
+    SERVER = serve.asked(sys.argv[1:])
+    SERVER.prepare()
+else:
+    SERVER = serve.asked()
 
 try:
     import spaces  # on a Space with ZeroGPU, and it must come before torch
@@ -29,16 +34,13 @@ except ImportError:
         return function
 
 
-if not os.environ.get("GRADIO_SERVER_PORT", "7860").isdecimal():  # Gradio fails on it while it is imported
-    sys.exit("app.py: GRADIO_SERVER_PORT must be a number from 1 to 65535.")
-
 import gradio as gr
 import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe, Result
-from diffusion.compare import Axis, Sheet
+from diffusion.evaluation.readback import Tried, trying
+from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.hardware import use_allowed_cores
-from diffusion.readback import Tried, trying
 from diffusion.scheduler import T
 from ui import asked, learned
 from ui.compare import Compare
@@ -149,7 +151,8 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             recipe = asked.recipe(digits, count, guidance, steps, sampler, seed, guide_from, guide_to, spacing, eta)
             recipe = asked.drawn_with(recipe, asked.pipe_of(weights, pipes))
         except BadInput as error:
-            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
+            # Programs read it as it is. A browser would show it as HTML, but no button of the page asks for this.
+            raise gr.Error(str(error), visible=False, print_exception=False) from None
         for state in runs(recipe):
             if isinstance(state, Result):
                 break
@@ -201,10 +204,7 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
-    try:
-        page.launch(**LAUNCH)
-    except (OSError, OverflowError):
-        sys.exit("app.py: the port is taken or does not exist: set GRADIO_SERVER_PORT to a free one up to 65535.")
+    serve.launch(page, SERVER, **LAUNCH)
 
 
 if __name__ == "__main__":

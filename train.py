@@ -17,17 +17,20 @@ Look at what it learned, then measure it:
 import argparse
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
 import torch
 
-from diffusion import checkpoint, checks, hub
+from diffusion import checkpoint, checks
 from diffusion.hardware import Team, out_of_memory, use_allowed_cores
-from diffusion.training import (
+from diffusion.hub import push as hub
+from diffusion.training.trainer import (
     RECIPES,
     TrainConfig,
     Trainer,
+    alone,
     like_teacher,
     prepare,
     saved_config,
@@ -107,6 +110,12 @@ def run(config: TrainConfig, flags: argparse.Namespace) -> None:
     """Train, or go on training, and push where that is asked for."""
     use_allowed_cores()
     team = Team.join()
+    with alone(config) if team.leads else nullcontext():
+        train(config, flags, team)
+
+
+def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
+    """One process's part of a run."""
     if team.leads and flags.push_to_hub:
         hub.check_push(flags.push_to_hub, flags.tag)  # before the training, not after
     state = saved_state(config) if flags.resume else None

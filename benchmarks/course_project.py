@@ -24,7 +24,7 @@ from diffusion.denoiser import Denoiser
 from diffusion.guidance import EVERYWHERE
 from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.scheduler import T
-from diffusion.training import RECIPES, TrainConfig
+from diffusion.training.trainer import RECIPES, TrainConfig
 
 DIGITS = tuple(range(10))
 COURSE = TrainConfig(**RECIPES["ddpm-cosine"]).denoiser()

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.stopwatch import seconds, table
-from diffusion import BadInput, Pipeline, Recipe, checkpoint, checks, data, plot, render, sweep
-from diffusion.evaluate import FEWEST
-from diffusion.files import write_text
+from diffusion import BadInput, Pipeline, Recipe, checkpoint, checks, data
+from diffusion.evaluation import sweep
+from diffusion.evaluation.judge import FEWEST
+from diffusion.evaluation.reader import READER, load_reader
+from diffusion.files import plot, render
+from diffusion.files.atomic import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.reader import READER, load_reader
 from diffusion.samplers import SAMPLERS
 
 DIGITS = tuple(range(10))

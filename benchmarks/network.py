@@ -25,9 +25,9 @@ from benchmarks.stopwatch import numbers, seconds, table
 from diffusion import BadInput, checkpoint
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
-from diffusion.inference import LAYOUTS, variant
-from diffusion.training import flops
-from diffusion.unet import Block, SelfAttention
+from diffusion.networks.unet import Block, SelfAttention
+from diffusion.precision import LAYOUTS, variant
+from diffusion.training.trainer import flops
 
 IMAGES = 300  # of each size, at least, that each variant is timed with
 

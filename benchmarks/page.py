@@ -21,7 +21,8 @@ from time import perf_counter, sleep
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.stopwatch import seconds, table
-from diffusion import Pipeline, render
+from diffusion import Pipeline
+from diffusion.files import render
 from tests.browser import launch
 
 ROOT = Path(__file__).parent.parent

@@ -20,10 +20,11 @@ import torch
 
 from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, Recipe, data
-from diffusion.evaluate import Judge, draw, told_apart
-from diffusion.files import write_text
+from diffusion.evaluation.figures import told_apart
+from diffusion.evaluation.judge import Judge, draw
+from diffusion.files.atomic import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.training import PLAIN, TrainConfig, Trainer, saved_state
+from diffusion.training.trainer import PLAIN, TrainConfig, Trainer, alone, saved_state
 
 SMALL: dict[str, Any] = {"stem": 2, "channels": (32, 64), "blocks": 1, "attention": (1,)}  # quick to train
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -103,13 +104,14 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     """Train, where that is not done yet, and measure."""
     path = Path(config.out) / "figures.json"
     key = {"config": json.loads(json.dumps(asdict(config))), "recipe": json.loads(recipe.to_json())}
-    if path.exists() and (done := json.loads(path.read_text()))["key"] == key:
+    if path.exists() and (done := json.loads(path.read_bytes()))["key"] == key:
         return dict(done["figures"])
     print(config.out, file=sys.stderr)
-    trainer = Trainer(config)
-    if (trainer.out / "state.pt").exists():
-        trainer.resume(saved_state(config))
-    trainer.run()
+    with alone(config):
+        trainer = Trainer(config)
+        if (trainer.out / "state.pt").exists():
+            trainer.resume(saved_state(config))
+        trainer.run()
     drawn = draw(Pipeline(trainer.ema.model), recipe)
     values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}
     values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others)

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.stopwatch import numbers, table
-from diffusion import BadInput, Pipeline, Recipe, plot, render
+from diffusion import BadInput, Pipeline, Recipe
 from diffusion.denoiser import Denoiser
-from diffusion.files import write_text
+from diffusion.files import plot, render
+from diffusion.files.atomic import write_text
 from diffusion.guidance import guided
 from diffusion.hardware import use_allowed_cores
 from diffusion.noise import Noise

@@ -20,8 +20,8 @@ from benchmarks.stopwatch import seconds
 from diffusion import BadInput
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import use_allowed_cores
-from diffusion.inference import variant
-from diffusion.training import TrainConfig, flops
+from diffusion.precision import variant
+from diffusion.training.trainer import TrainConfig, flops
 
 SHAPES: dict[str, dict[str, Any]] = {
     "14x14 with 32 channels, 7x7 with 64, one block": {},

@@ -27,14 +27,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, evaluate, export, prompts, render, sweep, terminal
+from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
-from diffusion.compare import AXES, Axis, Sheet, axis
-from diffusion.files import replacing
+from diffusion.cli import interactive as terminal
+from diffusion.evaluation import judge, sweep
+from diffusion.evaluation.readback import MAX_TRIES, until_right
+from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
+from diffusion.files import export, render
+from diffusion.files.atomic import check_writable
+from diffusion.files.lock import locked
 from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.pipeline import BATCH, Pipeline
-from diffusion.readback import MAX_TRIES, until_right
-from diffusion.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.result import ENDINGS, TRACKS, Result, check_options
 from diffusion.scheduler import T
@@ -178,7 +182,8 @@ def _each(read: Callable[[str], Any], text: str) -> list[Any]:
 def sample(flags: argparse.Namespace) -> None:
     """Draw `count` of each digit into one file."""
     out = Path(flags.out)
-    single = checks.ending(out, ENDINGS) in export.ENDINGS
+    ending = checks.ending(out, ENDINGS)
+    single = ending in export.ENDINGS
     check_options(flags.track, flags.scale, flags.fps)
     pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision, precision=flags.precision)
     recipe = _recipe(flags, pipe)
@@ -187,8 +192,12 @@ def sample(flags: argparse.Namespace) -> None:
             recipe = replace(recipe, redrawn=flags.again.redrawn)
         if warning := pipe.differs(flags.again):
             print(warning, file=sys.stderr)
-    if not single:
+    if single:  # what cannot be kept in the end is refused before the drawing
+        export.check(ending, recipe)
+    else:
         render.check_tiles(len(recipe.digits))
+        _blank(recipe, pipe).picture(ending, track=flags.track, scale=flags.scale)
+    check_writable(out)
     tries = 1 if flags.until_right is None else checks.whole("--until-right", flags.until_right, 1, MAX_TRIES)
     reader = load_reader(flags.reader) if flags.read or flags.until_right is not None else None
     told: list[str] = []
@@ -202,10 +211,8 @@ def sample(flags: argparse.Namespace) -> None:
         if single:
             export.write(out, results, recipe, scale=flags.scale)
         else:
-            with replacing(out) as temporary:  # what cannot be written, or is too large, is refused before the drawing
-                _blank(recipe, pipe).save(temporary, track=flags.track, scale=flags.scale)
-                [result] = results
-                result.save(temporary, track=flags.track, scale=flags.scale, fps=flags.fps)
+            [result] = results
+            result.save(out, track=flags.track, scale=flags.scale, fps=flags.fps)
     print(*told, sep="\n", end="\n" if told else "")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
 
@@ -244,10 +251,10 @@ def compare(flags: argparse.Namespace) -> None:
     if "digits" in (x[0], y[0]):
         flags.digits = (0,)  # each cell has its own
     sheet = Sheet(pipe, _recipe(flags, pipe), x, y)
-    with replacing(flags.out) as temporary:  # before the drawing, where that cannot be
-        for _ in tqdm(sheet, unit="cell"):
-            pass
-        sheet.save(temporary)
+    check_writable(flags.out)  # before the drawing
+    for _ in tqdm(sheet, unit="cell"):
+        pass
+    sheet.save(flags.out)
     print(f"{len(sheet)} cells in {flags.out}")
 
 
@@ -291,7 +298,7 @@ def evaluate_(flags: argparse.Namespace) -> None:
     if flags.out:
         runs = sweep.sweep(pipe, recipes, flags.out, names=names, **real)
     else:
-        runs = [names | evaluate.evaluate(pipe, recipes[0], **real)]
+        runs = [names | judge.evaluate(pipe, recipes[0], **real)]
     print(sweep.table(runs) if flags.table else json.dumps(runs[0] if len(runs) == 1 else {"runs": runs}, indent=2))
 
 
@@ -300,9 +307,11 @@ def train_reader_(flags: argparse.Namespace) -> None:
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
     out = flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors")
     train, test = (data.load(flags.dataset, flags.data, train=part) for part in (True, False))
-    with replacing(out) as temporary:  # before the training, where that cannot be
+    busy = f"A reader is being trained for {out} already: wait for its end, or choose another --out."
+    check_writable(out)  # before the training
+    with locked(out, busy):
         reader = train_reader(*train, epochs=epochs, dataset=flags.dataset)
-        save_reader(reader, temporary)
+        save_reader(reader, out)
     print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")
 
 

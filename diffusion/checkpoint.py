@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -13,8 +14,8 @@ from torch import nn
 
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
-from diffusion.files import replacing
-from diffusion.unet import UNetConfig
+from diffusion.files.atomic import replacing
+from diffusion.networks.unet import UNetConfig
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
@@ -118,7 +119,6 @@ def pull(repo: str, revision: str | None = None) -> Path:
     Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
     """
     from huggingface_hub import errors, hf_hub_download, is_offline_mode
-    from huggingface_hub.utils import httpx
 
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
@@ -129,11 +129,29 @@ def pull(repo: str, revision: str | None = None) -> Path:
             f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
             "the name, or log in with `hf auth login`."
         )
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:  # the last two: a download that broke off
+    except failures() as error:
         if is_offline_mode():
             told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+        elif isinstance(error, UnicodeError):
+            told = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
             told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            told = f"{WEIGHTS} of {repo} could not be downloaded: check the connection, or name a folder."
+            told = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
     raise BadInput(told)  # out here, so that it carries no error with a request in it
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What the Hub's client raises where the Hub cannot be reached, breaks off, or answers what nobody expects."""
+    from huggingface_hub.utils import httpx
+
+    proxies = (ImportError, httpx.InvalidURL)  # where the environment names one that the client cannot use
+    return httpx.HTTPError, OSError, RuntimeError, ValueError, AttributeError, *proxies
+
+
+def check_connection(error: Exception | None) -> str:
+    """What to do where there is no way to the Hub."""
+    if isinstance(error, ImportError):
+        return "a SOCKS proxy is set, which needs `pip install socksio`"
+    proxies = any(getproxies().get(scheme) for scheme in ("http", "https", "all"))
+    return "check the connection and the proxy that is set" if proxies else "check the connection"

@@ -1,13 +1,22 @@
 """The data sets, each as one uint8 tensor, and the one function each way between pixels and the library's floats."""
 
-from collections.abc import Mapping
+import errno
+import gzip
+import re
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import torch
 from torch import Tensor
 
-from diffusion.checks import BadInput, choice
+from diffusion.checks import BadInput, choice, unusable
+from diffusion.files.atomic import replacing
+from diffusion.files.lock import locked
 
 DIGITS = tuple("0123456789")
 
@@ -18,12 +27,13 @@ class Dataset:
 
     title: str  # as its authors write it
     source: str  # the class in torchvision.datasets
-    files: tuple[str, ...]  # where that class keeps them, below the folder of all data
+    files: tuple[str, ...]  # where that class keeps them, below the folder of all data; a .gz of one will do
     names: tuple[str, ...] = DIGITS  # of the classes: label k is names[k]
     channels: int = 1  # 1 is grey, 3 is colour
     size: int = 28  # height and width
     options: Mapping[str, str] = field(default_factory=dict)  # what else the class is told
     transposed: bool = False  # its files hold columns where the others hold rows
+    archive: str = ""  # where that class keeps the one file that it downloads, for those that come in one
 
 
 def _idx(folder: str, *parts: str) -> tuple[str, ...]:
@@ -51,6 +61,7 @@ DATASETS = {
         _idx("EMNIST", "emnist-digits-train", "emnist-digits-test"),
         options={"split": "digits"},
         transposed=True,
+        archive="EMNIST/raw/gzip.zip",
     ),
     "cifar10": Dataset(
         "CIFAR-10",
@@ -59,6 +70,7 @@ DATASETS = {
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         channels=3,
         size=32,
+        archive="cifar-10-python.tar.gz",
     ),
 }
 
@@ -73,6 +85,10 @@ def to_uint8(images: Tensor) -> Tensor:
     """float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W), or (N, H, W, C) in colour. Clips, then rounds."""
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return pixels.squeeze(1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
+
+
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, AssertionError, LookupError, TypeError)
+"""What torchvision raises for files that are missing, damaged or not to be had."""
 
 
 def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]:
@@ -91,20 +107,74 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
     files = [Path(folder) / file for file in dataset.files]
     own_folder = Path(folder) / Path(dataset.files[0]).parts[0]
     damaged = BadInput(f"The {dataset.title} files in {folder} are damaged. Delete {own_folder} and try again.")
-    try:
+
+    def read(download: bool) -> Any:
         # CIFAR-10 is made of pickles, which can run any code: torchvision opens them only after their checksums,
         # which it knows by heart, are found right, downloaded or not.
-        found = getattr(datasets, dataset.source)(str(folder), train=train, download=True, **dataset.options)
-    except (OSError, RuntimeError, EOFError, ValueError, AssertionError, LookupError, TypeError) as error:
-        if all(file.is_file() for file in files):
-            raise damaged from None
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(
-            f"{dataset.title} is not in {folder} and could not be downloaded ({reason}). "
-            f"Connect to the internet, or give the folder that holds {Path(dataset.files[0]).parent} with --data."
-        ) from None
+        return getattr(datasets, dataset.source)(str(folder), train=train, download=download, **dataset.options)
+
+    try:
+        found = read(download=False)
+    except UNREADABLE:
+        with locked(files[0]):  # another process may be at the same
+            wrong = _unpack(files)
+            archive = Path(folder) / dataset.archive
+            if (
+                dataset.archive and archive.is_file()
+            ):  # by its checksum, which torchvision finds wrong before it downloads
+                wrong = wrong or f"{archive}, whose content is not the original"
+            try:
+                found = read(download=True)
+            except UNREADABLE as error:
+                missing = [file for file in files if not file.is_file()]
+                if isinstance(error, OSError) and not isinstance(error, URLError):
+                    if error.filename:
+                        raise BadInput(unusable(error)) from None
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                        raise BadInput(
+                            f"There is no space left in {folder}: free some, or choose another --data."
+                        ) from None
+                if not missing:
+                    raise damaged from None
+                give = f"give the folder that holds {Path(dataset.files[0]).parent} with --data"
+                if wrong:
+                    give = f"replace {wrong}"
+                elif len(missing) < len(files):
+                    give = f"add {missing[0]}, which is missing"
+                raise BadInput(
+                    f"{dataset.title} is not in {folder} and could not be downloaded ({_reason(error)}). "
+                    f"Connect to the internet, or {give}."
+                ) from None
     images, labels = (torch.as_tensor(part, device="cpu") for part in (found.data, found.targets))
     shape = (len(labels), dataset.size, dataset.size) + ((dataset.channels,) if dataset.channels > 1 else ())
     if images.shape != shape or len(labels) == 0 or not 0 <= labels.min() <= labels.max() < len(dataset.names):
         raise damaged
     return (images.transpose(1, 2) if dataset.transposed else images).contiguous(), labels
+
+
+def _unpack(files: Sequence[Path]) -> str:
+    """Make missing files from their .gz where they have one; returns what is wrong with the first that is no use."""
+    wrong = ""
+    for file in files:
+        packed = file.with_name(f"{file.name}.gz")
+        if packed.is_file() and not file.is_file():
+            try:
+                content = gzip.decompress(packed.read_bytes())
+            except (OSError, EOFError, zlib.error) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                wrong = wrong or f"{packed}, which cannot be unpacked ({reason[:80].rstrip('.')})"
+                continue
+            if file.name.endswith("-ubyte") and not content.startswith(b"\0\0\x08"):
+                wrong = wrong or f"{packed}, which holds something else"
+                continue
+            with replacing(file) as temporary:
+                temporary.write_bytes(content)
+    return wrong
+
+
+def _reason(error: BaseException) -> str:
+    """Why a download failed: of torchvision's report on several mirrors, what it got from the first."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    reason = next((answer for line, answer in pairwise(lines) if line.endswith("got:")), lines[0])
+    inside = re.fullmatch(r"<urlopen error (?:\[Errno -?\d+\] )?(.+)>", reason)
+    return (inside[1] if inside else reason)[:80].rstrip(".")

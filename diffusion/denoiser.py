@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from diffusion import checks
 from diffusion.model import Offer
+from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
 from diffusion.settings import Choice, Number, Setting, Values
-from diffusion.unet import UNet, UNetConfig
 
 PREDICTIONS = ("eps", "x0", "v", "flow")
 

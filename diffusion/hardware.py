@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,38 @@ def best_device() -> torch.device:
 
 
 def use_allowed_cores() -> int:
-    """Let torch use as many threads as a container's quota allows, which it does not see for itself; returns them."""
-    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # of cgroup v2, and of v1
-        try:
-            quota, period = (int(word) for file in files for word in Path("/sys/fs/cgroup", file).read_text().split())
-        except (OSError, ValueError):  # no such file, or no quota ("max")
-            continue
-        if quota > 0:  # v1 says -1 for none
-            torch.set_num_threads(max(1, min(torch.get_num_threads(), quota // period)))
+    """Let torch use as many threads as the process's quota allows, which it does not see for itself; returns them.
+
+    A container, systemd (CPUQuota) or Slurm sets the quota, on the process's own control group or on one above it.
+    """
+    for folder in _control_groups():
+        for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # of cgroup v2, and of v1
+            try:
+                quota, period = (int(word) for file in files for word in (folder / file).read_text().split())
+            except (OSError, ValueError):  # no such file, or no quota ("max")
+                continue
+            if quota > 0:  # v1 says -1 for none
+                torch.set_num_threads(max(1, min(torch.get_num_threads(), quota // period)))
     return torch.get_num_threads()
+
+
+def _control_groups() -> Iterator[Path]:
+    """The folders, where there are such, of the process's control groups that share out cores, and of all above them.
+
+    Inside a container /proc may name groups that only the host sees; then the root is the container's own.
+    """
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()  # like "4:cpu,cpuacct:/slurm/job_7", or "0::/" of v2
+    except OSError:
+        lines = ["0::/", "1:cpu:/"]
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        names = [] if ".." in group else group.strip("/").split("/")  # "..": outside of what this container sees
+        for mount in (controllers, "cpu") if controllers else ("", "unified"):
+            for depth in range(len(names), -1, -1):
+                yield Path("/sys/fs/cgroup", mount, *names[:depth])
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,9 +12,9 @@ from diffusion import checkpoint, checks
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
-from diffusion.inference import prepared
 from diffusion.model import Model, Offer
 from diffusion.noise import Noise
+from diffusion.precision import prepared
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise

@@ -16,6 +16,7 @@ number is one image.
 
 import random
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -131,6 +132,11 @@ _TYPESET = str.maketrans(
         "\N{EM DASH}": "-",
         "\N{MULTIPLICATION SIGN}": "x",
         "\N{HORIZONTAL ELLIPSIS}": "...",
+        "\N{FULLWIDTH COMMA}": ",",
+        "\N{IDEOGRAPHIC COMMA}": ",",
+        "\N{FULLWIDTH HYPHEN-MINUS}": "-",
+        "\N{FULLWIDTH TILDE}": "-",
+        "\N{WAVE DASH}": "-",
     }
 )
 
@@ -199,10 +205,15 @@ def _words(text: str, names: Sequence[str]) -> Iterator[_Word]:
         at = end
 
 
+def in_ascii(text: str) -> str:
+    """The text with full-width digits, and those of other scripts, as 0 to 9: `int` reads them too."""
+    return "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
+
+
 def _tokens(text: str) -> list[tuple[str, str]]:
     """Runs of letters, numbers, plurals of numbers and signs, in small letters, each with what stands around it."""
     chunks = re.findall(r"[^\s,]+|,", text.translate(_TYPESET))
-    return [(token, chunk) for chunk in chunks for token in re.findall(_TOKEN, chunk.casefold())]
+    return [(token, chunk) for chunk in chunks for token in re.findall(_TOKEN, in_ascii(chunk.casefold()))]
 
 
 _TOKEN = r"[0-9]+'?s(?![^\W\d_])|[0-9]+(?:\.[0-9]+)*|[^\W\d_]+|\.\.+|."

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from diffusion import checks
-from diffusion.metadata import read_recipe
+from diffusion.files.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 from diffusion.settings import Choice, Interval, Number, Whole, declared, setting
+
+NAMED = 12  # digits in the name of a file
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,14 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """A telling name for files, like "digits-7-seed42"."""
-        return f"digits-{''.join(map(str, dict.fromkeys(self.digits)))}-seed{self.seed}"
+        """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42"."""
+        digits, told = self.digits, ""
+        if len(digits) > NAMED:
+            lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))
+            length = next(lengths, 0)
+            told = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
+            digits = digits[: length or NAMED]
+        return f"digits-{''.join(map(str, digits))}{told}-seed{self.seed}"
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion import checks, export, render
+from diffusion import checks
 from diffusion.data import to_uint8
+from diffusion.files import export, render
+from diffusion.files.atomic import write_bytes
 from diffusion.recipe import Recipe
 from diffusion.samplers import Step
 from diffusion.scheduler import Level
@@ -18,13 +20,17 @@ ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a r
 TRACKS = ("noisy", "guess", "both")  # what an animation shows
 
 
-def check_options(track: str = "noisy", scale: int | None = None, fps: float | None = None) -> None:
+def check_options(
+    track: str = "noisy", scale: int | None = None, fps: float | None = None, columns: int | None = None
+) -> None:
     """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
     checks.choice("track", track, TRACKS)
     if scale is not None:
         checks.whole("scale", scale, 1, render.MAX_SCALE)
     if fps is not None:
         checks.number("fps", fps, 1, render.MAX_FPS)
+    if columns is not None:
+        checks.whole("columns", columns, 1, render.MAX_TILES)
 
 
 @dataclass(frozen=True)
@@ -86,20 +92,29 @@ class Result:
             fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
             columns: how many images stand side by side; by default a row per repetition, or about a square.
         """
-        check_options(track, scale, fps)
+        check_options(track, scale, fps, columns)
         ending = checks.ending(path, ENDINGS)
-        if ending not in export.ENDINGS:
-            render.check_tiles(len(self.images))
-        if columns is None:
-            columns = render.columns_for(self.labels)
-        checks.whole("columns", columns, 1, render.MAX_TILES)
-        if ending == ".png":
-            render.save_png(path, render.picture(self.images, columns, scale), self.recipe.to_json())
-        elif ending in render.ANIMATIONS:
-            frames = render.animation(self.tracks(track), columns, scale)
-            render.save_animation(path, frames, self.recipe.to_json(), fps=fps)
-        else:
+        if ending in export.ENDINGS:
             export.write(path, [self], self.recipe, scale=scale)
+        else:
+            write_bytes(path, self.picture(ending, track=track, scale=scale, fps=fps, columns=columns))
+
+    def picture(
+        self,
+        ending: str,
+        *,
+        track: str = "noisy",
+        scale: int | None = None,
+        fps: float | None = None,
+        columns: int | None = None,
+    ) -> bytes:
+        """What `save` writes to a .png, .gif, .webp or .apng file."""
+        render.check_tiles(len(self.images))
+        columns = render.columns_for(self.labels) if columns is None else columns
+        if ending == ".png":
+            return render.png(render.picture(self.images, columns, scale), self.recipe.to_json())
+        frames = render.animation(self.tracks(track), columns, scale)
+        return render.animated(ending, frames, self.recipe.to_json(), fps=fps)
 
     def tracks(self, track: str) -> list[np.ndarray]:
         """The frames of one of TRACKS."""

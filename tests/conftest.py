@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from diffusion import BadInput, Pipeline
 from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.networks.unet import UNetConfig
 from diffusion.samplers import Denoise
 from diffusion.scheduler import Scheduler
-from diffusion.unet import UNetConfig
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

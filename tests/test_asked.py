@@ -39,7 +39,9 @@ def test_any_leaves_it_to_the_network() -> None:
     assert ask(digits="7").guidance == Recipe.guidance
 
 
-@pytest.mark.parametrize(("prompt", "columns"), [("2026", 4), (" 5551234 ", 7), ("7", 0), ("2, 0", 0), ("1" * 21, 0)])
+@pytest.mark.parametrize(
+    ("prompt", "columns"), [("2026", 4), (" 5551234 ", 7), ("\uff12\uff10", 2), ("7", 0), ("2, 0", 0), ("1" * 21, 0)]
+)
 def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     assert asked.columns(prompt) == columns
 

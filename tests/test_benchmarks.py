@@ -14,8 +14,8 @@ from visitor import visit
 from benchmarks import course_project, frontier, growth, network, page, shapes, stopwatch
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.networks.unet import UNet
 from diffusion.samplers import SAMPLERS
-from diffusion.unet import UNet
 
 
 def test_works_take_turns_and_the_first_round_only_warms_up(monkeypatch):

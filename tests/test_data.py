@@ -1,5 +1,6 @@
 """The data sets and their pixels: upright, exact there and back, and damage is told."""
 
+import gzip
 import hashlib
 import pickle
 import urllib.error
@@ -277,3 +278,95 @@ def test_a_folder_that_is_a_file_is_told(tmp_path, monkeypatch, refuses, name):
     (tmp_path / "data").write_text("a file")
     with refuses("data"):
         load(name, "data", train=True)
+
+
+FORBIDDEN = "Tunnel connection failed: 403 Forbidden"
+MIRRORS = (
+    f"Error downloading a.gz:\nTried https://one.example/, got:\n<urlopen error {FORBIDDEN}>\n"
+    "Tried https://two.example/, got:\nHTTP Error 404: Not Found\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError(MIRRORS), FORBIDDEN),
+        (urllib.error.URLError(OSError(-2, "Name or service not known")), "Name or service not known"),
+        (urllib.error.HTTPError("https://one.example/", 503, "Busy", {}, None), "HTTP Error 503: Busy"),
+        (RuntimeError("File not found or corrupted."), "File not found or corrupted"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_reason_of_a_failed_download_is_told_and_no_folder_left(tmp_path, monkeypatch, refuses, error, reason):
+    def download(self: datasets.MNIST) -> None:
+        Path(self.raw_folder).mkdir(parents=True, exist_ok=True)
+        raise error
+
+    monkeypatch.setattr(datasets.MNIST, "download", download)
+    monkeypatch.chdir(tmp_path)
+    with refuses(f"({reason}). Connect to the internet, or give"):
+        load("mnist", "new/data", train=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "Permission denied", "data/MNIST/raw"), "Cannot use 'data/MNIST/raw': Permission denied."),
+        (OSError(28, "No space left on device"), "There is no space left in data"),
+    ],
+)
+def test_what_the_folder_refuses_is_no_fault_of_the_network(tmp_path, monkeypatch, refuses, error, told):
+    def download(self: datasets.MNIST) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets.MNIST, "download", download)
+    monkeypatch.chdir(tmp_path)
+    with refuses(told):
+        load("mnist", "data", train=True)
+
+
+def pack(folder: Path, name: str) -> list[Path]:
+    """Replace a data set's files with .gz files, which have other checksums than those of its authors."""
+    packed = []
+    for file in DATASETS[name].files:
+        packed.append((folder / file).with_name(f"{Path(file).name}.gz"))
+        packed[-1].write_bytes(gzip.compress((folder / file).read_bytes(), 1))
+        (folder / file).unlink()
+    return packed
+
+
+@pytest.mark.parametrize("name", ["mnist", *RELATIVES])
+def test_gz_files_that_are_there_are_used(make_relative, mnist_folder, offline, digits, name):
+    folder = mnist_folder if name == "mnist" else make_relative(name)
+    packed = pack(folder, name)
+    images, labels = load(name, folder, train=True)
+    assert torch.equal(images, digits[0])
+    assert torch.equal(labels, digits[1])
+    assert all(file.exists() for file in packed)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(bytes(range(256)) * 9)[:50], "which cannot be unpacked (Compressed file ended"),
+        (b"<html>", "which cannot be unpacked (Not a gzipped file"),
+        (gzip.compress(b"<html>"), "which holds something else"),
+        (None, "add data/MNIST/raw/t10k-labels-idx1-ubyte, which is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_gz_file_is_told(mnist_folder, monkeypatch, offline, refuses, content, told):
+    *_, last = pack(mnist_folder, "mnist")
+    last.write_bytes(content) if content else last.unlink()
+    monkeypatch.chdir(mnist_folder.parent)
+    with refuses(told) as caught:
+        load("mnist", "data", train=True)
+    assert "data/MNIST/raw/t10k-labels-idx1-ubyte" in str(caught.value)
+
+
+def test_an_archive_that_is_no_use_is_named(tmp_path, monkeypatch, offline, refuses):
+    monkeypatch.chdir(tmp_path)
+    Path("cifar-10-python.tar.gz").write_bytes(b"half of it")
+    with refuses("replace cifar-10-python.tar.gz, whose content is not the original"):
+        load("cifar10", ".", train=True)

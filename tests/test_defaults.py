@@ -10,12 +10,12 @@ import torch
 
 from diffusion import Pipeline, Recipe
 from diffusion.denoiser import FewStep
-from diffusion.distillation import Distillation, student_of
-from diffusion.evaluate import Judge
+from diffusion.evaluation.judge import Judge
+from diffusion.evaluation.reader import load_reader, train_reader
 from diffusion.hardware import quickest_precision
-from diffusion.reader import load_reader, train_reader
 from diffusion.scheduler import SCHEDULES, SPACINGS, Scheduler
-from diffusion.training import TrainConfig, Trainer, saved_state
+from diffusion.training.distillation import Distillation, student_of
+from diffusion.training.trainer import TrainConfig, Trainer, saved_state
 
 DEFAULTS = (torch.float64, torch.float16, torch.device("meta"))  # numbers forgotten on "meta" are no numbers
 

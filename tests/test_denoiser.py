@@ -13,8 +13,8 @@ import diffusion.denoiser
 from diffusion import checkpoint
 from diffusion.data import DATASETS
 from diffusion.denoiser import PREDICTIONS, DenoiserConfig, predicted_x0, target
+from diffusion.networks.unet import UNetConfig
 from diffusion.scheduler import SCHEDULES, Scheduler, T
-from diffusion.unet import UNetConfig
 
 PAIRS = [(p, s) for p, s in product(PREDICTIONS, SCHEDULES) if (p, s) != ("eps", "flow")]
 CIFAR = DATASETS["cifar10"].names

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint
-from diffusion.training import TrainConfig, Trainer, like_teacher, saved_state
+from diffusion.training.trainer import TrainConfig, Trainer, like_teacher, saved_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

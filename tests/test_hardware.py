@@ -13,6 +13,12 @@ CPU = torch.device("cpu")
 
 V2 = "/sys/fs/cgroup/cpu.max"
 QUOTA, PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"  # of cgroup v1
+ROOT, GROUP = "/sys/fs/cgroup", "/proc/self/cgroup"
+
+
+def v1(group: str) -> dict[str, str]:
+    """The files of a group of cgroup v1 that has two cores."""
+    return {f"{ROOT}/{group}/cpu.cfs_quota_us": "200000\n", f"{ROOT}/{group}/cpu.cfs_period_us": "100000\n"}
 
 
 @pytest.mark.parametrize(
@@ -28,9 +34,17 @@ QUOTA, PERIOD = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.c
         ({QUOTA: "50000\n", PERIOD: "100000\n"}, 1),
         ({QUOTA: "-1\n", PERIOD: "100000\n"}, 4),
         ({}, 4),
+        # a group of its own, or one above it: systemd's CPUQuota, Slurm, and both versions side by side
+        ({GROUP: "0::/a.slice/b.service\n", f"{ROOT}/a.slice/b.service/cpu.max": "100000 100000\n"}, 1),
+        ({GROUP: "0::/a.slice/b.service\n", f"{ROOT}/a.slice/cpu.max": "200000 100000\n", V2: "max 100000"}, 2),
+        ({GROUP: "9:name=systemd:/x\n4:cpu,cpuacct:/slurm/job_7/step_0\n0::/\n"} | v1("cpu,cpuacct/slurm/job_7"), 2),
+        ({GROUP: "4:cpuacct,cpu:/slurm/job:7\n"} | v1("cpu/slurm/job:7"), 2),
+        ({GROUP: "4:cpu:/docker/0123\n0::/docker/0123\n"} | v1("cpu"), 2),  # which is the root in the container
+        ({GROUP: "0::/../../other\n", V2: "200000 100000\n"}, 2),
+        ({GROUP: "0::/mine\n", f"{ROOT}/other/cpu.max": "100000 100000\n"}, 4),
     ],
 )
-def test_a_containers_quota_limits_the_threads(monkeypatch, files, wanted):
+def test_a_quota_limits_the_threads(monkeypatch, files, wanted):
     def read_text(path: Path) -> str:
         if str(path) not in files:
             raise FileNotFoundError

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from diffusion import Pipeline, Recipe
-from diffusion.compare import Sheet
+from diffusion.evaluation.sheet import Sheet
 from diffusion.model import Model, Offer
 from diffusion.pipeline import Setup
 from diffusion.recipe import SETTINGS

@@ -29,7 +29,8 @@ from visitor import (
     wait_for_run,
 )
 
-from diffusion import Pipeline, Recipe, render
+from diffusion import Pipeline, Recipe
+from diffusion.files import render
 
 
 def quick(page: Page, prompt: str = "73", steps: str = "2") -> None:
@@ -290,7 +291,7 @@ def test_both_files_can_be_kept_and_opened_again(page: Page, pipe: Pipeline, tmp
     generate(page)
     drawn = tiles(page)
     png, gif = (download(page, f"#keep-{ending}", tmp_path) for ending in ("png", "gif"))
-    assert (png.name, gif.name) == ("digits-37-seed42.png", "digits-37-seed42.gif")
+    assert (png.name, gif.name) == ("digits-3737-seed42.png", "digits-3737-seed42.gif")
     recipe = Recipe.from_file(gif)
     assert recipe == Recipe((3, 7, 3, 7), steps=5, seed=42, weights=pipe.weights)
     expected = render.picture(pipe.run(recipe).result().images, 2)

@@ -11,12 +11,12 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
+from diffusion.files.render import FRAMES
+from diffusion.networks.unet import UNetConfig
 from diffusion.noise import Noise
-from diffusion.render import FRAMES
 from diffusion.result import Run
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SCHEDULES, SPACINGS, Level
-from diffusion.unet import UNetConfig
 
 STOCHASTIC = [{"sampler": "ddim"}, {"sampler": "ddim", "eta": 1.0}, {"sampler": "ddpm"}]
 

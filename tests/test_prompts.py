@@ -42,6 +42,9 @@ EVEN, ODD, ALL = [0, 2, 4, 6, 8], [1, 3, 5, 7, 9], list(range(10))
         ("twenty 1s", [1] * 20),
         ("two hundred sevens", [7] * 200),
         ("two 2026s", [2, 0, 2, 6] * 2),
+        ("\uff12\uff10\uff12\uff16", [2, 0, 2, 6]),  # full-width, as Asian keyboards write
+        ("\uff10\uff5e\uff13\uff0ctwo \uff17s", [0, 1, 2, 3, 7, 7]),
+        ("\N{ARABIC-INDIC DIGIT THREE}", [3]),  # whatever int() reads
         ("7 x 5", [7] * 5),
         ("7x5", [7] * 5),
         ("7 \N{MULTIPLICATION SIGN} 5", [7] * 5),
@@ -168,7 +171,7 @@ def test_a_misspelt_name_is_answered_with_the_name(refuses) -> None:
     "text",
     [
         *("", " , ", "the", "ten", "hello world", "1-", "-1", "0-12", "1.5", "x", "times 3", "of", "seven of", "twice"),
-        *("\N{ARABIC-INDIC DIGIT THREE}", "\N{CJK UNIFIED IDEOGRAPH-4E03}", "\N{GRINNING FACE}", "\0", "\ud800", "_"),
+        *("\N{SUPERSCRIPT THREE}", "\N{CJK UNIFIED IDEOGRAPH-4E03}", "\N{GRINNING FACE}", "\0", "\ud800", "_"),
         *("<b>", "<script>alert(7)</script>", "&lt;7", "7; drop table digits", "x" * 10**6, "x" * 9999),
     ],
     ids=lambda text: ascii(text[:20]),

@@ -26,6 +26,20 @@ def test_it_comes_back_from_its_json(recipe):
     assert json.loads(text)["version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("digits", "name"),
+    [
+        ((2, 0, 2, 6), "2026"),
+        ((7, 7, 7), "777"),
+        (tuple(range(10)) * 10, "0123456789x10"),
+        ((7,) * 13, "7x13"),
+        ((*range(10), 0, 0, 0, 1), "012345678900-and-2-more"),
+    ],
+)
+def test_its_name_tells_every_digit_and_stays_short(digits, name):
+    assert Recipe(digits, seed=5).name == f"digits-{name}-seed5"
+
+
 def test_its_json_says_no_more_than_it_must():
     assert "redrawn" not in Recipe(tuple(range(10)) * 100).to_json()
     assert "weights" not in Recipe((7,)).to_json()

@@ -174,7 +174,7 @@ def test_a_data_set_that_cannot_be_is_refused(page: Page) -> None:
     expect(refused).to_contain_text("That is 20,000 digits: ask for at most 10,000 at once.")
     page.locator("#dataset").get_by_label("Which digits").fill("any")
     page.click("#make")
-    expect(refused).to_contain_text("At guidance 0 the labels would say nothing")
+    expect(refused).to_contain_text("At guidance 0 the labels in an .npz file would mean nothing")
     page.locator("#dataset").get_by_label("Which digits").fill("7")
     set_number(page, "Images of each digit", "1")
     page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()

@@ -97,7 +97,7 @@ def any_digit(prompt: str) -> bool:
 
 def columns(prompt: str) -> int:
     """How wide to lay a prompt's digits out: a number is one row, as it is written. 0 leaves it open."""
-    number = prompt.strip()
+    number = prompts.in_ascii(prompt.strip())
     return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) else 0
 
 

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 
 from diffusion import BadInput, Pipeline, Recipe
-from diffusion.compare import AXES, Axis, axis
+from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import asked, said
 from ui.draw import AT_ONCE, OFF, ON, Draw
 

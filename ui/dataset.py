@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Pipeline, Recipe, Result, checks, export
+from diffusion import BadInput, Pipeline, Recipe, Result, checks
+from diffusion.files import export
 from ui import asked, said
 from ui.draw import AT_ONCE, OFF, ON, Draw
 from ui.stage import Moment
@@ -79,13 +80,8 @@ class DataSet:
             controls = asked.suited(controls, few_steps, pipe)
             recipe = asked.recipe(prompt, count, **controls, most_each=MOST, most=MAX_DIGITS)
             recipe = asked.drawn_with(recipe, pipe)
-            if recipe.guidance == 0:
-                raise BadInput(
-                    "At guidance 0 the labels would say nothing: name digits, and raise the guidance in Draw."
-                )
             ending = KINDS[checks.choice("file", kind, KINDS)]
-            if ending == ".zip" and len(recipe.digits) > export.MAX_FILES:
-                raise BadInput(f"A .zip holds at most {export.MAX_FILES:,} digits: choose another file.")
+            export.check(ending, recipe)
             yield from self.drawing(recipe, ending)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
             yield self.ended() | {self.status: said.refused(error)}

@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Pipeline, Recipe, Result, checks, readback
-from diffusion.readback import Reading, Tried
-from diffusion.reader import Reader, load_reader
+from diffusion import BadInput, Pipeline, Recipe, Result, checks
+from diffusion.evaluation import readback
+from diffusion.evaluation.readback import Reading, Tried
+from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 from ui import asked, said

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageSequence
 
-from diffusion.render import PADDING
+from diffusion.files.render import PADDING
 from ui.stage import film, stage
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 
 from diffusion import Recipe
-from diffusion.readback import Reading
+from diffusion.evaluation.readback import Reading
 
 EMPTY = "Write or pick digits, and press <b>Generate</b>."
 STOPPING = "Stopping."

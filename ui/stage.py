@@ -16,8 +16,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, Result, render
-from diffusion.readback import Reading
+from diffusion import Pipeline, Recipe, Result
+from diffusion.evaluation.readback import Reading
+from diffusion.files import render
 from diffusion.scheduler import Scheduler
 
 HERE = Path(__file__).parent

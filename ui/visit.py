@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from diffusion import Recipe, Result
-from diffusion.readback import Reading
+from diffusion.evaluation.readback import Reading
 
 MAX_RUNS = 8
 MAX_BYTES = 32_000_000  # of their frames

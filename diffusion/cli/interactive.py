@@ -1,0 +1,240 @@
+"""The interactive prompt, `python -m diffusion`: type what to draw, see it in the terminal, keep it as PNG or GIF."""
+
+import json
+import os
+import random
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from difflib import get_close_matches
+from io import BufferedReader, TextIOWrapper
+from itertools import groupby
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import shorten
+from typing import Any, TextIO
+
+import numpy as np
+from tqdm import tqdm
+
+from diffusion import checks, prompts
+from diffusion.checks import written
+from diffusion.files import render
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import SETTINGS
+from diffusion.result import Result
+
+GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
+SET = (*SETTINGS, "weights")  # what can be set
+_SETTINGS = "\n".join(
+    f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
+)
+HELP = f"""\
+7, two 3s, 0-9, a digit   draws that, from a new seed each time
+grid                      draws every digit
+png, gif                  saves the last drawing; or: save NAME.gif
+{_SETTINGS}
+seed random               from a new one each time
+weights few-step          1, 2, 4 or 8 steps, till: weights bundled; or a file, folder or user/repo
+settings                  shows them
+quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
+"""
+COMMANDS = (*SET, "grid", "png", "gif", "save", "settings", "help", "quit", "exit")
+SHADES = " .:-=+*#%@"
+HALF_BLOCK = "\N{UPPER HALF BLOCK}"
+SHOWN = 50  # images of a drawing, at most; its file holds them all
+
+
+def interact(weights: str = "bundled") -> None:
+    """Read lines from the standard input and answer them, until there are no more. Raises BadInput without weights."""
+    with suppress(ImportError):
+        import readline  # noqa: F401 - gives input() line editing and history, where there is such a module
+    for stream in (sys.stdin, sys.stdout):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # bytes that are no text are nonsense, and answered as such
+    print(GREETING, flush=True)
+    conversation = Conversation(weights)
+    by_hand = sys.stdin.isatty()
+    if not by_hand:
+        _follow_mark(sys.stdin)
+    while not conversation.over:
+        try:
+            line = input("> " if by_hand else "")
+        except (EOFError, KeyboardInterrupt):
+            print(end="\n" if by_hand else "")
+            break
+        try:
+            conversation.answer(line)
+        except checks.BadInput as error:
+            print(error)
+        except OSError as error:
+            print(checks.unusable(error))
+        except KeyboardInterrupt:
+            print("\nStopped.")
+
+
+def _follow_mark(stream: TextIO) -> None:
+    """Read a stream in UTF-16 or past a byte order mark, as editors and shells write files, where it is so."""
+    if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
+        encoding = json.detect_encoding(stream.buffer.peek(4)[:4])
+        if encoding != "utf-8":
+            stream.reconfigure(encoding=encoding)
+
+
+class Conversation:
+    """What the prompt remembers: the settings, and what was drawn last."""
+
+    def __init__(self, weights: str = "bundled"):
+        self.pipe, self.weights = Pipeline.from_pretrained(weights), weights
+        # its digits and its seed are those of each drawing
+        self.recipe = self.pipe.recipe(0)
+        self.seed: int | None = None  # a new one for each drawing
+        self.result: Result | None = None
+        self.over = False
+
+    def answer(self, line: str) -> None:
+        """Do what a line asks for, and print what came of it. Raises BadInput for what cannot be done."""
+        word, value = [*re.split(r"[\s=:]+", line.strip(), maxsplit=1), ""][:2]
+        match word.casefold(), value:
+            case "", "":
+                pass
+            case (("quit" | "exit"), ""):
+                self.over = True
+            case "help", "":
+                print(HELP, end="")
+            case "settings", "":
+                print(self.settings)
+            case "grid", "":
+                self.draw(range(len(self.pipe.names)))
+            case ("png" | "gif") as ending, "":
+                self.save(ending=ending)
+            case "save", name:
+                self.save(name)
+            case name, value if name in SET:
+                self.set(name, value)
+            case command, _:
+                self.draw(self._digits(line, command))
+
+    def draw(self, digits: Sequence[int]) -> None:
+        """Draw, show and remember one image per digit."""
+        render.check_tiles(len(digits))
+        seed = random.randint(0, checks.MAX_SEED) if self.seed is None else self.seed
+        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), seed=seed))
+        for _ in tqdm(run, total=self.recipe.steps, unit="step", leave=False, disable=None):
+            pass
+        self.result = run.result()
+        print(picture(self.result.images[:SHOWN], get_terminal_size().columns, colours=shows_colours(sys.stdout)))
+        more = f", {len(digits) - SHOWN} of them not shown" if len(digits) > SHOWN else ""
+        names = shorten(", ".join(self.pipe.names[digit] for digit in digits), 60, placeholder=" ...")
+        print(f"{names}{more}: seed {seed}")
+
+    def save(self, name: str = "", ending: str = "png") -> None:
+        """Write what was drawn last, by default under a telling name that is not taken yet."""
+        if self.result is None:
+            raise checks.BadInput("Nothing is drawn yet: type a digit first.")
+        stem = self.result.recipe.name
+        free = (f"{stem}{again}.{ending}" for again in ("", *(f"-{k}" for k in range(2, 1000))))
+        path = Path(name or next(path for path in free if not Path(path).exists()))
+        self.result.save(path)
+        print(f"Saved {path}")
+
+    def set(self, name: str, value: str) -> None:
+        """Change one of SET, where a value is given, and show them all."""
+        if not value:
+            pass
+        elif name == "weights":
+            self.set_weights(value)
+        elif name == "seed":
+            random_one = value.casefold() == "random"
+            self.seed = None if random_one else SETTINGS["seed"].check(SETTINGS["seed"].values.read(value))
+        else:
+            changed: dict[str, Any] = {name: SETTINGS[name].values.read(value)}
+            wanted = replace(self.recipe, **changed)
+            self.pipe.check(wanted)
+            self.recipe = wanted
+        print(self.settings)
+
+    def set_weights(self, name: str) -> None:
+        """Draw with these weights from now on."""
+        pipe = Pipeline.from_pretrained(name)
+        before, after = self.pipe.offer.defaults, pipe.offer.defaults
+        wanted = replace(self.recipe, **{name: after[name] for name in after if after[name] != before[name]})
+        pipe.check(wanted)
+        self.pipe, self.weights, self.recipe = pipe, name, wanted
+
+    @property
+    def settings(self) -> str:
+        """The settings in one line, each as it is typed."""
+        values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
+        return ", ".join(f"{name} {written(values[name])}" for name in SET)
+
+    def _digits(self, line: str, command: str) -> list[int]:
+        """What a line asks to draw, or BadInput, which names the command that may be meant."""
+        try:
+            return prompts.digits(line, self.pipe.names)
+        except checks.BadInput:
+            for meant in get_close_matches(command, COMMANDS, n=1, cutoff=0.75):
+                told = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
+                raise checks.BadInput(told) from None
+            raise
+
+
+def picture(images: np.ndarray, width: int, *, colours: bool) -> str:
+    """Images as text, as many side by side as fit.
+
+    Args:
+        images: uint8 (N, H, W), or (N, H, W, 3) in colour.
+        width: of the text, in characters.
+        colours: half blocks in the 256 colours of a terminal, two pixels each, and at half their size the images that
+            do not fit in one row; or else plain characters, from " " for black to "@" for white.
+    """
+    n, h, w = images.shape[:3]
+    images = images.reshape(n, h, w, -1)
+    if colours and n * (w + 1) - 1 > width:
+        h, w = h // 2, w // 2
+        images = images[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, -1).mean((2, 4))
+    columns = max(1, (width + 1) // (w + 1))
+    drawn = [_half_blocks(image) if colours else _shades(image) for image in images]
+    rows = [drawn[at : at + columns] for at in range(0, n, columns)]
+    return "\n\n".join("\n".join(" ".join(line).rstrip() for line in zip(*row, strict=True)) for row in rows)
+
+
+def shows_colours(stream: TextIO) -> bool:
+    """Whether half blocks in colour can be shown there: on a terminal that has both, without NO_COLOR."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    try:
+        HALF_BLOCK.encode(stream.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _half_blocks(image: np.ndarray) -> list[str]:
+    """The lines of an image (H, W, C): the block is the upper pixel, its background the lower one."""
+    lines = []
+    colours = _colours(image)
+    for pair in zip(colours[::2], colours[1::2], strict=False):  # two rows to a line
+        line = ""
+        for (top, bottom), run in groupby(zip(*pair, strict=True)):
+            line += f"\x1b[38;5;{top};48;5;{bottom}m" + HALF_BLOCK * len(list(run))
+        lines.append(line + "\x1b[0m")
+    return lines
+
+
+def _colours(image: np.ndarray) -> np.ndarray:
+    """The nearest of a terminal's 256 colours for each pixel of an image (H, W, C): (H, W)."""
+    if image.shape[2] == 1:  # black, 24 greys, white
+        levels, codes = np.array([0, *range(8, 239, 10), 255]), np.array([16, *range(232, 256), 231])
+        return codes[np.abs(image - levels).argmin(-1)]
+    levels = np.array([0, 95, 135, 175, 215, 255])  # of red, green and blue, in a cube of 216 colours
+    return 16 + np.abs(image[..., None] - levels).argmin(-1) @ [36, 6, 1]
+
+
+def _shades(image: np.ndarray) -> list[str]:
+    """The lines of an image (H, W, C), of which each shows the mean of two rows: a character is about twice as high."""
+    h = len(image) // 2
+    grey = image[: 2 * h].reshape(h, 2, image.shape[1], -1).mean((1, 3))
+    return ["".join(SHADES[shade] for shade in line) for line in (grey / 255 * (len(SHADES) - 1)).round().astype(int)]

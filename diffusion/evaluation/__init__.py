@@ -1,0 +1,1 @@
+"""Judging what is drawn, beside real images."""

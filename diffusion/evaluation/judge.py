@@ -1,0 +1,176 @@
+"""How good are the digits? Every figure (figures.py) beside its floor: the same figure for real digits."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from math import ceil, gcd
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from diffusion.checks import BadInput
+from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_distances, precision_recall, told_apart
+from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
+from diffusion.files import render
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import Recipe
+
+FEWEST = 200  # digits under which no figure means anything
+
+Images = tuple[Tensor, Tensor]
+"""Real images: uint8 (N, H, W), or (N, H, W, C) in colour, and int64 labels (N,)."""
+
+
+class Judge:
+    """Measures drawn images beside real ones.
+
+    Args:
+        asked: the labels that the drawn images will have, in order.
+        train, test: real images. The test set is what the drawn crowd should be like.
+        reader: the judge's eyes, by default the one that ships.
+        full: also the figures that train classifiers of their own, minutes on a CPU.
+
+    Attributes:
+        floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
+            and the distances to training images for test images. The reader was trained on the training images: a
+            floor in its features is, if anything, a little too low.
+    """
+
+    def __init__(
+        self,
+        asked: Sequence[int],
+        *,
+        train: Images,
+        test: Images,
+        reader: Reader | None = None,
+        full: bool = True,
+        progress: bool = True,
+    ):
+        if len(asked) < FEWEST:
+            raise BadInput(
+                f"Evaluation needs at least {FEWEST} digits to mean anything, not {len(asked)}: ask for more."
+            )
+        self.asked = torch.tensor(asked, device="cpu")
+        self.full, self.progress = full, progress
+        self.reader = reader or load_reader()
+        self.train = train
+        like, others = _two_crowds(self.asked, train[1])
+        self.others = train[0][others]
+        same_classes = torch.isin(test[1], self.asked)
+        if same_classes.sum() < FEWEST or len(test[1][same_classes].unique()) < len(self.asked.unique()):
+            raise BadInput(
+                f"Evaluation needs at least {FEWEST} test images, of every class asked for: choose other data."
+            )
+        self.test = test[0][same_classes], test[1][same_classes]
+        self.test_features = self.reader.read(self.test[0])[1]
+        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[: len(asked)]
+        self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
+        if full:
+            self.distances = nearest_distances(self.test[0][some], train[0])
+            self.copy = float(np.quantile(self.distances, 0.01))  # nearer than all but one in a hundred test images
+
+        self.floor = self.figures(train[0][like], train[1][like], drawn=False)
+
+    def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
+        """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
+        features = self.reader.read(images)[1]
+        precision, recall = precision_recall(features, self.some_features)
+        # Of the training digits, which it has seen, the reader reads all right: the floor is of the test digits.
+        accuracy = self.accuracies(images, labels) if drawn else self.accuracies(*self.test)
+        figures = accuracy | {
+            "frechet_distance": frechet_distance(features, self.test_features),
+            "precision": precision,
+            "recall": recall,
+            "black_pixels": float((images == 0).float().mean()),
+        }
+        if self.full:
+            distances = nearest_distances(images, self.train[0]) if drawn else self.distances
+            epochs = max(20, ENOUGH // len(images))
+            student = train_reader(images, labels, epochs=epochs, classes=self.classes, progress=self.progress)
+            figures |= {
+                "nearest_training_digit": float(np.median(distances)),
+                "near_copies": float((distances < self.copy).mean()),
+                "told_apart": told_apart(images, self.others, progress=self.progress),
+                "classification_accuracy_score": student.accuracy(*self.test),
+            }
+        return figures
+
+    def accuracies(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """The share read as their labels, overall and by class."""
+        right = self.reader.read(images)[0].argmax(axis=1) == labels.numpy()
+        by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
+        return {"accuracy": float(right.mean())} | {
+            f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
+        }
+
+    @property
+    def classes(self) -> int:
+        return self.reader.head.out_features
+
+    def __call__(self, drawn: np.ndarray) -> dict[str, dict[str, float]]:
+        """Each figure of the drawn images, uint8 (N, H, W[, C]), as {"value", "floor"}."""
+        values = self.figures(torch.from_numpy(drawn), self.asked)
+        return {name: {"value": value, "floor": self.floor[name]} for name, value in values.items()}
+
+    def extremes(self, drawn: np.ndarray, each: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The best and the worst images of every class, as the reader sees them: two pictures, a row per class."""
+        likely = self.reader.read(drawn)[0][np.arange(len(drawn)), self.asked.numpy()]
+        order = np.argsort(-likely, kind="stable")
+        ranked = [order[self.asked.numpy()[order] == label] for label in self.asked.unique().tolist()]
+        each = min(each, *map(len, ranked))
+        best, worst = (
+            np.concatenate([some[choice] for some in ranked]) for choice in (slice(each), slice(-each, None))
+        )
+        return render.picture(drawn[best], each), render.picture(drawn[worst], each)
+
+
+def _two_crowds(asked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of two crowds of real images with as many of each class as were asked for, none in both."""
+    random = torch.Generator().manual_seed(0)
+    crowds: list[tuple[Tensor, Tensor]] = []
+    for label, count in zip(*(part.tolist() for part in asked.unique(return_counts=True)), strict=True):
+        indices = (labels == label).nonzero().flatten()
+        if len(indices) < 2 * count:
+            raise BadInput(
+                f"Evaluating {count:,} images of class {label} needs {2 * count:,} real ones to compare with, not "
+                f"{len(indices):,}: lower --count."
+            )
+        indices = indices[torch.randperm(len(indices), generator=random, device="cpu")]
+        crowds.append((indices[:count], indices[count : 2 * count]))
+    return torch.cat([crowd[0] for crowd in crowds]), torch.cat([crowd[1] for crowd in crowds])
+
+
+def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = True) -> np.ndarray:
+    """Draw a recipe of any length, a batch at a time: uint8 (N, H, W[, C])."""
+    steps = ceil(len(recipe.digits) / BATCH) * recipe.steps
+    with tqdm(total=steps, unit="step", desc="draw", disable=not progress) as bar:
+        return np.concatenate([result.images for result in pipe.batches(recipe, BATCH, bar.update)])
+
+
+def evaluate(
+    pipe: Pipeline,
+    recipe: Recipe,
+    *,
+    train: Images,
+    test: Images,
+    reader: Reader | None = None,
+    full: bool = True,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Draw a recipe and judge it beside real images; the arguments are those of `Judge`.
+
+    Returns:
+        A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
+    """
+    judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
+    return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress))
+
+
+def about(pipe: Pipeline, recipe: Recipe) -> dict[str, Any]:
+    """What is evaluated: the recipe with as few digits as have its shares, how many there are, and the cost of one."""
+    of_each = gcd(*Counter(recipe.digits).values())
+    values = json.loads(recipe.to_json()) | {"digits": sorted(recipe.digits)[::of_each]}
+    return {"recipe": values, "count": len(recipe.digits), "evaluations": pipe.evaluations(recipe)}

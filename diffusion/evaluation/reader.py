@@ -1,0 +1,127 @@
+"""The reader: a small classifier, trained here on real images only, that judges what was drawn."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from diffusion.checkpoint import BUNDLED, write_weights
+from diffusion.checks import BadInput
+from diffusion.data import to_float
+from diffusion.hardware import CPU_FLOAT32, best_device
+
+READER = BUNDLED / "reader.safetensors"  # of MNIST
+BATCH = 500  # images read at once
+
+
+class Reader(nn.Module):
+    """A small classifier: images (B, C, H, W) in [-1, 1] -> logits (B, classes)."""
+
+    def __init__(self, classes: int = 10, channels: int = 1, dataset: str = "mnist") -> None:
+        super().__init__()
+        self.dataset = dataset  # whose images it was trained on
+        shapes = [(channels, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]  # channels in and out, stride
+        layers: list[nn.Module] = []
+        for channels, out, stride in shapes:
+            layers += [nn.Conv2d(channels, out, 3, stride, padding=1, bias=False, **CPU_FLOAT32)]
+            layers += [nn.BatchNorm2d(out, **CPU_FLOAT32), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(96, classes, **CPU_FLOAT32)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees: (B, 96)."""
+        return self.body(x).mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.dropout(self.features(x), 0.2, self.training))
+
+    @torch.inference_mode()
+    def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (N, H, W[, C]) -> how likely each class is, float32 (N, classes), and float64 features (N, 96)."""
+        device = self.head.weight.device
+        parts = (images if isinstance(images, Tensor) else torch.from_numpy(images)).split(BATCH)
+        features = torch.cat([self.features(to_float(part.to(device))) for part in parts])
+        return self.head(features).softmax(dim=1).cpu().numpy(), features.double().cpu().numpy()
+
+    def accuracy(self, images: np.ndarray | Tensor, labels: Tensor) -> float:
+        """The share of images (N, H, W[, C]) read as their labels (N,) say."""
+        return float((self.read(images)[0].argmax(axis=1) == labels.numpy()).mean())
+
+
+def load_reader(path: str | Path = READER) -> Reader:
+    """The reader that ships, or one that `save_reader` wrote. Raises BadInput where there is none."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            dataset = (file.metadata() or {}).get("dataset", "mnist")
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - it is no dict
+        reader = Reader(weights["head.weight"].shape[0], weights["body.0.weight"].shape[1], dataset)
+        reader.load_state_dict(weights)
+    except FileNotFoundError:
+        raise BadInput(f"There is no reader at {path}: make one with python -m diffusion train-reader.") from None
+    except (SafetensorError, RuntimeError, OSError, KeyError, IndexError):
+        raise BadInput(f"{path} is no reader's weights: make one with python -m diffusion train-reader.") from None
+    return reader.to(best_device()).eval().requires_grad_(False)
+
+
+def save_reader(reader: Reader, path: str | Path) -> None:
+    """Write a reader's weights in half precision, and whose images it reads."""
+    write_weights(reader, path, dataset=reader.dataset)
+
+
+def train_reader(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    classes: int = 10,
+    dataset: str = "mnist",
+    jitter: bool = True,
+    seed: int = 0,
+    progress: bool = True,
+) -> Reader:
+    """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`."""
+    device = best_device()
+    with torch.random.fork_rng():  # the caller's random numbers stay as they were
+        torch.manual_seed(seed)
+        reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
+        return _train(reader, images.to(device), labels.to(device), epochs, jitter, progress)
+
+
+def _train(reader: Reader, images: Tensor, labels: Tensor, epochs: int, jitter: bool, progress: bool) -> Reader:
+    reader.train()
+    batch = min(128, len(images))
+    steps = len(images) // batch
+    optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-3, weight_decay=0.05)
+    decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=epochs * steps)
+    bar = tqdm(total=epochs * steps, unit="step", desc="reader", disable=not progress)
+    for _ in range(epochs):
+        order = torch.randperm(len(images), device=images.device)
+        for chosen in order[: steps * batch].split(batch):
+            x = to_float(images[chosen])
+            loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            with images.device:  # AdamW keeps its count of steps on the default device
+                optimizer.step()
+            decay.step()
+            bar.update()
+    bar.close()
+    return reader.eval().requires_grad_(False)
+
+
+def _jittered(x: Tensor) -> Tensor:
+    """Each image turned by up to 12 degrees, scaled by up to a tenth and shifted by up to two pixels."""
+    n = len(x)
+
+    def uniform(limit: float) -> Tensor:
+        return (torch.rand(n, device=x.device, dtype=torch.float32) * 2 - 1) * limit
+
+    angle, scale = uniform(0.21), 1 + uniform(0.1)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    affine = torch.stack([cos, -sin, uniform(2 / 14), sin, cos, uniform(2 / 14)], dim=1).view(n, 2, 3)
+    where = F.affine_grid(affine, list(x.shape), align_corners=False)
+    return F.grid_sample(x + 1, where, align_corners=False) - 1  # what comes in from outside is black

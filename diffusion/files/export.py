@@ -1,0 +1,134 @@
+"""Files of single digits, written as the digits come, however many there are.
+
+.npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it
+.idx.zip   the files of MNIST itself, in the folders where torchvision looks for them; one image in seven, as there,
+           is a test image, and chance, always the same, says which
+.zip       a PNG of each digit, like 03-digit-7-seed-42.png (at guidance 0: 03-any-seed-42.png), and recipe.json
+"""
+
+import random
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffusion import checks
+from diffusion.files import render
+from diffusion.files.atomic import replacing
+
+if TYPE_CHECKING:  # a Result saves itself through this file
+    from diffusion.recipe import Recipe
+    from diffusion.result import Result
+
+ENDINGS = (".npz", ".zip", ".idx.zip")
+LABELLED = (".npz", ".idx.zip")  # those that hold labels
+MAX_FILES = 10_000  # in a .zip of single digits
+
+
+def check(ending: str, recipe: "Recipe") -> None:
+    """BadInput where a file of one of ENDINGS cannot hold what the recipe draws: `write` asks it before the drawing."""
+    count = len(recipe.digits)
+    if ending in LABELLED and recipe.guidance == 0:
+        raise checks.BadInput(
+            f"At guidance 0 the labels in an {ending} file would mean nothing: raise the guidance, or choose a .zip."
+        )
+    if ending == ".idx.zip" and count < 2:
+        raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+    if ending == ".zip" and count > MAX_FILES:
+        raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
+
+
+def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, scale: int | None = None) -> None:
+    """Write what is drawn to a file of one of ENDINGS.
+
+    Args:
+        results: the parts of the drawing in order, such as `pipe.batches(recipe)`. They are asked for one at a time,
+            after the path is found good, so that the drawing can go on while the file is written.
+        recipe: of all of it.
+        scale: pixels per pixel of the pictures in a .zip, 1 to 16, by default 1.
+    """
+    ending = checks.ending(path, ENDINGS)
+    check(ending, recipe)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        if ending == ".npz":
+            _npz(archive, iter(results), recipe)
+        elif ending == ".idx.zip":
+            _idx(archive, iter(results), recipe)
+        else:
+            _zip(archive, iter(results), recipe, 1 if scale is None else scale)
+
+
+def _npz(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+    """What np.savez_compressed writes, but a part at a time."""
+    labels: list[int] = []
+    seeds: list[int] = []
+    first = next(results)
+    with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
+        shape = (len(recipe.digits), *first.images.shape[1:])
+        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for result in chain([first], results):
+            file.write(result.images.tobytes())
+            labels += result.labels
+            seeds += result.seeds
+    for name, values in {"labels": labels, "seeds": seeds}.items():
+        with archive.open(_entry(f"{name}.npy"), "w") as file:
+            np.lib.format.write_array(file, np.array(values, np.int64))
+
+
+def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+    """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
+    count = len(recipe.digits)
+    first = next(results)
+    size = first.images.shape[1:]
+    if len(size) != 2:
+        raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
+    tests = set(random.Random(0).sample(range(count), max(1, round(count / 7))))
+    parts = {"train": [k for k in range(count) if k not in tests], "t10k": sorted(tests)}
+    labels: list[int] = []
+    kept = bytearray()  # the test images, until the others are written
+    with archive.open(_entry("MNIST/raw/train-images-idx3-ubyte"), "w", force_zip64=True) as file:
+        file.write(_idx_header(0x0803, len(parts["train"]), *size))
+        for result in chain([first], results):
+            for k, image in enumerate(result.images, len(labels)):
+                if k in tests:
+                    kept += image.tobytes()
+                else:
+                    file.write(image.tobytes())
+            labels += result.labels
+    archive.writestr(_entry("MNIST/raw/t10k-images-idx3-ubyte"), _idx_header(0x0803, len(tests), *size) + bytes(kept))
+    for part, chosen in parts.items():
+        content = _idx_header(0x0801, len(chosen)) + bytes(labels[k] for k in chosen)
+        archive.writestr(_entry(f"MNIST/raw/{part}-labels-idx1-ubyte"), content)
+
+
+def _idx_header(*numbers: int) -> bytes:
+    return np.array(numbers, ">i4").tobytes()
+
+
+def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe", scale: int) -> None:
+    """Each digit with a recipe of its own, and the recipe of all of them."""
+    count = len(recipe.digits)
+    seeds: list[int] = []
+    for result in results:
+        for k, (image, label, seed) in enumerate(zip(result.images, result.labels, result.seeds, strict=True)):
+            what = f"digit-{label}" if recipe.guidance else "any"
+            name = f"{len(seeds):0{max(2, len(str(count - 1)))}}-{what}-seed-{seed}.png"
+            picture = render.picture(image[None], 1, scale)
+            archive.writestr(_entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
+            seeds.append(seed)
+        recipe = replace(recipe, weights=result.recipe.weights)
+    usual = replace(recipe, redrawn=()).seeds
+    redrawn = tuple((k, seed) for k, seed in enumerate(seeds) if seed != usual[k])
+    archive.writestr(_entry("recipe.json"), replace(recipe, redrawn=redrawn).to_json())
+
+
+def _entry(name: str, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+    """A file in an archive, with no date of its own: the same digits make the same archive."""
+    entry = zipfile.ZipInfo(name)
+    entry.compress_type = kind
+    return entry

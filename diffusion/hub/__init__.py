@@ -1,0 +1,1 @@
+"""The Hub: pushing a run, and its model card."""

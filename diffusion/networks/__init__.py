@@ -1,0 +1,1 @@
+"""The networks: each a shape, and one forward pass."""

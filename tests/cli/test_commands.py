@@ -1,0 +1,414 @@
+"""python -m diffusion: files as promised, one sentence for bad input, memory that does not grow."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diffusion import Pipeline, Recipe, checkpoint
+from diffusion.__main__ import main
+from diffusion.evaluation.reader import READER, load_reader, save_reader
+from diffusion.networks.unet import UNetConfig
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def weights(tiny_denoiser, tmp_path: Path) -> str:
+    Pipeline(tiny_denoiser).save_pretrained(tmp_path / "weights")
+    return str(tmp_path / "weights")
+
+
+def sample(weights: str, out: Path, *flags: str) -> None:
+    main(["sample", "--weights", weights, "--steps", "2", "--out", str(out), *flags])
+
+
+def test_npz_holds_images_labels_and_seeds(weights: str, tmp_path: Path) -> None:
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "3", "--seed", "5")
+    with np.load(tmp_path / "out.npz") as file:
+        assert sorted(file) == ["images", "labels", "seeds"]
+        images, labels, seeds = file["images"], file["labels"], file["seeds"]
+    assert (images.shape, images.dtype) == ((30, 28, 28), np.uint8)
+    assert labels.tolist() == list(range(10)) * 3
+    assert seeds.tolist() == list(range(5, 35))
+
+
+def test_batches_draw_what_one_run_draws(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffusion.__main__.BATCH", 7)
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "2", "--seed", "3", "--sampler", "ddpm")
+    with np.load(tmp_path / "out.npz") as file:
+        images = file["images"]
+    whole = Pipeline.from_pretrained(weights)(list(range(10)) * 2, steps=2, seed=3, sampler="ddpm")
+    np.testing.assert_allclose(images.astype(int), whole.images.astype(int), atol=1)
+
+
+def test_the_largest_batch_does_not_depend_on_the_count(weights: str, tmp_path: Path, monkeypatch) -> None:
+    sizes = []
+    run = Pipeline.run
+    monkeypatch.setattr(Pipeline, "run", lambda self, recipe: sizes.append(len(recipe.digits)) or run(self, recipe))
+    sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "60", "--steps", "1")
+    assert sum(sizes) == 600
+    assert max(sizes) <= 250
+
+
+def test_colour_and_names_come_out_as_they_should(make_denoiser, tmp_path: Path) -> None:
+    names = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    unet = UNetConfig((8, 8), 1, (), 16, image_channels=3, image_size=32)
+    Pipeline(make_denoiser(unet, names=names)).save_pretrained(tmp_path)
+    sample(str(tmp_path), tmp_path / "out.npz", "--digits", "cat, 8, Deer")
+    with np.load(tmp_path / "out.npz") as file:
+        assert file["images"].shape == (3, 32, 32, 3)
+        assert file["labels"].tolist() == [3, 8, 4]
+
+
+@pytest.mark.parametrize(("ending", "format"), [(".png", "PNG"), (".gif", "GIF"), (".webp", "WEBP"), (".apng", "PNG")])
+def test_pictures_open(weights: str, tmp_path: Path, ending: str, format: str) -> None:
+    sample(weights, tmp_path / f"out{ending}", "--digits", "2026")
+    with Image.open(tmp_path / f"out{ending}") as image:
+        assert image.format == format
+
+
+class TestRecipe:
+    """A picture's own settings, printed and used again."""
+
+    @pytest.fixture
+    def drawn(self, weights: str, tmp_path: Path) -> Path:
+        sample(weights, tmp_path / "a.gif", "--digits", "2026", "--seed", "42", "--sampler", "ddpm")
+        sample(weights, tmp_path / "a.png", "--digits", "2026", "--seed", "42", "--sampler", "ddpm")
+        return tmp_path / "a.gif"
+
+    def test_it_is_printed(self, drawn: Path, capsys) -> None:
+        capsys.readouterr()
+        main(["recipe", str(drawn)])
+        said = json.loads(capsys.readouterr().out)
+        assert (said["version"], said["digits"], said["seed"], said["sampler"]) == (1, [2, 0, 2, 6], 42, "ddpm")
+
+    def test_it_draws_the_same_pixels_again(self, drawn: Path, weights: str, tmp_path: Path, capsys) -> None:
+        main(["sample", "--weights", weights, "--recipe", str(drawn), "--out", str(tmp_path / "again.png")])
+        with Image.open(tmp_path / "a.png") as first, Image.open(tmp_path / "again.png") as again:
+            assert np.array_equal(np.asarray(again), np.asarray(first))
+        assert "weights" not in capsys.readouterr().err
+        assert Recipe.from_file(tmp_path / "again.png") == Recipe.from_file(drawn)
+
+    def test_single_images_keep_seeds_of_their_own(self, drawn: Path, weights: str, tmp_path: Path) -> None:
+        recipe = Recipe.from_file(drawn).with_seed(2, 7)
+        (tmp_path / "a.json").write_text(recipe.to_json())
+        flags = ["sample", "--weights", weights, "--recipe", str(tmp_path / "a.json"), "--out"]
+        main([*flags, str(tmp_path / "again.npz")])
+        with np.load(tmp_path / "again.npz") as file:
+            assert file["seeds"].tolist() == [42, 43, 7, 45]
+        for change in (["--seed", "8"], ["--digits", "7"], ["--count", "2"]):
+            main([*flags, str(tmp_path / "other.npz"), *change])
+            with np.load(tmp_path / "other.npz") as file:
+                assert np.ptp(np.diff(file["seeds"])) == 0 if len(file["seeds"]) > 1 else True
+
+    def test_flags_beside_it_change_that_and_no_more(self, drawn: Path, weights: str, tmp_path: Path) -> None:
+        flags = ["--recipe", str(drawn), "--out", str(tmp_path / "other.png")]
+        main(["sample", "--weights", weights, *flags, "--steps", "1"])
+        assert Recipe.from_file(tmp_path / "other.png") == replace(Recipe.from_file(drawn), steps=1)
+
+    def test_other_weights_are_told(self, drawn: Path, make_denoiser, tmp_path: Path, capsys) -> None:
+        Pipeline(make_denoiser(schedule="cosine", prediction="v")).save_pretrained(tmp_path / "other")
+        sample(str(tmp_path / "other"), tmp_path / "other.png", "--recipe", str(drawn))
+        assert f"drawn by the weights {Recipe.from_file(drawn).weights}, and these are" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("command", [["recipe"], ["sample", "--out", "a.png", "--recipe"]], ids=" ".join)
+    def test_a_file_without_one_is_answered_in_a_sentence(self, tmp_path, capsys, command) -> None:
+        (tmp_path / "notes.txt").write_text("hello")
+        with pytest.raises(SystemExit) as exit:
+            main([*command, str(tmp_path / "notes.txt")])
+        assert exit.value.code == 2
+        said = capsys.readouterr().err
+        assert said == "diffusion: 'notes.txt' is no PNG, GIF or WebP: choose a picture made by this project.\n"
+
+
+class TestRead:
+    """What the reader makes of the digits, told and acted on."""
+
+    @pytest.mark.parametrize("ending", [".png", ".npz"])
+    def test_every_image_has_a_caption(self, tmp_path: Path, capsys, ending: str) -> None:
+        out = str(tmp_path / f"out{ending}")
+        main(["sample", "--digits", "77", "--seed", "5", "--sampler", "ddim", "--steps", "8", "--read", "--out", out])
+        first, second, total, *_ = capsys.readouterr().out.splitlines()
+        assert re.fullmatch(r"image 0, seed 5: 7, \d+\.\d %", first)
+        assert re.fullmatch(r"image 1, seed 6: 7, \d+\.\d %", second)
+        assert total == "2 of 2 read as asked, 2 drawn"
+
+    def test_misses_are_flagged_and_drawn_again(self, weights: str, tmp_path: Path, capsys) -> None:
+        sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--until-right", "2")
+        *lines, total, _ = capsys.readouterr().out.splitlines()
+        missed = [line for line in lines if re.search(r"%, but \d was asked for$", line)]
+        assert 0 < len(missed) <= 10  # these weights are random
+        right, drawn = map(int, re.fullmatch(r"(\d+) of 10 read as asked, (\d+) drawn", total).groups())
+        assert right + len(missed) == 10
+        assert 10 + len(missed) <= drawn <= 20
+        with np.load(tmp_path / "out.npz") as file:
+            assert [f"seed {seed}:" in line for seed, line in zip(file["seeds"], lines, strict=True)] == [True] * 10
+
+    def test_another_reader_may_read(self, weights: str, tmp_path: Path, capsys) -> None:
+        reader = load_reader()
+        torch.nn.init.zeros_(reader.head.weight)
+        save_reader(reader, tmp_path / "reader.safetensors")
+        sample(
+            weights, tmp_path / "out.npz", "--digits", "7", "--read", "--reader", str(tmp_path / "reader.safetensors")
+        )
+        assert float(re.search(r"(\d+\.\d) %", capsys.readouterr().out)[1]) < 20  # it knows nothing
+
+    def test_what_was_found_is_in_the_picture(self, weights: str, tmp_path: Path, capsys) -> None:
+        sample(weights, tmp_path / "a.png", "--digits", "0-9", "--until-right", "3")
+        sample(weights, tmp_path / "again.png", "--recipe", str(tmp_path / "a.png"))
+        assert Recipe.from_file(tmp_path / "a.png").redrawn
+        with Image.open(tmp_path / "a.png") as first, Image.open(tmp_path / "again.png") as again:
+            assert np.array_equal(np.asarray(again), np.asarray(first))
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--until-right", "0"], "--until-right must be a whole number from 1 to 100, not 0"),
+        (["--digits", "ten"], "Cannot read 'ten' as digits"),
+        (["--digits", ""], "No digits asked for"),
+        (["--digits", "0-12"], "Cannot read '0-12' as digits"),
+        (["--count", "0"], "--count must be a whole number from 1"),
+        (["--count", "1e9"], "--count must be a whole number from 1"),
+        (["--count", "x"], "--count must be a whole number from 1"),
+        (["--steps", "0"], "steps must be a whole number from 1 to 1,000, not 0"),
+        (["--steps", "2.5"], "steps must be a whole number from 1 to 1,000, not 2.5"),
+        (["--steps", "nan"], "steps must be a whole number from 1 to 1,000"),
+        (["--guidance", "inf"], "guidance must be a number from 0 to 20"),
+        (["--guidance", "two"], "guidance must be a number from 0 to 20, not 'two'"),
+        (["--guidance-interval", "700,200"], "guidance_interval must be two whole numbers from 0 to 999, the lower"),
+        (["--guidance-interval", "5"], "guidance_interval must be two whole numbers from 0 to 999, the lower one"),
+        (["--guidance-interval", "0,x"], "guidance_interval must be two whole numbers from 0 to 999, the lower one"),
+        (["--guidance-interval", "0,1000"], "guidance_interval must be two whole numbers from 0 to 999, the"),
+        (["--sampler", "euler"], "sampler must be one of ddim, ddpm"),
+        (["--spacing", "even"], "spacing must be one of trailing, log-snr, karras, shifted, not 'even'"),
+        (["--seed", "4294967296"], "seed must be a whole number from 0 to 4,294,967,295"),
+        (["--eta", "0.5", "--sampler", "ddpm"], "eta belongs to the sampler ddim"),
+        (["--scale", "17"], "scale must be a whole number from 1 to 16, not 17"),
+        (["--fps", "x"], "fps must be a number from 1 to 50, not 'x'"),
+        (["--track", "clean"], "track must be one of noisy, guess, both, not 'clean'"),
+        (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
+        (["--weights", "x" * 300], "Cannot use 'xxx"),
+        (["--recipe", '{"digits": 7}' * 30], "Cannot use '{"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys, flags, sentence) -> None:
+    out = tmp_path / "out" / "digits.npz"
+    with pytest.raises(SystemExit) as exit:
+        sample(weights, out, *flags)
+    assert exit.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"diffusion: {sentence}")
+    assert said.endswith(".\n")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(("ending", "scale"), [(".gif", "3"), (".png", "16")])
+def test_a_picture_that_is_too_large_is_refused_before_it_is_drawn(
+    weights, tmp_path, capsys, monkeypatch, ending, scale
+) -> None:
+    monkeypatch.setattr(Pipeline, "run", lambda *_, **__: pytest.fail("It draws."))
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / f"digits{ending}", "--count", "100", "--scale", scale)
+    assert "pixels at scale" in capsys.readouterr().err
+    assert not list(tmp_path.glob("digits*"))
+
+
+@pytest.mark.parametrize("out", ["new/digits.npz", "new/digits.idx.zip"])
+def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / out, "--guidance", "0")
+    err = capsys.readouterr().err
+    assert err.startswith("diffusion: At guidance 0 the labels")  # and no bar of progress
+    assert err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("out", ["digits.jpg", "digits", ".npz"])
+def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / out)
+    assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip." in capsys.readouterr().err
+
+
+def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / "file" / "digits.png")
+    assert "Cannot write" in capsys.readouterr().err
+
+
+def test_the_picture_in_the_readme_is_what_its_command_draws(tmp_path) -> None:
+    shown, drawn = ROOT / "docs/digits.png", tmp_path / "digits.png"
+    main(["sample", "--digits", "0-9", "--steps", "40", "--out", str(drawn)])
+    assert Recipe.from_file(drawn) == Recipe.from_file(shown)
+    with Image.open(drawn) as mine, Image.open(shown) as theirs:
+        assert np.abs(np.asarray(mine).astype(int) - theirs).mean() < 0.5
+
+
+def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        sample(weights, tmp_path / "digits.png", "--count", "101")
+    assert "at most 1,000 images, an .npz file more: choose that, or fewer images." in capsys.readouterr().err
+
+
+def test_the_module_runs_on_the_weights_that_ship(tmp_path: Path) -> None:
+    out = tmp_path / "seven.png"
+    command = [sys.executable, "-m", "diffusion", "sample", "--digits", "7", "--steps", "2", "--out", str(out)]
+    subprocess.run(command, check=True, cwd=checkpoint.BUNDLED.parent, capture_output=True)
+    with Image.open(out) as image:
+        assert image.size == (448, 448)
+
+
+def test_help_names_every_command(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(command in said for command in ("sample", "evaluate", "train-reader"))
+
+
+class TestEvaluate:
+    """The command around diffusion.evaluation.judge, on 300 digits."""
+
+    @pytest.fixture(autouse=True)
+    def enough_digits(self, monkeypatch, digits) -> None:
+        images, labels = digits
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images.repeat(2, 1, 1), labels.repeat(2)))
+
+    @staticmethod
+    def evaluate(weights: str, *flags: str) -> None:
+        main(["evaluate", "--weights", weights, "--count", "20", "--quick", *flags])
+
+    def test_one_json_object_is_printed(self, weights, capsys) -> None:
+        self.evaluate(weights, "--steps", "1")
+        scores = json.loads(capsys.readouterr().out)
+        assert (scores["count"], scores["recipe"]["steps"], scores["recipe"]["digits"]) == (200, 1, list(range(10)))
+        assert scores["weights"] == checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)
+        assert scores["reader"] == checkpoint.fingerprint(READER)
+
+    def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
+        flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddim,ddpm", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags)
+        runs = json.loads(capsys.readouterr().out)["runs"]
+        assert {(run["recipe"]["sampler"], run["recipe"]["steps"], run["recipe"]["guidance"]) for run in runs} == set(
+            product(("ddim", "ddpm"), (1, 2), (1, 2))
+        )
+        assert {run["weights"] for run in runs} == {checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)}
+        assert {run["reader"] for run in runs} == {checkpoint.fingerprint(READER)}
+        self.evaluate(weights, *flags, "--table")
+        table = capsys.readouterr().out
+        assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
+        assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 8
+
+    def test_digits_by_lot_are_the_same_for_all_of_a_sweep(self, weights, tmp_path, monkeypatch) -> None:
+        swept = []
+        monkeypatch.setattr(
+            "diffusion.evaluation.sweep.sweep", lambda pipe, recipes, *_, **__: swept.extend(recipes) or [{}]
+        )
+        flags = ["--digits", "20 random digits", "--sampler", "ddim, heun", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags)
+        assert [recipe.sampler for recipe in swept] == ["ddim", "heun"]
+        assert swept[0].digits == swept[1].digits
+
+    def test_scores_of_two_precisions_are_not_mixed(self, weights, tmp_path, capsys) -> None:
+        flags = ["--steps", "1", "--out", str(tmp_path / "sweep")]
+        self.evaluate(weights, *flags, "--precision", "bf16")
+        assert json.loads(capsys.readouterr().out)["drawn_in"] == "bf16"
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, *flags)
+        assert "is of other weights, digits or settings" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("flags", "sentence"),
+        [
+            (["--steps", "1,2"], "A sweep needs a folder to keep its scores in: add --out."),
+            (["--steps", "4,x", "--out", "sweep"], "steps must be a whole number from 1 to 1,000, not 'x'."),
+            (
+                ["--sampler", "ddim,euler", "--out", "sweep"],
+                "sampler must be one of ddim, ddpm, dpm++2m, heun, ipndm, abm, not 'euler'.",
+            ),
+            (
+                ["--spacing", "karras,even", "--out", "sweep"],
+                "spacing must be one of trailing, log-snr, karras, shifted",
+            ),
+            (["--count", "19"], "Evaluation needs at least 200 digits to mean anything, not 190: ask for more."),
+            (["--count", "31"], "Evaluating 31 images of class 0 needs 62 real ones"),
+            (["--dataset", "cifar10"], "These weights do not draw cifar10: name their data with --dataset."),
+            (["--dataset", "imagenet"], "--dataset must be one of mnist, "),
+            (["--precision", "fp16"], "precision must be one of auto, "),
+            (["--reader", "nowhere"], "There is no reader at nowhere"),
+            (["--weights", "nowhere/at/all"], "There is no checkpoint at nowhere/at/all"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_bad_input_is_one_sentence(self, weights, capsys, flags, sentence) -> None:
+        with pytest.raises(SystemExit) as exit:
+            self.evaluate(weights, *flags)
+        assert exit.value.code == 2
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert "Traceback" not in said
+
+    def test_the_reader_of_another_data_set_is_refused(self, weights, tmp_path, capsys) -> None:
+        reader = load_reader()
+        reader.dataset = "kmnist"
+        save_reader(reader, tmp_path / "reader.safetensors")
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, "--reader", str(tmp_path / "reader.safetensors"))
+        assert "This reader reads kmnist: make another" in capsys.readouterr().err
+
+    def test_a_reader_goes_where_its_data_set_belongs(self, tmp_path, monkeypatch, capsys) -> None:
+        monkeypatch.chdir(tmp_path)
+        main(["train-reader", "--dataset", "kmnist", "--epochs", "1"])
+        assert load_reader("runs/kmnist/reader.safetensors").dataset == "kmnist"
+        assert "600 test images are read right" in capsys.readouterr().out
+
+    def test_the_reader_learns_and_judges_as_real_what_it_should(self, weights, tmp_path, monkeypatch, capsys) -> None:
+        split = {
+            train: (torch.full((600, 28, 28), 7 if train else 9, dtype=torch.uint8), torch.arange(600) % 10)
+            for train in (True, False)
+        }
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: split[train])
+        given = {}
+        monkeypatch.setattr("diffusion.evaluation.judge.evaluate", lambda *_, **real: given.update(real) or {})
+        self.evaluate(weights)
+        assert (given["train"], given["test"]) == (split[True], split[False])
+        learnt = []
+        monkeypatch.setattr(
+            "diffusion.__main__.train_reader", lambda *images, **_: learnt.extend(images) or load_reader()
+        )
+        main(["train-reader", "--out", str(tmp_path / "reader.safetensors")])
+        assert learnt == list(split[True])
+
+    def test_a_reader_that_cannot_be_written_is_not_trained(self, tmp_path, monkeypatch, capsys) -> None:
+        monkeypatch.setattr("diffusion.__main__.train_reader", lambda *_, **__: pytest.fail("trained"))
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SystemExit):
+            main(["train-reader", "--out", str(tmp_path / "file" / "reader.safetensors")])
+        assert "Cannot write" in capsys.readouterr().err
+
+    def test_a_full_memory_is_told(self, weights, monkeypatch, capsys) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+        monkeypatch.setattr(Pipeline, "run", fail)
+        with pytest.raises(SystemExit):
+            self.evaluate(weights)
+        assert capsys.readouterr().err.endswith("The memory is full: ask for fewer images, or use a smaller network.\n")
+
+    def test_a_folder_that_cannot_be_written_is_told(self, weights, tmp_path, capsys) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(SystemExit):
+            self.evaluate(weights, "--steps", "1", "--out", str(tmp_path / "file" / "sweep"))
+        assert "Cannot write" in capsys.readouterr().err

@@ -1,0 +1,1106 @@
+"""Training: averages and schedules by hand, whole runs on 300 digits, and all that may go wrong on the way."""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from diffusion import BadInput, Pipeline, Recipe, checkpoint
+from diffusion.data import DATASETS, to_float
+from diffusion.denoiser import Denoiser, FewStep
+from diffusion.files import render
+from diffusion.hardware import Team
+from diffusion.hub import push as hub
+from diffusion.networks.unet import UNet
+from diffusion.scheduler import T
+from diffusion.training.trainer import (
+    EMA,
+    RECIPES,
+    TrainConfig,
+    Trainer,
+    alone,
+    learning_rate_factor,
+    optimizers_of,
+    prepare,
+    saved_config,
+    saved_state,
+)
+from train import main, parse
+
+ROOT = Path(__file__).parents[2]
+STEPS = 6  # an epoch: 300 digits, 50 at a time
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers():
+    kept = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name, handler in kept.items():
+        signal.signal(name, handler)
+
+
+@pytest.fixture
+def config(mnist_folder: Path) -> TrainConfig:
+    """A run of one short epoch with a tiny network, in the current folder."""
+    shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "stem": 2, "precision": "fp32"}
+    return TrainConfig(data="data", out="run", epochs=1, batch_size=50, learning_rate=0.01, warmup=2, **shape)
+
+
+@pytest.fixture
+def quiet(monkeypatch) -> None:
+    """Runs without the pictures after each epoch, which take most of a tiny run's time."""
+    monkeypatch.setattr(Trainer, "report", lambda self: None)
+
+
+def flags(config: TrainConfig, **changes: object) -> list[str]:
+    """The command line of a config."""
+    arguments = []
+    for name, value in (asdict(config) | changes).items():
+        flag = name.replace("_", "-")
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        if isinstance(value, bool):
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            arguments.append(f"--{flag}={text}")
+    return arguments
+
+
+def weights(module: nn.Module) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in module.state_dict().values()])
+
+
+class TestEMA:
+    @pytest.mark.parametrize("decay", [0.0, 0.2, 0.5, 0.999])
+    def test_parameters_are_averaged_with_a_decay_that_warms_up(self, decay):
+        model = nn.Linear(3, 2)
+        ema = EMA(model, decay)
+        wanted = model.weight.detach().clone()
+        for n in range(30):
+            nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(n))
+            ema.update(model)
+            d = min(decay, (1 + n) / (10 + n))
+            wanted = d * wanted + (1 - d) * model.weight.detach()
+            torch.testing.assert_close(ema.model.weight, wanted)
+
+    def test_buffers_are_copied(self):
+        model = nn.BatchNorm1d(4)
+        ema = EMA(model, 0.999)
+        for n in range(3):
+            model(torch.randn(8, 4, generator=torch.Generator().manual_seed(n)))
+            ema.update(model)
+            for mine, other in zip(ema.model.buffers(), model.buffers(), strict=True):
+                assert torch.equal(mine, other)
+        assert ema.model.num_batches_tracked == 3
+
+    def test_it_is_a_copy_that_neither_trains_nor_follows_by_itself(self):
+        model = nn.Linear(3, 2)
+        ema = EMA(model, 0.999)
+        before = ema.model.weight.clone()
+        nn.init.zeros_(model.weight)
+        assert torch.equal(ema.model.weight, before)
+        assert not ema.model.training
+        assert not any(parameter.requires_grad for parameter in ema.model.parameters())
+
+    def test_its_state_goes_on_where_it_was(self):
+        model, other = nn.Linear(3, 2), nn.Linear(3, 2)
+        first, second = EMA(model, 0.999), EMA(other, 0.999)
+        for _ in range(5):
+            first.update(other)
+        second.load_state_dict(first.state_dict())
+        for ema in (first, second):
+            ema.update(model)
+        assert torch.equal(first.model.weight, second.model.weight)
+
+
+@pytest.mark.parametrize(("decay", "end"), [("cosine", 0), ("exponential", 0.1), ("constant", 1)])
+def test_every_decay_ends_where_it_should(decay, end):
+    factors = [learning_rate_factor(step, 10, 110, decay) for step in range(111)]
+    assert factors[10] == 1
+    assert factors[110] == pytest.approx(end)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_the_exponential_decay_falls_by_the_same_factor_every_step():
+    factors = [learning_rate_factor(step, 0, 100, "exponential") for step in range(101)]
+    assert [b / a for a, b in itertools.pairwise(factors)] == pytest.approx([0.1**0.01] * 100)
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine():
+    factors = [learning_rate_factor(step, warmup=10, total=110) for step in range(111)]
+    assert factors[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
+    assert factors[10:] == pytest.approx([0.5 * (1 + math.cos(math.pi * k / 100)) for k in range(101)])
+    assert (max(factors), factors[110]) == (1, pytest.approx(0))
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0, 1), (0, 100), (100, 10), (10, 10)])
+def test_the_learning_rate_stays_between_0_and_1(warmup, total):
+    factors = [learning_rate_factor(step, warmup, total) for step in range(200)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[0] > 0
+
+
+class TestCommandLine:
+    def test_its_defaults_are_those_of_the_config(self):
+        assert parse([])[0] == TrainConfig()
+
+    def test_each_data_set_has_a_folder_and_a_model_of_its_own(self):
+        config, _ = parse(["--dataset", "cifar10"])
+        assert config.out == "runs/cifar10"
+        model = config.denoiser()
+        assert (model.unet.image_channels, model.unet.image_size, model.names[3]) == (3, 32, "cat")
+
+    def test_every_field_is_a_flag(self, config):
+        other = replace(
+            config, channels=(8, 16), attention=(0, 1), stem=1, schedule="cosine", prediction="v", bounded=False, seed=7
+        )
+        assert parse(flags(other))[0] == other
+
+    def test_every_field_has_a_help_text(self, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            parse(["--help"])
+        assert stopped.value.code == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        for field in fields(TrainConfig):
+            flag = "--" + field.name.replace("_", "-")
+            assert re.search(rf"{flag}( [A-Z0-9,]+|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown), flag
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--channels", "wide"],
+            ["--channels", "8;16"],
+            ["--epochs", "many"],
+            ["--epochs", "1.5"],
+            ["--learning-rate", "fast"],
+            ["--bounded=maybe"],
+            ["--colour", "red"],
+            ["--epochs"],
+            ["mnist"],
+        ],
+        ids=" ".join,
+    )
+    def test_a_line_that_cannot_be_parsed_exits_with_2(self, arguments, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        shown = capsys.readouterr().err
+        assert "error: " in shown
+        assert "Traceback" not in shown
+        assert "_whole_numbers" not in shown  # names of functions help nobody
+
+    @pytest.mark.parametrize(
+        ("flag", "value"),
+        [
+            ("epochs", "0"),
+            ("batch-size", "0"),
+            ("optimizer", "sgd"),
+            ("learning-rate", "-1"),
+            ("learning-rate", "nan"),
+            ("learning-rate", "inf"),
+            ("warmup", "-1"),
+            ("weight-decay", "-0.1"),
+            ("clip", "0"),
+            ("ema", "1.5"),
+            ("beta2", "1"),
+            ("min-snr", "-1"),
+            ("loss-of", "score"),
+            ("decay", "linear"),
+            ("precision", "fp8"),
+            ("recipe", "worst"),
+            ("dataset", "imagenet"),
+            ("label-dropout", "1"),
+            ("level-spread", "-1"),
+            ("seed", "-1"),
+            ("seed", str(2**32)),
+            ("channels", "7"),
+            ("channels", ""),
+            ("channels", "-8"),
+            ("blocks", "0"),
+            ("attention", "3"),
+            ("embedding", "15"),
+            ("stem", "3"),
+            ("schedule", "sigmoid"),
+            ("prediction", "score"),
+            ("prediction", "eps"),  # on the default schedule, flow
+        ],
+    )
+    def test_values_out_of_range_are_refused_in_a_sentence(self, flag, value, refuses):
+        with refuses(flag, SystemExit):
+            main([f"--{flag}={value}"])
+
+    def test_a_run_ends_with_its_upload_where_it_is_asked_for(self, config, monkeypatch, capsys):
+        monkeypatch.setattr(Trainer, "run", lambda self: None)
+        pushed = []
+        monkeypatch.setattr(hub, "check_push", lambda repo, tag: pushed.append(repo))
+        monkeypatch.setattr(hub, "push", lambda folder, repo, **how: f"https://example.org/{repo} {how}")
+        main([*flags(config), "--push-to-hub", "user/repo", "--private", "--tag", "v1"])
+        assert pushed == ["user/repo"]
+        assert "https://example.org/user/repo {'private': True, 'tag': 'v1'}" in capsys.readouterr().out
+
+    def test_a_run_that_is_done_is_uploaded_from_any_machine(self, config, monkeypatch, capsys):
+        main(flags(config))
+        state = torch.load("run/state.pt", weights_only=True)
+        torch.save(state | {"device": "cuda"}, "run/state.pt")
+        Path("data").rename("elsewhere")
+        monkeypatch.setattr(hub, "check_push", lambda repo, tag: None)
+        monkeypatch.setattr(hub, "push", lambda folder, repo, **how: f"https://example.org/{repo} from {folder}")
+        main(["--resume", "--out", "run", "--push-to-hub", "user/repo"])
+        assert "https://example.org/user/repo from run" in capsys.readouterr().out
+
+    def test_a_push_that_cannot_be_is_refused_before_the_training(self, config, monkeypatch, refuses):
+        def refuse(repo: str, tag: str) -> None:
+            raise BadInput("Log in first.")
+
+        monkeypatch.setattr(hub, "check_push", refuse)
+        monkeypatch.setattr(Trainer, "run", lambda self: pytest.fail("trained"))
+        with refuses("Log in first", SystemExit):
+            main([*flags(config), "--push-to-hub", "user/repo"])
+
+    @pytest.mark.parametrize("arguments", [["--private"], ["--tag", "v1"]], ids=" ".join)
+    def test_flags_of_a_push_need_one(self, arguments, refuses):
+        with refuses("belong to --push-to-hub", SystemExit):
+            main(arguments)
+
+    def test_the_weights_of_a_loss_need_that_loss(self, refuses):
+        with refuses("add --loss-of prediction", SystemExit):
+            main(["--min-snr", "5", "--loss-of", "velocity"])
+
+    def test_missing_data_is_told(self, config, monkeypatch, refuses):
+        def download(self) -> None:
+            raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nTried https://example.org")
+
+        monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+        with refuses("MNIST is not in elsewhere", SystemExit):
+            main(flags(config, data="elsewhere"))
+
+
+class TestRecipes:
+    def test_the_default_is_the_best(self):
+        assert parse(["--recipe", "best"])[0] == parse([])[0]
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_a_recipe_makes_a_config_that_flags_change_further(self, name):
+        config, _ = parse(["--recipe", name])
+        assert config.recipe == name
+        assert all(getattr(config, field) == value for field, value in RECIPES[name].items())
+        assert parse(["--recipe", name, "--epochs", "3"])[0] == replace(config, epochs=3)
+
+    def test_the_classic_ones_are_of_the_size_they_are_known_for(self):
+        linear = Denoiser(parse(["--recipe", "ddpm-linear"])[0].denoiser())
+        assert sum(p.numel() for p in linear.parameters()) == pytest.approx(6.1e6, rel=0.05)
+        cosine = parse(["--recipe", "ddpm-cosine"])[0]
+        assert (cosine.channels[0], cosine.embedding, cosine.epochs) == (64, 128, 5)
+
+    @pytest.mark.parametrize("name", RECIPES)
+    def test_every_recipe_takes_a_step(self, config, name):
+        small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
+        wanted = replace(parse(["--recipe", name])[0], data="data", **small)
+        if wanted.teacher:
+            checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")
+            wanted = replace(wanted, teacher="teacher.safetensors")
+        trainer = Trainer(wanted)
+        loss = trainer.train_step(torch.zeros(4, 1, 28, 28), torch.arange(4))
+        assert loss.isfinite()
+
+
+class TestRun:
+    def test_an_epoch_leaves_weights_state_pictures_and_metrics(self, config, capsys):
+        main(flags(config, epochs=2))
+        assert {path.name for path in Path("run").iterdir()} == {
+            "model.safetensors",
+            "state.pt",
+            "digits-001.png",
+            "digits-002.png",
+            "training.gif",
+            "loss.png",
+            "config.json",
+            "metrics.jsonl",
+        }
+        [_, line] = Path("run/metrics.jsonl").read_text().splitlines()
+        entry = json.loads(line)
+        assert entry["epoch"] == 2
+        assert all(math.isfinite(value) and value >= 0 for value in entry.values())
+        for name in ("digits-001.png", "loss.png", "training.gif"):
+            with Image.open(f"run/{name}") as picture:
+                assert np.ptp(np.asarray(picture)) > 0
+        first, second = (Recipe.from_file(f"run/digits-00{k}.png") for k in (1, 2))
+        assert first == second  # from the same noise
+        drawn = render.grid(Pipeline.from_pretrained("run", device="cpu").run(second).result().images, 10, scale=2)
+        with Image.open("run/digits-002.png") as picture:  # by the weights that are kept, in half precision
+            assert np.abs(np.asarray(picture).astype(int) - drawn).mean() < 0.5
+        out = capsys.readouterr().out
+        assert "300 images" in out
+        assert re.search(r"[1-9][\d,]* images/s, \d+% of the matrix rate in fp32", out)
+
+    def test_its_weights_are_the_averaged_ones_and_draw(self, config, quiet):
+        trainer = Trainer(config)
+        trainer.run()
+        loaded = checkpoint.load("run/model.safetensors")
+        assert loaded.config == config.denoiser()
+        torch.testing.assert_close(weights(loaded), weights(trainer.ema.model), rtol=1e-3, atol=1e-6)
+        assert (weights(loaded) - weights(trainer.denoiser)).abs().max() > 1e-3
+        assert Pipeline.from_pretrained("run", device="cpu")([7], steps=2).images.shape == (1, 28, 28)
+
+    def test_training_images_are_learnt_and_test_images_held_out(self, config, monkeypatch):
+        split = {
+            True: torch.full((60, 28, 28), 7, dtype=torch.uint8),
+            False: torch.full((60, 28, 28), 9, dtype=torch.uint8),
+        }
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: (split[train], torch.zeros(60, dtype=torch.int64)))
+        trainer = Trainer(config)
+        assert torch.equal(trainer.images, split[True])
+        assert torch.equal(trainer.held_out[0], split[False])
+
+    def test_the_loss_falls(self, config, quiet):
+        trainer = Trainer(replace(config, epochs=5))
+        trainer.run()
+        for name in ("loss", "held_out_loss"):
+            losses = [entry[name] for entry in trainer.history]
+            assert len(losses) == 5
+            assert losses[-1] < 0.7 * losses[0], name
+        assert [entry["epoch"] for entry in trainer.history] == [1, 2, 3, 4, 5]
+
+    def test_the_same_seed_trains_the_same_weights(self, config, quiet):
+        found = []
+        for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+            trainer = Trainer(replace(config, out=name, seed=seed))
+            trainer.run()
+            found.append(weights(trainer.denoiser))
+        assert torch.equal(found[0], found[1])
+        assert not torch.equal(found[0], found[2])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"schedule": "linear", "prediction": "eps", "bounded": False},
+            {"schedule": "cosine", "prediction": "v", "level_spread": 0.0},
+            {"prediction": "x0", "loss_of": "velocity", "attention": (1,), "label_dropout": 0.0},
+            {"min_snr": 5.0, "beta2": 0.999, "weight_decay": 0.0},
+            {"decay": "exponential", "warmup": 0},
+            {"decay": "constant", "ema": 0.0},
+            {"optimizer": "adamw"},
+            {"precision": "bf16"},
+            {"precision": "auto"},
+        ],
+        ids=str,
+    )
+    def test_every_kind_of_model_trains(self, config, quiet, change):
+        trainer = Trainer(replace(config, **change))
+        before = weights(trainer.denoiser)
+        trainer.run()
+        assert math.isfinite(trainer.history[0]["loss"])
+        assert not torch.equal(weights(trainer.denoiser), before)
+
+    def test_muon_takes_the_inner_convolutions_and_adamw_the_rest(self, config):
+        unet = UNet(replace(config, attention=(1,)).denoiser().unet)
+        groups = [
+            {id(p) for group in optimizer.param_groups for p in group["params"]}
+            for optimizer in optimizers_of(unet, config)
+        ]
+        names = [{name for name, parameter in unet.named_parameters() if id(parameter) in group} for group in groups]
+        kernels = {f"{name}.weight" for name, module in unet.named_modules() if isinstance(module, nn.Conv2d)}
+        assert names[1] == kernels - {"stem.weight", "head.2.weight"}
+        assert names[0] == {name for name, _ in unet.named_parameters()} - names[1]
+
+    def test_adamw_alone_takes_everything(self, config):
+        unet = UNet(config.denoiser().unet)
+        (adamw,) = optimizers_of(unet, replace(config, optimizer="adamw"))
+        assert [id(p) for group in adamw.param_groups for p in group["params"]] == [id(p) for p in unet.parameters()]
+
+    def test_what_the_config_says_reaches_the_optimizers_and_the_average(self, config):
+        trainer = Trainer(replace(config, weight_decay=0.3, beta2=0.5, ema=0.0, min_snr=5.0))
+        adamw, muon = (optimizer.param_groups[0] for optimizer in trainer.optimizers)
+        assert (adamw["weight_decay"], muon["weight_decay"], adamw["betas"]) == (0.3, 0.3, (0.9, 0.5))
+        assert trainer.objective.min_snr == 5
+        trainer.train_step(torch.zeros(10, 1, 28, 28), torch.arange(10))
+        assert torch.equal(weights(trainer.ema.model), weights(trainer.denoiser))  # after the step, not before it
+
+    def test_the_average_of_a_student_takes_its_half_jumps(self, config, quiet):
+        main(flags(config))
+        trainer = Trainer(replace(config, out="student", teacher="run"))
+        average, teacher = trainer.objective.fixed
+        assert average is trainer.ema.model
+        assert torch.equal(weights(teacher), weights(checkpoint.load("run/model.safetensors")))
+
+    def test_both_optimizers_follow_the_learning_rate(self, config):
+        trainer = Trainer(replace(config, learning_rate=0.01, warmup=4))
+        for done in (1, 2, 3):
+            rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
+            assert rates == pytest.approx([0.01 * done / 4, 0.04 * done / 4])
+            trainer.train_step(torch.zeros(10, 1, 28, 28), torch.arange(10))
+
+    @pytest.mark.parametrize("clip", [1e-3, 1e6])
+    def test_the_gradient_is_clipped_to_its_norm(self, config, clip):
+        trainer = Trainer(replace(config, clip=clip))
+        gradients = []
+
+        def keep(*_: object) -> None:
+            gradients.append(torch.cat([p.grad.flatten() for p in trainer.denoiser.parameters()]))
+
+        trainer.optimizers[0].register_step_pre_hook(keep)
+        trainer.train_step(torch.full((10, 1, 28, 28), 0.5), torch.arange(10))
+        norm = gradients[0].norm().item()
+        assert norm == pytest.approx(1e-3, rel=1e-2) if clip == 1e-3 else norm > 0.01
+
+    def test_an_epoch_shows_every_digit_once_with_its_label(self, config, monkeypatch):
+        trainer = Trainer(config)
+        seen = []
+        monkeypatch.setattr(trainer, "train_step", lambda *batch: seen.extend(pairs(*batch)) or torch.zeros(()))
+
+        def pairs(x0: Tensor, labels: Tensor) -> list[tuple[bytes, int]]:
+            return [(image.numpy().tobytes(), int(label)) for image, label in zip(x0, labels, strict=True)]
+
+        trainer.train_epoch()
+        trainer.step = 0
+        trainer.train_epoch()
+        first, second = seen[:300], seen[300:]
+        assert first != second
+        assert sorted(first) == sorted(second) == sorted(pairs(to_float(trainer.images), trainer.labels))
+
+    def test_colour_images_are_learnt_and_shown_too(self, config, monkeypatch):
+        images = torch.randint(256, (60, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images, torch.arange(60) % 10))
+        main(flags(config, dataset="cifar10", epochs=2, batch_size=30))
+        for name in ("digits-002.png", "training.gif"):
+            with Image.open(f"run/{name}") as picture:
+                assert picture.convert("RGB").size == (2 * (10 * 34 - 2), 2 * (5 * 34 - 2))
+        assert checkpoint.load("run/model.safetensors").config.names[0] == "airplane"
+
+    @pytest.mark.parametrize("size", [0, 301])
+    def test_a_batch_larger_than_the_data_is_refused(self, config, refuses, size):
+        with refuses("batch", SystemExit):
+            main(flags(config, batch_size=size))
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\n..."),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ],
+        ids=["GPU", "CPU"],
+    )
+    def test_a_full_memory_is_told(self, config, monkeypatch, error):
+        def fail(self) -> None:
+            raise error
+
+        monkeypatch.setattr(Trainer, "run", fail)
+        with pytest.raises(SystemExit, match="smaller --batch-size"):
+            main(flags(config))
+
+    def test_a_compiled_run_trains_and_saves_plain_weights(self, config, quiet, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+        main(flags(config, compile=True))
+        assert compiled == ["UNet"]
+        assert checkpoint.load("run/model.safetensors").config == config.denoiser()
+
+    def test_a_machine_that_cannot_compile_is_told(self, config, monkeypatch):
+        monkeypatch.setenv("CXX", "/bin/false")
+        monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/bin/false"))
+        with pytest.raises(SystemExit, match=r"could not be compiled \(.*compiler.*\): leave --compile out\.$"):
+            main(flags(config, compile=True))
+
+    def test_a_run_can_start_from_trained_weights(self, config, quiet, refuses):
+        main(flags(config))
+        trainer = Trainer(replace(config, out="second"))
+        trainer.start_from("run")
+        first = checkpoint.load("run/model.safetensors")
+        assert torch.equal(weights(trainer.denoiser), weights(first))
+        assert torch.equal(weights(trainer.ema.model), weights(first))
+        with refuses("another shape", SystemExit):
+            main(flags(config, out="third", init="run", channels=(8, 16)))
+        with refuses("nowhere", SystemExit):
+            main(flags(config, out="fourth", init="nowhere.safetensors"))
+        main(flags(config, out="fifth", init="run"))
+        Path("run").rename("moved")
+        main(["--resume", "--out", "fifth", "--epochs", "2"])  # all it needs is in its own state
+
+    def test_a_run_can_start_from_weights_that_predict_something_else(self, config, quiet):
+        main(flags(config))
+        trainer = Trainer(replace(config, out="second", prediction="x0"))
+        trainer.start_from("run")
+        first, mine = checkpoint.load("run/model.safetensors").unet, trainer.denoiser.unet
+        assert torch.equal(mine.up[0].conv1.weight, first.up[0].conv1.weight)
+        assert first.head[-1].weight.any()
+        assert not mine.head[-1].weight.any()  # what it said meant something else
+        assert not mine.head[-1].bias.any()
+        assert torch.equal(weights(trainer.ema.model), weights(trainer.denoiser))
+
+    def test_a_student_of_few_steps_learns_from_a_teacher(self, config, monkeypatch, refuses):
+        main(flags(config))
+        main(flags(config, out="student", recipe="few-step", teacher="run"))
+        student = checkpoint.load("student/model.safetensors")
+        assert student.config == replace(checkpoint.load("run/model.safetensors").config, few_step=FewStep())
+        metrics = json.loads(Path("student/metrics.jsonl").read_text())
+        assert 0 < metrics["held_out_loss"] < 1
+        with refuses("leave --init out", SystemExit):
+            main(flags(config, out="other", teacher="run", init="run"))
+        with refuses("like its teacher, but run has another channels", SystemExit):
+            main(flags(config, out="other", teacher="run", channels=(8, 16)))
+        with refuses("leave --min-snr and --level-spread out", SystemExit):
+            main(flags(config, out="other", teacher="run", level_spread=1.0))
+        with refuses("name its --teacher", SystemExit):
+            main(flags(config, out="other", recipe="few-step", teacher=""))
+        with refuses("choose another --teacher, or leave --prediction out", SystemExit):
+            main(flags(config, out="other", teacher="run", prediction="x0"))
+        with refuses("or leave --bounded out", SystemExit):
+            main(flags(config, out="other", teacher="run", bounded=False))
+        with monkeypatch.context() as other:
+            other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
+            with refuses("draws other things than mnist", SystemExit):
+                main(flags(config, out="other", teacher="run"))
+            unet = replace(config.denoiser().unet, image_channels=3)
+            checkpoint.save(Denoiser(replace(config.denoiser(), unet=unet)), "colour.safetensors")
+            with refuses("colour.safetensors draws other images than mnist: choose another --teacher", SystemExit):
+                main(flags(config, out="other", teacher="colour.safetensors"))
+        with refuses("student of few steps itself", SystemExit):
+            main(flags(config, out="other", teacher="student"))
+        Path("run").rename("moved")
+        with refuses("no checkpoint at run", SystemExit):
+            main(["--resume", "--out", "student", "--epochs", "2"])
+        main(flags(config, out="second", seed=1))
+        with refuses("has no teacher: leave --teacher out", SystemExit):
+            main(["--resume", "--out", "second", "--epochs", "2", "--teacher", "moved"])
+        with refuses("name its own --teacher", SystemExit):
+            main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "second"])
+        main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
+        assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
+
+    def test_a_student_is_like_its_teacher_unless_told_otherwise(self, config, refuses):
+        like = replace(config, channels=(8, 16, 24), blocks=2, attention=(0, 2), embedding=32, stem=1)
+        like = replace(like, schedule="cosine", prediction="v", bounded=False)
+        checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
+        asked, _ = parse(["--teacher", "teacher.safetensors"])
+        assert asked.denoiser() == like.denoiser()
+        assert (asked.recipe, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
+        bundled, _ = parse(["--recipe", "few-step"])
+        assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
+        assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
+        with refuses("no checkpoint at nowhere", SystemExit):
+            main(["--teacher", "nowhere.safetensors"])
+
+    def test_the_evolution_has_a_frame_for_every_epoch(self, config):
+        main(flags(config, epochs=3))
+        with Image.open("run/training.gif") as gif, Image.open("run/digits-003.png") as last:
+            assert gif.n_frames == 3
+            gif.seek(2)
+            difference = np.asarray(gif.convert("L")).astype(int) - np.asarray(last.convert("L"))
+        assert np.abs(difference).max() <= 2
+
+    def test_out_that_cannot_be_written_is_told(self, config, refuses):
+        Path("file").write_text("in the way")
+        with refuses("Cannot write", SystemExit):
+            main(flags(config, out="file/run"))
+
+    def test_a_full_disk_is_told_and_leaves_the_last_state(self, config, quiet, monkeypatch, refuses):
+        trainer = Trainer(replace(config, epochs=2))
+        trainer.run()
+        before = Path("run/state.pt").read_bytes()
+
+        def fail(state: object, path: Path) -> None:
+            Path(path).write_bytes(b"half")
+            raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 907776 vs 907664")
+
+        monkeypatch.setattr(torch, "save", fail)
+        with refuses("Cannot write"):
+            trainer.save()
+        assert Path("run/state.pt").read_bytes() == before
+        assert not list(Path("run").glob(".*"))
+
+
+class TestDraws:
+    @pytest.mark.parametrize("loss_of", ["prediction", "velocity"])
+    @pytest.mark.parametrize("teacher", ["", "run"])
+    def test_the_loss_is_of_what_the_config_says(self, config, quiet, monkeypatch, loss_of, teacher):
+        if teacher:
+            main(flags(config))
+        seen = []
+        monkeypatch.setattr(Denoiser, "loss", lambda self, x0, *_, **how: seen.append(how["loss_of"]) or 0 * x0.sum())
+        trainer = Trainer(replace(config, out="second", teacher=teacher, loss_of=loss_of))
+        trainer.objective(
+            torch.zeros(4, 1, 28, 28),
+            torch.arange(4),
+            *trainer.objective.draw(torch.zeros(4, 1, 28, 28), trainer.random),
+        )
+        assert seen == [loss_of]
+
+    @pytest.mark.parametrize("options", [{"min_snr": 5.0}, {"loss_of": "velocity"}])
+    def test_the_loss_never_waits_for_what_a_gpu_works_out(self, config, options):
+        trainer = Trainer(replace(config, **options))
+        x0, labels = torch.zeros(4, 1, 28, 28), torch.arange(4)
+        parts = [part.to("meta") for part in (x0, labels, *trainer.objective.draw(x0, trainer.random))]
+        trainer.objective.to("meta")(*parts).backward()  # without values: who asks for one gets an error
+
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+    def test_a_share_of_the_labels_is_hidden_each_on_its_own(self, config, monkeypatch, share):
+        trainer = Trainer(replace(config, label_dropout=share))
+        seen = []
+
+        def loss(x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor, loss_of: str, min_snr: float) -> Tensor:
+            seen.append(labels)
+            return 0 * next(trainer.denoiser.parameters()).sum()
+
+        monkeypatch.setattr(trainer.denoiser, "loss", loss)
+        labels = torch.arange(4000) % 10
+        for _ in range(5):
+            trainer.train_step(torch.zeros(4000, 1, 1, 1), labels)
+        hidden = torch.stack(seen) == 10
+        assert hidden.float().mean(dim=1).tolist() == pytest.approx([share] * 5, abs=0.02)
+        assert torch.equal(torch.stack(seen)[~hidden], labels.expand(5, -1)[~hidden])
+        together = (hidden[:, 1:] & hidden[:, :-1]).float().mean()
+        assert together.item() == pytest.approx(share**2, abs=0.02 * share)  # neighbours do not know of each other
+        assert not (share and torch.equal(hidden[0], hidden[1]))
+
+    @pytest.mark.parametrize("spread", [0.0, 0.5, 1.5, 10.0])
+    def test_levels_follow_their_distribution(self, config, spread):
+        trainer = Trainer(replace(config, level_spread=spread))
+        levels, eps = trainer.objective.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
+        assert levels.dtype == torch.int64
+        assert 0 <= levels.min() <= levels.max() <= T - 1
+        t = torch.arange(1, T) / T  # the share of levels below level t * T is known
+        wanted = torch.special.ndtr(torch.logit(t) / spread) if spread else t
+        found = torch.bincount(levels, minlength=T).cumsum(0)[:-1] / len(levels)
+        assert (found - wanted).abs().max() < 0.012
+        assert eps.mean().item() == pytest.approx(0, abs=0.02)
+        assert eps.std().item() == pytest.approx(1, abs=0.02)
+
+    def test_uniform_levels_reach_both_ends(self, config):
+        trainer = Trainer(replace(config, level_spread=0.0))
+        levels, _ = trainer.objective.draw(torch.zeros(40_000, 1, 1, 1), trainer.random)
+        assert (levels.min(), levels.max()) == (0, T - 1)
+
+    def test_the_held_out_loss_is_the_same_each_time(self, config):
+        trainer = Trainer(config)
+        before = trainer.held_out_loss()
+        nn.init.ones_(trainer.denoiser.unet.head[-1].bias)
+        assert trainer.held_out_loss() == before  # that of the averaged weights
+
+
+class TestStopAndResume:
+    @staticmethod
+    def signal_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
+        """The process gets a signal in the run's step of that number."""
+        train_step, steps = Trainer.train_step, itertools.count(1)
+
+        def signalled(self, *batch: Tensor) -> Tensor:
+            if next(steps) == step:
+                os.kill(os.getpid(), number)
+            return train_step(self, *batch)
+
+        monkeypatch.setattr(Trainer, "train_step", signalled)
+
+    @staticmethod
+    def stop_after(trainer: Trainer, monkeypatch, steps: int) -> None:
+        train_step, taken = trainer.train_step, itertools.count(1)
+
+        def counted(*batch: Tensor) -> Tensor:
+            trainer.stopping = next(taken) >= steps
+            return train_step(*batch)
+
+        monkeypatch.setattr(trainer, "train_step", counted)
+
+    @pytest.mark.parametrize(
+        ("stopped_at", "optimizer"),
+        [(1, "muon"), (STEPS - 1, "adamw"), (STEPS, "muon"), (STEPS + 1, "muon"), (2 * STEPS, "muon")],
+    )
+    def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+        self, config, quiet, monkeypatch, stopped_at, optimizer
+    ):
+        config = replace(config, epochs=2, optimizer=optimizer)
+        whole = Trainer(replace(config, out="whole"))
+        whole.run()
+
+        interrupted = Trainer(config)
+        self.stop_after(interrupted, monkeypatch, stopped_at)
+        interrupted.run()
+        assert (interrupted.epoch, interrupted.step) == divmod(stopped_at, STEPS)
+
+        resumed = Trainer(config)
+        resumed.resume(saved_state(config))
+        assert (resumed.epoch, resumed.step) == divmod(stopped_at, STEPS)
+        resumed.run()
+        assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
+        assert torch.equal(weights(resumed.ema.model), weights(whole.ema.model))
+        assert [entry["loss"] for entry in resumed.history] == [entry["loss"] for entry in whole.history]
+        assert [entry["learning_rate"] for entry in resumed.history] == [e["learning_rate"] for e in whole.history]
+        first, second = (Path(out, "model.safetensors").read_bytes() for out in ("run", "whole"))
+        assert first == second
+
+    def test_a_stop_between_two_epochs_can_be_resumed_too(self, config, quiet, monkeypatch):
+        whole = Trainer(replace(config, epochs=2, out="whole"))
+        whole.run()
+        interrupted = Trainer(replace(config, epochs=2))
+        train_epoch = interrupted.train_epoch
+
+        def signalled() -> float:
+            interrupted.stopping = interrupted.epoch == 1  # after it was asked, and before the first step
+            return train_epoch()
+
+        monkeypatch.setattr(interrupted, "train_epoch", signalled)
+        interrupted.run()
+        resumed = Trainer(replace(config, epochs=2))
+        resumed.resume(saved_state(resumed.config))
+        resumed.run()
+        assert torch.equal(weights(resumed.denoiser), weights(whole.denoiser))
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+    def test_a_signal_stops_the_run_with_a_word_on_how_to_go_on(self, config, quiet, monkeypatch, refuses, number):
+        self.signal_at(monkeypatch, STEPS + 1, number)
+        with refuses("Stopped and saved in run: go on with --resume", SystemExit):
+            main(flags(config, epochs=2))
+        assert checkpoint.load("run/model.safetensors").config == config.denoiser()
+        main([*flags(config, epochs=2), "--resume"])
+
+    def test_a_run_that_is_under_way_is_left_alone(self, config, quiet, refuses):
+        main(flags(config))
+        before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
+        under_way = "run holds a run already, which is under way: wait for its end, or choose another --out"
+        with alone(config):
+            for again in ([], ["--resume"]):
+                with refuses(under_way, SystemExit):
+                    main([*flags(config, epochs=2), *again])
+        assert {path.name: path.read_bytes() for path in Path("run").iterdir()} == before
+        main([*flags(config, epochs=2), "--resume"])
+
+    def test_a_run_is_not_overwritten_by_another(self, config, quiet, refuses):
+        main(flags(config))
+        before = Path("run/model.safetensors").read_bytes()
+        with refuses("run holds a run already: add --resume, or choose another --out", SystemExit):
+            main(flags(config, seed=1))
+        assert Path("run/model.safetensors").read_bytes() == before
+        Path("run/state.pt").unlink()
+        with refuses("run holds weights already: choose another --out", SystemExit):
+            main(flags(config, init="run"))
+        assert Path("run/model.safetensors").read_bytes() == before
+
+    def test_a_finished_run_resumes_to_its_end(self, config, quiet):
+        main(flags(config))
+        before = Path("run/model.safetensors").read_bytes()
+        main([*flags(config), "--resume"])
+        assert Path("run/model.safetensors").read_bytes() == before
+
+    def test_a_run_may_resume_from_another_place(self, config, quiet):
+        main(flags(config))
+        Path("run").rename("moved")
+        Path("data").rename("digits")
+        main([*flags(config, out="moved", data="digits"), "--resume"])
+
+    def test_a_run_resumes_with_its_own_flags(self, config, quiet):
+        main(flags(config, epochs=2))
+        state, config_file = Path("run/state.pt").read_bytes(), Path("run/config.json").read_bytes()
+        resumed, _ = parse(["--resume", "--out", "run"])
+        assert resumed == replace(config, epochs=2)
+        main(["--resume", "--out", "run"])
+        assert Path("run/config.json").read_bytes() == config_file
+        assert Path("run/state.pt").read_bytes() == state
+
+    @pytest.mark.parametrize("decay", ["cosine", "exponential", "constant"])
+    def test_a_longer_run_goes_on_along_the_longer_curve(self, config, quiet, decay):
+        Trainer(replace(config, decay=decay)).run()
+        longer = Trainer(replace(config, decay=decay, epochs=2))
+        longer.resume(saved_state(longer.config))
+        factor = learning_rate_factor(STEPS, config.warmup, 2 * STEPS, decay)
+        rates = [optimizer.param_groups[0]["lr"] for optimizer in longer.optimizers]
+        assert rates == pytest.approx([0.01 * factor, 0.04 * factor])
+
+    def test_a_run_may_be_lengthened(self, config, quiet):
+        main(flags(config, decay="constant"))
+        main(["--resume", "--out", "run", "--epochs", "2"])
+        main(flags(config, decay="constant", out="long", epochs=2))
+        assert parse(["--resume", "--out", "run"])[0].epochs == 2
+        short, long = (checkpoint.load(f"{out}/model.safetensors") for out in ("run", "long"))
+        assert torch.equal(weights(short), weights(long))
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("", "damaged"),
+            ("[1]", "damaged"),
+            ("{}x", "damaged"),
+            ('{"size": 3}', "another version"),
+            ('{"epochs": 3}', "another version"),
+        ],
+    )
+    def test_a_config_that_is_none_is_told(self, config, refuses, text, told):
+        Trainer(config).save()
+        Path("run/config.json").write_text(text)
+        with refuses(told, SystemExit):
+            main(["--resume", "--out", "run"])
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_a_config_is_read_as_an_editor_saved_it(self, config, encoding):
+        prepare(config)
+        path = Path(config.out) / "config.json"
+        path.write_text(path.read_text(), encoding)
+        assert TrainConfig(**saved_config(config.out)) == config
+
+    def test_without_a_run_there_is_nothing_to_resume(self, config, refuses):
+        with refuses("There is no run to resume in run", SystemExit):
+            main([*flags(config), "--resume"])
+
+    def test_other_data_and_another_kind_of_device_are_refused(self, config, quiet, refuses):
+        main(flags(config))
+        state = torch.load("run/state.pt", weights_only=True)
+        torch.save(state | {"order": torch.arange(7)}, "run/state.pt")
+        with refuses("data holds other images", SystemExit):
+            main(["--resume", "--out", "run"])
+        torch.save(state | {"device": "cuda"}, "run/state.pt")
+        with refuses("begun on a cuda: resume it on one", SystemExit):
+            main(["--resume", "--out", "run"])
+
+    def test_a_stop_before_the_first_step_can_be_resumed_too(self, config, quiet, monkeypatch, refuses):
+        with monkeypatch.context() as early:
+            early.setattr(
+                "diffusion.training.trainer.matrix_rate", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1e9
+            )
+            with refuses("Stopped and saved", SystemExit):
+                main(flags(config))
+        main(["--resume", "--out", "run"])
+        assert torch.load("run/state.pt", weights_only=True)["epoch"] == 1
+
+    def test_signals_mean_what_they_meant_once_the_training_is_done(self, config, quiet, monkeypatch):
+        before = [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)]
+        main(flags(config))
+        assert [signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)] == before
+
+    def test_other_flags_are_refused_by_name(self, config, refuses):
+        main(flags(config))
+        with refuses("batch_size and learning_rate", SystemExit):
+            main([*flags(config, learning_rate=0.02, batch_size=60), "--resume"])
+        with refuses("channels", SystemExit):
+            main([*flags(config, channels=(8, 16)), "--resume"])
+        with refuses("recipe", SystemExit):
+            main(["--recipe", "ddpm-cosine", "--out", "run", "--resume"])
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda state: b"",
+            lambda state: b"just text",
+            lambda state: state[: len(state) // 2],
+            lambda state: state[:-10],
+            lambda state: pickle.dumps({"config": {}}),
+            lambda state: pickle.dumps(Path("of a class that no state has")),
+        ],
+        ids=["empty", "text", "half", "almost whole", "pickle", "foreign pickle"],
+    )
+    def test_a_damaged_state_is_told(self, config, refuses, damage):
+        prepare(config)
+        Trainer(config).save()
+        state = Path("run/state.pt")
+        state.write_bytes(damage(state.read_bytes()))
+        with refuses("state.pt is damaged", SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize(
+        ("place", "error", "told"),
+        [
+            (
+                "torch.load",
+                PermissionError(13, "Permission denied", "run/state.pt"),
+                "Permission denied. Choose another",
+            ),
+            ("torch.load", MemoryError(), "The memory is full"),
+            ("diffusion.training.trainer.EMA.load_state_dict", MemoryError(), "The memory is full"),
+        ],
+        ids=["unreadable", "memory while reading", "memory while taking over"],
+    )
+    def test_a_state_that_is_not_to_blame_is_not_called_damaged(self, config, refuses, monkeypatch, place, error, told):
+        prepare(config)
+        Trainer(config).save()
+
+        def fail(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(place, fail)
+        with refuses(told, SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize(
+        "missing",
+        [
+            "config",
+            "precision",
+            "teacher",
+            "denoiser",
+            "ema",
+            "optimizers",
+            "decays",
+            "random",
+            "epoch",
+            "step",
+            "order",
+            "history",
+        ],
+    )
+    def test_a_state_with_a_part_missing_is_told(self, config, refuses, missing):
+        prepare(config)
+        Trainer(config).save()
+        state = torch.load("run/state.pt")
+        del state[missing]
+        torch.save(state, "run/state.pt")
+        with refuses("state.pt is damaged", SystemExit):
+            main([*flags(config), "--resume"])
+
+    @pytest.mark.parametrize("state", [[], {}, {"config": None}, {"config": {}}, torch.zeros(3)], ids=repr)
+    def test_a_state_of_something_else_is_told(self, config, refuses, state):
+        prepare(config)
+        torch.save(state, "run/state.pt")
+        with refuses("", SystemExit):
+            main([*flags(config), "--resume"])
+
+
+class TestDivergence:
+    @staticmethod
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in Path("run").iterdir()}
+
+    @pytest.fixture
+    def trained(self, config) -> Trainer:
+        """A run of three epochs after its first."""
+        trainer = Trainer(replace(config, epochs=3))
+        trainer.config = replace(config, epochs=1)
+        trainer.run()
+        trainer.config = replace(config, epochs=3)
+        return trainer
+
+    @pytest.mark.parametrize("after", [0, STEPS - 1, STEPS])
+    def test_weights_gone_wrong_stop_the_run_and_leave_the_last_good_checkpoint(
+        self, trained, after, monkeypatch, refuses
+    ):
+        before = self.files()
+        train_step, taken = trained.train_step, itertools.count(1)
+
+        def poison() -> None:
+            next(trained.denoiser.parameters()).detach().fill_(torch.nan)
+            trained.ema.update(trained.denoiser)
+
+        def poisoned(*batch: Tensor) -> Tensor:
+            loss = train_step(*batch)
+            if next(taken) == after:
+                poison()
+            return loss
+
+        if after == 0:
+            poison()
+        monkeypatch.setattr(trained, "train_step", poisoned)
+        with refuses("no longer finite in epoch 2"):
+            trained.run()
+        assert self.files() == before
+        assert checkpoint.load("run/model.safetensors").config == trained.config.denoiser()
+
+    def test_whoever_sees_it_first_stops_the_whole_team(self, trained, monkeypatch, refuses):
+        asked = []
+        monkeypatch.setattr(Team, "any", lambda _, flag: asked.append(flag) or flag)
+        monkeypatch.setattr("time.perf_counter", itertools.count(step=2).__next__)  # it looks after every step
+        monkeypatch.setattr(trained, "train_step", lambda *_: torch.tensor(torch.nan))
+        with refuses("no longer finite in epoch 2"):
+            trained.run()
+        assert asked == [False, True]
+
+    def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
+        before = self.files()
+        for decay in trained.decays:
+            decay.base_lrs = [1e30]
+        with refuses("--learning-rate"):
+            trained.run()
+        assert self.files() == before
+
+    def test_a_run_that_diverges_at_once_promises_no_checkpoint(self, config, refuses, monkeypatch):
+        trainer = Trainer(config)
+        monkeypatch.setattr(trainer, "train_step", lambda *_: torch.tensor(torch.nan))
+        with refuses("no longer finite in epoch 1") as told:
+            trainer.run()
+        assert "The checkpoint of" not in str(told.value)
+        assert not Path("run/model.safetensors").exists()
+
+
+def test_training_is_reproducible_in_its_own_random_streams(config, quiet):
+    state = torch.get_rng_state()
+    trainer = Trainer(config)
+    torch.manual_seed(123)  # someone else draws in between
+    trainer.run()
+    torch.set_rng_state(state)
+    again = Trainer(replace(config, out="again"))
+    again.run()
+    assert torch.equal(weights(again.denoiser), weights(trainer.denoiser))
+
+
+class TestTeam:
+    """Several processes, one batch: what torchrun starts."""
+
+    ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+    @staticmethod
+    def command(config: TrainConfig) -> list[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        return [*torchrun, str(ROOT / "train.py"), *flags(config)]
+
+    def together(self, config: TrainConfig) -> subprocess.CompletedProcess:
+        how = {"env": self.ENVIRONMENT, "capture_output": True, "text": True}
+        return subprocess.run(self.command(config), **how, timeout=240, check=False)
+
+    def test_two_processes_train_what_one_trains_and_either_resumes_the_other(self, config, quiet):
+        config = replace(config, epochs=2, ema=0.5)
+        alone = Trainer(config)
+        alone.run()
+        assert self.together(replace(config, out="team")).returncode == 0
+        team = torch.load("team/state.pt", weights_only=True)
+        assert [entry["loss"] for entry in team["history"]] == pytest.approx(
+            [e["loss"] for e in alone.history], rel=1e-3
+        )
+        start = weights(Trainer(config).denoiser)
+        for mine, theirs in ((alone.denoiser, team["denoiser"]), (alone.ema.model, team["ema"]["model"])):
+            found = torch.cat([tensor.flatten() for tensor in theirs.values()])
+            # Sums in another order differ in the last bit, which Adam enlarges where a gradient is nearly zero.
+            assert (found - weights(mine)).norm() < 0.05 * (weights(mine) - start).norm()
+        assert (Path("team") / "training.gif").exists()
+
+        longer = replace(config, out="team", epochs=3)
+        main([*flags(longer), "--resume"])
+        assert torch.load("team/state.pt", weights_only=True)["epoch"] == 3
+
+    def test_a_team_stops_at_a_signal_and_is_saved(self, config):
+        Path("run").mkdir()
+        with Path("run/log").open("w+") as log:
+            command = self.command(replace(config, epochs=100_000))
+            team = subprocess.Popen(command, env=self.ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+            try:
+                deadline = time.monotonic() + 120
+                while not Path("run/metrics.jsonl").exists() and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                team.send_signal(signal.SIGINT)
+                team.wait(90)
+            finally:
+                with contextlib.suppress(ProcessLookupError):  # all have ended
+                    os.killpg(team.pid, signal.SIGKILL)
+        assert "Stopped and saved in run: go on with --resume" in Path("run/log").read_text()
+        before = len(Path("run/metrics.jsonl").read_text().splitlines())
+        main(["--resume", "--out", "run", "--epochs", str(before + 1)])
+        assert torch.load("run/state.pt", weights_only=True)["epoch"] == before + 1
+
+    def test_a_batch_that_cannot_be_shared_is_refused_in_a_sentence(self, config):
+        told = self.together(replace(config, batch_size=49))
+        assert told.returncode != 0
+        assert "multiple of the 2 process(es)" in told.stderr
