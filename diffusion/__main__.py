@@ -90,7 +90,6 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
         metavar="TEXT",
         help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: 0-9)',
     )
-    add_settings(run)
     run.add_argument(
         "--precision",
         default="fp32",
@@ -104,6 +103,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     )
 
     command = commands.add_parser("sample", parents=[run], help="draw digits to a file")
+    add_settings(command)
     command.add_argument("--count", type=typed, default=1, help="how many of each digit (default: 1)")
     command.add_argument(
         "--out",
@@ -134,6 +134,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.set_defaults(command=lambda flags: print(Recipe.from_file(flags.file).to_json()))
 
     command = commands.add_parser("compare", parents=[run], help="draw an X/Y sheet: the same noise, other settings")
+    add_settings(command)
     for flag, way, example in (("--x", "left to right", "steps=4,10,50"), ("--y", "top to bottom", "guidance=1,2,4")):
         told = f"what changes from {way}: {' or '.join(AXES)}, like {example}"
         command.add_argument(flag, required=True, metavar="NAME=VALUES", help=told)
@@ -141,9 +142,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--out", required=True, metavar="FILE.png", help="the sheet")
     command.set_defaults(command=compare)
 
-    command = commands.add_parser(
-        "evaluate", parents=[run, real], help="measure the quality, beside real digits", conflict_handler="resolve"
-    )
+    command = commands.add_parser("evaluate", parents=[run, real], help="measure the quality, beside real digits")
     add_settings(command, several=SWEPT)
     command.add_argument("--count", type=typed, default=1000, help="how many of each digit (default: 1000)")
     command.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")

@@ -17,6 +17,7 @@ from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
 from diffusion.evaluation.reader import READER, load_reader, save_reader
 from diffusion.networks.unet import UNetConfig
+from diffusion.recipe import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -276,6 +277,14 @@ def test_help_names_every_command(capsys) -> None:
         main(["--help"])
     said = capsys.readouterr().out
     assert all(command in said for command in ("sample", "evaluate", "train-reader"))
+
+
+@pytest.mark.parametrize("command", ["sample", "compare", "evaluate"])
+def test_help_names_the_flag_of_every_setting(capsys, command: str) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in told for name in SETTINGS)
 
 
 class TestEvaluate:
