@@ -80,7 +80,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     run = argparse.ArgumentParser(add_help=False)
     run.add_argument(
         "--weights",
-        help="few-step, the bundled weights for 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
+        help="few-step, which draws in 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
         "(default: the bundled weights)",
     )
     run.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
@@ -93,7 +93,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     run.add_argument(
         "--precision",
         default="fp32",
-        help="fp32, or bf16, which visibly changes the odd digit only; auto takes the quickest (default: fp32)",
+        help="fp32; bf16, which visibly changes about one digit in a hundred; auto: the quickest (default: fp32)",
     )
 
     real = argparse.ArgumentParser(add_help=False)
@@ -115,15 +115,15 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument("--scale", type=typed, help="of a picture: pixels per pixel, 1 to 16")
     command.add_argument("--fps", type=typed, help="of an animation: frames per second, 1 to 50")
     command.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
-    command.add_argument("--read", action="store_true", help="let the reader say what it makes of each digit")
+    command.add_argument("--read", action="store_true", help="print what a classifier, the reader, reads in each digit")
     command.add_argument(
         "--until-right",
         type=typed,
         metavar="TRIES",
-        help="draw each digit that does not read right again, from other seeds, up to so often in all",
+        help="draw each digit that the reader reads wrong again from other seeds, at most so many times in all",
     )
     command.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
-    command.add_argument("--recipe", metavar="FILE", help="a picture of this project: its settings are the defaults")
+    command.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     command.set_defaults(command=sample)
     if again:
         command.set_defaults(weights=checkpoint.name_of(again.weights))  # where they are here
@@ -151,7 +151,7 @@ def parser(again: Recipe | None = None) -> argparse.ArgumentParser:
     command.add_argument(
         "--out",
         help=f"folder for scores, table and pictures; {', '.join(f'--{name}' for name in SWEPT)} may then be lists, "
-        "like 4,10: a sweep, which goes on where it stopped",
+        "like 4,10: a sweep, which continues where it stopped",
     )
     command.set_defaults(command=evaluate_)
 

@@ -37,7 +37,7 @@ grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
 {_SETTINGS}
 seed random               from a new one each time
-weights few-step          1, 2, 4 or 8 steps, till: weights bundled; or a file, folder or user/repo
+weights few-step          draws in 1, 2, 4 or 8 steps; or bundled, a file, a folder, or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """

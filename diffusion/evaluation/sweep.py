@@ -31,7 +31,7 @@ def sweep(
     progress: bool = True,
     **real: Any,
 ) -> list[Run]:
-    """Evaluate recipes that differ in anything but digits and seed, and go on where an earlier sweep stopped.
+    """Evaluate recipes that differ in anything but digits and seed, and continue where an earlier sweep stopped.
 
     Args:
         names: of all else that the scores depend on, such as the weights and the reader.
