@@ -2,7 +2,7 @@
 
     python train.py                                       # downloads MNIST to data/, trains, writes runs/mnist/
     python train.py --epochs 1 --out runs/try             # three minutes on two CPU cores
-    python train.py --recipe ddpm-cosine --out runs/ddpm  # the classic; flags change a recipe further
+    python train.py --preset ddpm-cosine --out runs/ddpm  # the classic; flags change a preset further
     python train.py --dataset cifar10                     # writes runs/cifar10/
     python train.py --resume                              # continues the run in runs/mnist/, with its own flags
     python train.py --resume --push-to-hub user/repo      # uploads it, once it is trained
@@ -18,73 +18,63 @@ import argparse
 import signal
 import sys
 from contextlib import nullcontext
-from dataclasses import fields
 from typing import Any
 
 import torch
 
 from diffusion import checkpoint, checks
-from diffusion.hardware import Team, out_of_memory, use_allowed_cores
+from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.hub import push as hub
-from diffusion.training.trainer import (
-    RECIPES,
-    TrainConfig,
-    Trainer,
-    alone,
-    like_teacher,
-    prepare,
-    saved_config,
-    saved_state,
-    write_config,
-)
+from diffusion.settings import Text, YesNo
+from diffusion.training.config import PRESETS, SETTINGS, TrainConfig
+from diffusion.training.folder import alone, prepare, saved_config, saved_state, write_config
+from diffusion.training.pretrained import like_teacher
+from diffusion.training.team import Team
+from diffusion.training.trainer import Trainer
 
 
 def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Namespace]:
     """The config and the other flags of a command line.
 
-    What it leaves open is the resumed run's, or the recipe's; a student's shape and prediction are its teacher's.
+    What it leaves open is the resumed run's, or the preset's; a student's shape and prediction are its teacher's.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS
     )
-    for option in fields(TrainConfig):
-        default: Any = option.default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else "none" if default == "" else default
-        how: dict[str, Any] = {"type": _whole_numbers if isinstance(default, tuple) else type(default)}
-        how["metavar"] = "N,N" if isinstance(default, tuple) else how["type"].__name__.upper()
-        if isinstance(default, bool):
-            how, shown = {"action": argparse.BooleanOptionalAction}, "yes" if default else "no"
-        flag = f"--{option.name.replace('_', '-')}"
-        parser.add_argument(flag, help=f"{option.metadata['help']} (default: {shown})", **how)
+    for name, each in SETTINGS.items():
+        flags = [f"--{name.replace('_', '-')}", *(["--recipe"] if name == "preset" else [])]  # its old name
+        if isinstance(each.values, YesNo):
+            shown = "yes" if each.default else "no"
+            parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=f"{each.help} (default: {shown})")
+        else:
+            values = "" if isinstance(each.values, Text) else f": {each.values}"
+            shown = checks.written(each.default) or "none"
+            told = f"{each.help}{values} (default: {shown})"
+            parser.add_argument(*flags, type=each.values.read, metavar=name.split("_")[-1].upper(), help=told)
     parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out")
     parser.add_argument(
         "--push-to-hub", metavar="USER/REPO", default=None, help="upload the weights and a model card at the end"
     )
     parser.add_argument("--private", action="store_true", default=False, help="create that repository as private")
     parser.add_argument("--tag", default=None, help="push under this tag (default: one named after the weights)")
-    flags = parser.parse_args(arguments)
-    if (flags.private or flags.tag) and not flags.push_to_hub:
+    parsed = parser.parse_args(arguments)
+    if (parsed.private or parsed.tag) and not parsed.push_to_hub:
         raise checks.BadInput("--private and --tag belong to --push-to-hub: add it, or leave them out.")
+    return config_of(parsed), parsed
 
-    given = {
-        option.name: value for option in fields(TrainConfig) if (value := getattr(flags, option.name, None)) is not None
-    }
+
+def config_of(flags: argparse.Namespace) -> TrainConfig:
+    """The config that the flags ask for, or BadInput."""
+    given = {name: getattr(flags, name) for name in SETTINGS if hasattr(flags, name)}
     given.setdefault("out", f"runs/{given.get('dataset', TrainConfig.dataset)}")
     if flags.resume:
         start = saved_config(given["out"])
     else:
-        recipe = given.setdefault("recipe", "few-step" if given.get("teacher") else TrainConfig.recipe)
-        start = RECIPES[checks.choice("recipe", recipe, RECIPES)]
+        preset = given.setdefault("preset", "few-step" if given.get("teacher") else TrainConfig.preset)
+        start = PRESETS[SETTINGS["preset"].check(preset)]
         if teacher := given.get("teacher", start.get("teacher")):
             start = start | like_teacher(checkpoint.load(checkpoint.find(teacher)))
-    return TrainConfig(**start | given), flags
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is no list of whole numbers like 8,48,96") from None
+    return TrainConfig(**start | given)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -119,9 +109,14 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
     if team.leads and flags.push_to_hub:
         hub.check_push(flags.push_to_hub, flags.tag)  # before the training, not after
     state = saved_state(config) if flags.resume else None
-    if state and flags.push_to_hub and state.get("epoch", 0) >= config.epochs:
-        if team.leads:  # there is nothing left to train, so any machine will do
+    if state and (done := state.get("epoch", 0)) >= config.epochs:  # nothing is left to train: any machine will do
+        if team.leads and flags.push_to_hub:
             push(config, flags)
+        elif team.leads:
+            print(
+                f"All {done} epochs of the run in {config.out} are done: add --epochs {done + 1} or more to train on, "
+                "or --push-to-hub USER/REPO to upload it."
+            )
         return team.part()
     if team.leads and not state:
         prepare(config)
@@ -131,7 +126,7 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
         if team.leads:
             write_config(config)  # which may have become longer
     elif config.init:
-        trainer.start_from(config.init)
+        trainer.start_from_init()
 
     def stop(*_: Any) -> None:
         trainer.stopping = True
@@ -143,7 +138,7 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
         print(
             f"{parameters:,} parameters, {trainer.precision} on {where}, {len(trainer.images):,} images -> {config.out}"
         )
-    trainer.run()
+    trainer.run(print)
     for name, handler in before.items():
         signal.signal(name, handler)
     team.part()

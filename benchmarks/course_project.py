@@ -2,7 +2,7 @@
 
     python -m benchmarks.course_project            # two minutes on two CPU cores
 
-The course project: the network of the recipe "ddpm-cosine", DDPM over all 1000 levels, guidance at each of them. Its
+The course project: the network of the preset "ddpm-cosine", DDPM over all 1000 levels, guidance at each of them. Its
 time does not depend on its weights, which are random here, nor does any step differ from any other: a stretch of the
 1000 is timed, and the rest is extrapolated. This project: the shipped weights and the defaults of page and command
 line, drawn whole; also in fewer steps, and by the few-step weights. The last column is the time in products of
@@ -24,10 +24,10 @@ from diffusion.denoiser import Denoiser
 from diffusion.guidance import EVERYWHERE
 from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.scheduler import T
-from diffusion.training.trainer import RECIPES, TrainConfig
+from diffusion.training.config import PRESETS, TrainConfig
 
 DIGITS = tuple(range(10))
-COURSE = TrainConfig(**RECIPES["ddpm-cosine"]).denoiser()
+COURSE = TrainConfig(**PRESETS["ddpm-cosine"]).denoiser()
 COURSE_RECIPE = Recipe(DIGITS, guidance=2.0, steps=T, sampler="ddpm", guidance_interval=EVERYWHERE)
 
 

@@ -26,8 +26,7 @@ from diffusion import BadInput, checkpoint
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import best_device, matrix_rate, use_allowed_cores
 from diffusion.networks.unet import Block, SelfAttention
-from diffusion.precision import LAYOUTS, variant
-from diffusion.training.trainer import flops
+from diffusion.precision import LAYOUTS, flops, variant
 
 IMAGES = 300  # of each size, at least, that each variant is timed with
 

@@ -24,7 +24,9 @@ from diffusion.evaluation.figures import told_apart
 from diffusion.evaluation.judge import Judge, draw
 from diffusion.files.atomic import write_text
 from diffusion.hardware import use_allowed_cores
-from diffusion.training.trainer import PLAIN, TrainConfig, Trainer, alone, saved_state
+from diffusion.training.config import PLAIN, TrainConfig
+from diffusion.training.folder import alone, saved_state
+from diffusion.training.trainer import Trainer
 
 SMALL: dict[str, Any] = {"stem": 2, "channels": (32, 64), "blocks": 1, "attention": (1,)}  # quick to train
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -42,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no average of the weights": {"ema": 0.0},
     "a shorter average (0.95)": {"ema": 0.95},
     "half the channels": {},  # of whichever network
-    # the recipe "flow" but for its size, with its two rules for the learning rate
+    # the preset "flow" but for its size, with its two rules for the learning rate
     "plain flow, learning rate decays to a tenth": PLAIN | {"decay": "exponential", "weight_decay": 0.0},
     "plain flow, learning rate constant 1e-4": PLAIN
     | {"decay": "constant", "learning_rate": 1e-4, "weight_decay": 1e-4},

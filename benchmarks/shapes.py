@@ -2,7 +2,7 @@
 
     python -m benchmarks.shapes            # an hour on two CPU cores
 
-Small networks of about the same work, each a change of the first, are trained with the recipe "best", but AdamW, for
+Small networks of about the same work, each a change of the first, are trained with the preset "best", but AdamW, for
 as many epochs. Each is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown
 table: parameters, arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the figures
 of digits drawn without guidance, as in benchmarks.recipes.
@@ -20,8 +20,8 @@ from benchmarks.stopwatch import seconds
 from diffusion import BadInput
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import use_allowed_cores
-from diffusion.precision import variant
-from diffusion.training.trainer import TrainConfig, flops
+from diffusion.precision import flops, variant
+from diffusion.training.config import TrainConfig
 
 SHAPES: dict[str, dict[str, Any]] = {
     "14x14 with 32 channels, 7x7 with 64, one block": {},

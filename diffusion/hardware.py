@@ -1,17 +1,12 @@
-"""The hardware: its cores, its quickest precision, its best rate, and the processes that share one run."""
+"""The hardware: its cores, its quickest precision and its best rate."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
 from torch.nn import functional as F
-
-from diffusion.checks import BadInput
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -98,69 +93,3 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
         return time.perf_counter() - start
 
     return min([once() for _ in range(6)][1:])
-
-
-@dataclass(frozen=True)
-class Team:
-    """The processes that train one model together: those that torchrun started, or this one alone."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @classmethod
-    def join(cls) -> "Team":
-        """The team that torchrun's environment variables describe."""
-        size = int(os.environ.get("WORLD_SIZE", 1))
-        if size == 1:
-            return cls(0, 1, best_device())
-        device = best_device()
-        if device.type == "cuda":
-            rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-            if rank >= count:
-                raise BadInput(f"Each process needs a GPU of its own: choose --nproc-per-node {count} or less.")
-            device = torch.device("cuda", rank)
-            torch.cuda.set_device(device)
-            distributed.init_process_group("nccl", device_id=device)
-        else:
-            distributed.init_process_group("gloo")
-        return cls(distributed.get_rank(), size, device)
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process is the one that prints and writes."""
-        return self.rank == 0
-
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's part of a batch that all of them hold."""
-        return batch.chunk(self.size)[self.rank]
-
-    def mean(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes."""
-        if self.size > 1:
-            value = value.clone()
-            distributed.all_reduce(value)
-        return value / self.size
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
-        if self.size == 1:
-            return flag
-        return bool(self.mean(torch.tensor(float(flag), device=self.device, dtype=torch.float32)) > 0)
-
-    def agree(self, choice: str) -> str:
-        """The leading process's choice."""
-        choices = [choice]
-        if self.size > 1:
-            distributed.broadcast_object_list(choices)
-        return choices[0]
-
-    def wait(self) -> None:
-        """Until every process has come this far."""
-        if self.size > 1:
-            distributed.barrier()
-
-    def part(self) -> None:
-        """End the team."""
-        if self.size > 1:
-            distributed.destroy_process_group()

@@ -18,6 +18,8 @@ from math import inf, log
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion.checks import choice
 from diffusion.denoiser import Denoiser
@@ -98,6 +100,17 @@ class BySize(nn.Module):
         nearest = min(range(len(self.sizes)), key=lambda k: abs(log(len(x) / self.sizes[k])))
         prediction: Tensor = self.networks[nearest](x, *inputs)
         return prediction
+
+
+def flops(denoiser: Denoiser) -> int:
+    """The arithmetic operations of one evaluation for one image."""
+    unet = denoiser.config.unet
+    x = next(denoiser.parameters()).new_zeros(1, unet.image_channels, unet.image_size, unet.image_size)
+    zero = torch.zeros(1, dtype=torch.int64, device=x.device)
+    # Attention as plain matrix products: PyTorch 2.14, for one, does not count the fused kernel of a CPU.
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        denoiser.guess(x, zero, zero, *([zero] * 2 if denoiser.config.few_step else []))
+    return counter.get_total_flops()
 
 
 def _timed(run: Iterator[Tensor]) -> tuple[float, Tensor]:

@@ -1,8 +1,9 @@
 """How a setting is declared: what it may be, what it is unless told, what it does, and when it counts.
 
-The settings of a drawing are the fields of `Recipe` (recipe.py). Flags, prompt commands, the page's controls, links,
-tables and checks are made of these declarations, so that each range, default and sentence stands in one place. Weights
-that can do less than others offer narrower declarations (model.py).
+The settings of a drawing are fields of `Recipe` (recipe.py), those of a training of `TrainConfig` (training/config.py).
+Flags, prompt commands, the page's controls, links, tables and checks are made of these declarations, so that each
+range, default and sentence stands in one place. Weights that can do less than others offer narrower declarations
+(model.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -93,6 +94,57 @@ class Interval:
 
     def read(self, text: str) -> Any:
         return tuple(checks.typed(part) for part in text.split(","))
+
+
+@dataclass(frozen=True)
+class Wholes:
+    """Some whole numbers, each in [low, high], or none."""
+
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"whole numbers from {self.low:,} to {self.high:,}"
+
+    def check(self, name: str, value: Any) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple):
+            raise checks.BadInput(f"{name} must be a list of {self}, not {checks.shown(value)}.")
+        return tuple(checks.whole(f"each of {name}", item, self.low, self.high) for item in value)
+
+    def read(self, text: str) -> Any:
+        return tuple(checks.typed(part) for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True)
+class Text:
+    """Some text, such as a path."""
+
+    def __str__(self) -> str:
+        return "a text"
+
+    def check(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise checks.BadInput(f"{name} must be {self}, not {checks.shown(value)}.")
+        return value
+
+    def read(self, text: str) -> Any:
+        return text
+
+
+@dataclass(frozen=True)
+class YesNo:
+    """True or False."""
+
+    def __str__(self) -> str:
+        return "yes or no"
+
+    def check(self, name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise checks.BadInput(f"{name} must be true or false, not {checks.shown(value)}.")
+        return value
+
+    def read(self, text: str) -> Any:
+        return {"yes": True, "no": False}.get(text.strip().casefold(), text)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ from diffusion.evaluation.judge import Judge
 from diffusion.evaluation.reader import load_reader, train_reader
 from diffusion.hardware import quickest_precision
 from diffusion.scheduler import SCHEDULES, SPACINGS, Scheduler
+from diffusion.training.config import TrainConfig
 from diffusion.training.distillation import Distillation, student_of
-from diffusion.training.trainer import TrainConfig, Trainer, saved_state
+from diffusion.training.folder import saved_state
+from diffusion.training.trainer import Trainer
 
 DEFAULTS = (torch.float64, torch.float16, torch.device("meta"))  # numbers forgotten on "meta" are no numbers
 
@@ -81,7 +83,7 @@ def test_tables_are_the_same(same_everywhere, schedule):
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "adamw", "level_spread": 0.0}], ids=str)
 def test_training_and_its_resumption_are_the_same(same_everywhere, mnist_folder, tmp_path, monkeypatch, changes):
-    monkeypatch.setattr(Trainer, "report", lambda self: None)
+    monkeypatch.setattr("diffusion.training.folder.show", lambda *_: None)
     shape = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "stem": 2, "precision": "fp32"}
     config = TrainConfig(data=str(mnist_folder), out=str(tmp_path), batch_size=100, epochs=1, **shape | changes)
 

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint
-from diffusion.training.trainer import TrainConfig, Trainer, like_teacher, saved_state
+from diffusion.training.config import TrainConfig
+from diffusion.training.folder import saved_state
+from diffusion.training.pretrained import like_teacher
+from diffusion.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 @pytest.fixture
 def config(mnist_folder: Path, tmp_path: Path, monkeypatch) -> TrainConfig:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Trainer, "report", lambda self: None)
+    monkeypatch.setattr("diffusion.training.folder.show", lambda *_: None)
     return TrainConfig(data="data", out="run", epochs=2, batch_size=50, warmup=2)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from diffusion import hardware
-from diffusion.hardware import Team, matrix_rate, quickest_precision, use_allowed_cores
+from diffusion.hardware import matrix_rate, quickest_precision, use_allowed_cores
+from diffusion.training.team import Team
 
 CPU = torch.device("cpu")
 

@@ -108,6 +108,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
 def _settings(folder: Path) -> dict[str, Any]:
     """What config.json in a run's folder says, but for what means something on the trainer's own machine only."""
     values = _read(folder / "config.json") or {}
+    values = {"preset" if name == "recipe" else name: value for name, value in values.items()}  # its old name
     for name in ORIGINS:
         source = str(values.get(name, ""))
         if source and source not in NAMES and not on_hub(source):
@@ -202,9 +203,9 @@ def _training(settings: dict[str, Any]) -> str:
 
 def training_command(settings: dict[str, Any]) -> str:
     """The command line of train.py that a run's settings mean, on lines of at most 100 columns."""
-    recipe = {"recipe": settings["recipe"]} if "recipe" in settings else {}  # comes first: the others refine it
+    preset = {"preset": settings["preset"]} if "preset" in settings else {}  # comes first: the others refine it
     words = ["python train.py"]
-    for name, value in (recipe | settings).items():
+    for name, value in (preset | settings).items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")

@@ -571,8 +571,8 @@ class TestCard:
             "python train.py --channels 48,96 --attention '' --schedule flow --no-bounded \\\n"
             "    --learning-rate 0.001 --epochs 12"
         )
-        assert training_command({"seed": 1, "recipe": "small"}) == "python train.py --recipe small --seed 1"
-        assert training_command({"recipe": "", "bounded": True}) == "python train.py --bounded"
+        assert training_command({"seed": 1, "preset": "small"}) == "python train.py --preset small --seed 1"
+        assert training_command({"preset": "", "bounded": True}) == "python train.py --bounded"
 
 
 PUSH = "from diffusion.hub.push import check_push, push; check_push('{repo}'); print(push('run', '{repo}'))"

@@ -24,22 +24,14 @@ from diffusion import BadInput, Pipeline, Recipe, checkpoint
 from diffusion.data import DATASETS, to_float
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.files import render
-from diffusion.hardware import Team
 from diffusion.hub import push as hub
 from diffusion.networks.unet import UNet
 from diffusion.scheduler import T
-from diffusion.training.trainer import (
-    EMA,
-    RECIPES,
-    TrainConfig,
-    Trainer,
-    alone,
-    learning_rate_factor,
-    optimizers_of,
-    prepare,
-    saved_config,
-    saved_state,
-)
+from diffusion.training.config import PRESETS, TrainConfig
+from diffusion.training.folder import alone, prepare, saved_config, saved_state
+from diffusion.training.optimizers import EMA, learning_rate_factor, optimizers_of
+from diffusion.training.team import Team
+from diffusion.training.trainer import Trainer
 from train import main, parse
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +62,7 @@ def config(mnist_folder: Path) -> TrainConfig:
 @pytest.fixture
 def quiet(monkeypatch) -> None:
     """Runs without the pictures after each epoch, which take most of a tiny run's time."""
-    monkeypatch.setattr(Trainer, "report", lambda self: None)
+    monkeypatch.setattr("diffusion.training.folder.show", lambda *_: None)
 
 
 def flags(config: TrainConfig, **changes: object) -> list[str]:
@@ -88,6 +80,11 @@ def flags(config: TrainConfig, **changes: object) -> list[str]:
 
 def weights(module: nn.Module) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in module.state_dict().values()])
+
+
+def optimizers(unet: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    settings = ("optimizer", "learning_rate", "beta2", "weight_decay")
+    return optimizers_of(unet, **{name: getattr(config, name) for name in settings})
 
 
 class TestEMA:
@@ -183,16 +180,13 @@ class TestCommandLine:
         shown = " ".join(capsys.readouterr().out.split())
         for field in fields(TrainConfig):
             flag = "--" + field.name.replace("_", "-")
-            assert re.search(rf"{flag}( [A-Z0-9,]+|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown), flag
+            assert re.search(
+                rf"{flag}( [A-Z0-9]+(, --recipe PRESET)?|, --no-{flag[2:]}) \w[^()]{{5,}}.*? \(default: ", shown
+            ), flag
 
     @pytest.mark.parametrize(
         "arguments",
         [
-            ["--channels", "wide"],
-            ["--channels", "8;16"],
-            ["--epochs", "many"],
-            ["--epochs", "1.5"],
-            ["--learning-rate", "fast"],
             ["--bounded=maybe"],
             ["--colour", "red"],
             ["--epochs"],
@@ -213,6 +207,11 @@ class TestCommandLine:
         ("flag", "value"),
         [
             ("epochs", "0"),
+            ("epochs", "many"),
+            ("epochs", "1.5"),
+            ("learning-rate", "fast"),
+            ("channels", "wide"),
+            ("channels", "8;16"),
             ("batch-size", "0"),
             ("optimizer", "sgd"),
             ("learning-rate", "-1"),
@@ -227,7 +226,7 @@ class TestCommandLine:
             ("loss-of", "score"),
             ("decay", "linear"),
             ("precision", "fp8"),
-            ("recipe", "worst"),
+            ("preset", "worst"),
             ("dataset", "imagenet"),
             ("label-dropout", "1"),
             ("level-spread", "-1"),
@@ -246,11 +245,11 @@ class TestCommandLine:
         ],
     )
     def test_values_out_of_range_are_refused_in_a_sentence(self, flag, value, refuses):
-        with refuses(flag, SystemExit):
+        with refuses(flag.replace("-", "_"), SystemExit):
             main([f"--{flag}={value}"])
 
     def test_a_run_ends_with_its_upload_where_it_is_asked_for(self, config, monkeypatch, capsys):
-        monkeypatch.setattr(Trainer, "run", lambda self: None)
+        monkeypatch.setattr(Trainer, "run", lambda self, tell: None)
         pushed = []
         monkeypatch.setattr(hub, "check_push", lambda repo, tag: pushed.append(repo))
         monkeypatch.setattr(hub, "push", lambda folder, repo, **how: f"https://example.org/{repo} {how}")
@@ -283,7 +282,7 @@ class TestCommandLine:
             main(arguments)
 
     def test_the_weights_of_a_loss_need_that_loss(self, refuses):
-        with refuses("add --loss-of prediction", SystemExit):
+        with refuses("set loss_of to prediction", SystemExit):
             main(["--min-snr", "5", "--loss-of", "velocity"])
 
     def test_missing_data_is_told(self, config, monkeypatch, refuses):
@@ -297,25 +296,25 @@ class TestCommandLine:
 
 class TestRecipes:
     def test_the_default_is_the_best(self):
-        assert parse(["--recipe", "best"])[0] == parse([])[0]
+        assert parse(["--preset", "best"])[0] == parse([])[0]
 
-    @pytest.mark.parametrize("name", RECIPES)
-    def test_a_recipe_makes_a_config_that_flags_change_further(self, name):
-        config, _ = parse(["--recipe", name])
-        assert config.recipe == name
-        assert all(getattr(config, field) == value for field, value in RECIPES[name].items())
-        assert parse(["--recipe", name, "--epochs", "3"])[0] == replace(config, epochs=3)
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_preset_makes_a_config_that_flags_change_further(self, name):
+        config, _ = parse(["--preset", name])
+        assert config.preset == name
+        assert all(getattr(config, field) == value for field, value in PRESETS[name].items())
+        assert parse(["--preset", name, "--epochs", "3"])[0] == replace(config, epochs=3)
 
     def test_the_classic_ones_are_of_the_size_they_are_known_for(self):
-        linear = Denoiser(parse(["--recipe", "ddpm-linear"])[0].denoiser())
+        linear = Denoiser(parse(["--preset", "ddpm-linear"])[0].denoiser())
         assert sum(p.numel() for p in linear.parameters()) == pytest.approx(6.1e6, rel=0.05)
-        cosine = parse(["--recipe", "ddpm-cosine"])[0]
+        cosine = parse(["--preset", "ddpm-cosine"])[0]
         assert (cosine.channels[0], cosine.embedding, cosine.epochs) == (64, 128, 5)
 
-    @pytest.mark.parametrize("name", RECIPES)
-    def test_every_recipe_takes_a_step(self, config, name):
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_every_preset_takes_a_step(self, config, name):
         small = {"channels": (8, 8), "blocks": 1, "attention": (), "embedding": 16, "precision": "fp32"}
-        wanted = replace(parse(["--recipe", name])[0], data="data", **small)
+        wanted = replace(parse(["--preset", name])[0], data="data", **small)
         if wanted.teacher:
             checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")
             wanted = replace(wanted, teacher="teacher.safetensors")
@@ -416,7 +415,7 @@ class TestRun:
         unet = UNet(replace(config, attention=(1,)).denoiser().unet)
         groups = [
             {id(p) for group in optimizer.param_groups for p in group["params"]}
-            for optimizer in optimizers_of(unet, config)
+            for optimizer in optimizers(unet, config)
         ]
         names = [{name for name, parameter in unet.named_parameters() if id(parameter) in group} for group in groups]
         kernels = {f"{name}.weight" for name, module in unet.named_modules() if isinstance(module, nn.Conv2d)}
@@ -425,7 +424,7 @@ class TestRun:
 
     def test_adamw_alone_takes_everything(self, config):
         unet = UNet(config.denoiser().unet)
-        (adamw,) = optimizers_of(unet, replace(config, optimizer="adamw"))
+        (adamw,) = optimizers(unet, replace(config, optimizer="adamw"))
         assert [id(p) for group in adamw.param_groups for p in group["params"]] == [id(p) for p in unet.parameters()]
 
     def test_what_the_config_says_reaches_the_optimizers_and_the_average(self, config):
@@ -501,7 +500,7 @@ class TestRun:
         ids=["GPU", "CPU"],
     )
     def test_a_full_memory_is_told(self, config, monkeypatch, error):
-        def fail(self) -> None:
+        def fail(self, tell) -> None:
             raise error
 
         monkeypatch.setattr(Trainer, "run", fail)
@@ -523,8 +522,8 @@ class TestRun:
 
     def test_a_run_can_start_from_trained_weights(self, config, quiet, refuses):
         main(flags(config))
-        trainer = Trainer(replace(config, out="second"))
-        trainer.start_from("run")
+        trainer = Trainer(replace(config, out="second", init="run"))
+        trainer.start_from_init()
         first = checkpoint.load("run/model.safetensors")
         assert torch.equal(weights(trainer.denoiser), weights(first))
         assert torch.equal(weights(trainer.ema.model), weights(first))
@@ -538,8 +537,8 @@ class TestRun:
 
     def test_a_run_can_start_from_weights_that_predict_something_else(self, config, quiet):
         main(flags(config))
-        trainer = Trainer(replace(config, out="second", prediction="x0"))
-        trainer.start_from("run")
+        trainer = Trainer(replace(config, out="second", prediction="x0", init="run"))
+        trainer.start_from_init()
         first, mine = checkpoint.load("run/model.safetensors").unet, trainer.denoiser.unet
         assert torch.equal(mine.up[0].conv1.weight, first.up[0].conv1.weight)
         assert first.head[-1].weight.any()
@@ -549,22 +548,22 @@ class TestRun:
 
     def test_a_student_of_few_steps_learns_from_a_teacher(self, config, monkeypatch, refuses):
         main(flags(config))
-        main(flags(config, out="student", recipe="few-step", teacher="run"))
+        main(flags(config, out="student", preset="few-step", teacher="run"))
         student = checkpoint.load("student/model.safetensors")
         assert student.config == replace(checkpoint.load("run/model.safetensors").config, few_step=FewStep())
         metrics = json.loads(Path("student/metrics.jsonl").read_text())
         assert 0 < metrics["held_out_loss"] < 1
-        with refuses("leave --init out", SystemExit):
+        with refuses("leave init out", SystemExit):
             main(flags(config, out="other", teacher="run", init="run"))
         with refuses("like its teacher, but run has another channels", SystemExit):
             main(flags(config, out="other", teacher="run", channels=(8, 16)))
-        with refuses("leave --min-snr and --level-spread out", SystemExit):
+        with refuses("leave min_snr and level_spread out", SystemExit):
             main(flags(config, out="other", teacher="run", level_spread=1.0))
-        with refuses("name its --teacher", SystemExit):
-            main(flags(config, out="other", recipe="few-step", teacher=""))
-        with refuses("choose another --teacher, or leave --prediction out", SystemExit):
+        with refuses("name its teacher", SystemExit):
+            main(flags(config, out="other", preset="few-step", teacher=""))
+        with refuses("choose another teacher, or leave prediction out", SystemExit):
             main(flags(config, out="other", teacher="run", prediction="x0"))
-        with refuses("or leave --bounded out", SystemExit):
+        with refuses("or leave bounded out", SystemExit):
             main(flags(config, out="other", teacher="run", bounded=False))
         with monkeypatch.context() as other:
             other.setitem(DATASETS, "mnist", replace(DATASETS["mnist"], names=tuple("abcdefghij")))
@@ -572,7 +571,7 @@ class TestRun:
                 main(flags(config, out="other", teacher="run"))
             unet = replace(config.denoiser().unet, image_channels=3)
             checkpoint.save(Denoiser(replace(config.denoiser(), unet=unet)), "colour.safetensors")
-            with refuses("colour.safetensors draws other images than mnist: choose another --teacher", SystemExit):
+            with refuses("colour.safetensors draws other images than mnist: choose another teacher", SystemExit):
                 main(flags(config, out="other", teacher="colour.safetensors"))
         with refuses("student of few steps itself", SystemExit):
             main(flags(config, out="other", teacher="student"))
@@ -580,9 +579,9 @@ class TestRun:
         with refuses("no checkpoint at run", SystemExit):
             main(["--resume", "--out", "student", "--epochs", "2"])
         main(flags(config, out="second", seed=1))
-        with refuses("has no teacher: leave --teacher out", SystemExit):
+        with refuses("has no teacher: leave teacher out", SystemExit):
             main(["--resume", "--out", "second", "--epochs", "2", "--teacher", "moved"])
-        with refuses("name its own --teacher", SystemExit):
+        with refuses("name its own teacher", SystemExit):
             main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "second"])
         main(["--resume", "--out", "student", "--epochs", "2", "--teacher", "moved"])
         assert len(Path("student/metrics.jsonl").read_text().splitlines()) == 2
@@ -593,8 +592,8 @@ class TestRun:
         checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
         asked, _ = parse(["--teacher", "teacher.safetensors"])
         assert asked.denoiser() == like.denoiser()
-        assert (asked.recipe, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
-        bundled, _ = parse(["--recipe", "few-step"])
+        assert (asked.preset, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
+        bundled, _ = parse(["--preset", "few-step"])
         assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
         assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
         with refuses("no checkpoint at nowhere", SystemExit):
@@ -775,7 +774,7 @@ class TestStopAndResume:
     def test_a_run_that_is_under_way_is_left_alone(self, config, quiet, refuses):
         main(flags(config))
         before = {path.name: path.read_bytes() for path in Path("run").iterdir()}
-        under_way = "run holds a run already, which is under way: wait for its end, or choose another --out"
+        under_way = "run holds a run already, which is under way: wait for its end, or choose another out folder"
         with alone(config):
             for again in ([], ["--resume"]):
                 with refuses(under_way, SystemExit):
@@ -786,11 +785,11 @@ class TestStopAndResume:
     def test_a_run_is_not_overwritten_by_another(self, config, quiet, refuses):
         main(flags(config))
         before = Path("run/model.safetensors").read_bytes()
-        with refuses("run holds a run already: add --resume, or choose another --out", SystemExit):
+        with refuses("run holds a run already: resume it, or choose another out folder", SystemExit):
             main(flags(config, seed=1))
         assert Path("run/model.safetensors").read_bytes() == before
         Path("run/state.pt").unlink()
-        with refuses("run holds weights already: choose another --out", SystemExit):
+        with refuses("run holds weights already: choose another out folder", SystemExit):
             main(flags(config, init="run"))
         assert Path("run/model.safetensors").read_bytes() == before
 
@@ -864,10 +863,10 @@ class TestStopAndResume:
         state = torch.load("run/state.pt", weights_only=True)
         torch.save(state | {"order": torch.arange(7)}, "run/state.pt")
         with refuses("data holds other images", SystemExit):
-            main(["--resume", "--out", "run"])
+            main(["--resume", "--out", "run", "--epochs", "2"])
         torch.save(state | {"device": "cuda"}, "run/state.pt")
         with refuses("begun on a cuda: resume it on one", SystemExit):
-            main(["--resume", "--out", "run"])
+            main(["--resume", "--out", "run", "--epochs", "2"])
 
     def test_a_stop_before_the_first_step_can_be_resumed_too(self, config, quiet, monkeypatch, refuses):
         with monkeypatch.context() as early:
@@ -890,8 +889,8 @@ class TestStopAndResume:
             main([*flags(config, learning_rate=0.02, batch_size=60), "--resume"])
         with refuses("channels", SystemExit):
             main([*flags(config, channels=(8, 16)), "--resume"])
-        with refuses("recipe", SystemExit):
-            main(["--recipe", "ddpm-cosine", "--out", "run", "--resume"])
+        with refuses("preset", SystemExit):
+            main(["--preset", "ddpm-cosine", "--out", "run", "--resume"])
 
     @pytest.mark.parametrize(
         "damage",
@@ -1023,7 +1022,7 @@ class TestDivergence:
         before = self.files()
         for decay in trained.decays:
             decay.base_lrs = [1e30]
-        with refuses("--learning-rate"):
+        with refuses("learning_rate"):
             trained.run()
         assert self.files() == before
 

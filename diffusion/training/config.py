@@ -1,0 +1,137 @@
+"""The config of a run, with every setting declared once, and the presets: configs by name."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from diffusion import checks, data
+from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
+from diffusion.hardware import PRECISIONS
+from diffusion.networks.unet import UNetConfig
+from diffusion.scheduler import SCHEDULES
+from diffusion.settings import Choice, Number, Text, Whole, Wholes, YesNo, declared, setting
+from diffusion.training.optimizers import DECAYS, OPTIMIZERS
+
+PLAIN: dict[str, Any] = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "beta2": 0.999, "warmup": 0}
+"""What the presets of others have in common, as changes of the defaults."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "best": {},
+    "few-step": {"teacher": "bundled"}  # what ships in checkpoints/few-step.safetensors, after 12 epochs
+    | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
+    "ddpm-cosine": PLAIN
+    | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
+    | {"channels": (64, 128, 256), "blocks": 2, "attention": (2,), "embedding": 128}
+    | {"decay": "constant", "learning_rate": 2e-4, "weight_decay": 1e-4},
+    "ddpm-linear": PLAIN
+    | {"schedule": "linear", "prediction": "eps", "epochs": 10}
+    | {"channels": (48, 96, 144), "blocks": 2, "attention": (2,), "embedding": 192}
+    | {"decay": "constant", "weight_decay": 0.0},
+    "flow": PLAIN
+    | {"prediction": "flow", "epochs": 10}
+    | {"channels": (64, 128), "blocks": 2, "attention": (1,), "embedding": 256}
+    | {"decay": "exponential", "weight_decay": 0.0},
+}
+"""Configs by name: what each changes of the defaults."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run. Each field is a flag of train.py; the defaults are the preset "best".
+
+    Raises BadInput for a value that no run can have.
+    """
+
+    # from where to where
+    dataset: str = setting(Choice(tuple(data.DATASETS)), "mnist", "what to learn to draw")
+    data: str = setting(Text(), "data", "folder of the images, downloaded where they are missing")
+    out: str = setting(Text(), "runs/mnist", "folder of the run; with another dataset, runs/ and its name")
+    # what
+    preset: str = setting(Choice(tuple(PRESETS)), "best", "where the other settings start")
+    teacher: str = setting(
+        Text(), "", "train a student of few steps of these weights, and of their shape: a file, a folder, or user/repo"
+    )
+    init: str = setting(Text(), "", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
+    channels: tuple[int, ...] = setting(
+        Wholes(8, 2048), UNetConfig.channels, "per level of the U-Net, each at half the size of the last"
+    )
+    blocks: int = setting(Whole(1, 16), UNetConfig.blocks, "residual blocks per level")
+    attention: tuple[int, ...] = setting(
+        Wholes(0, 5), UNetConfig.attention, "levels with self-attention, counted from 0"
+    )
+    embedding: int = setting(Whole(2, 2048), UNetConfig.embedding, "width of the embedding of time and label")
+    stem: int = setting(
+        Whole(1, 8), UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 at half of it"
+    )
+    schedule: str = setting(Choice(tuple(SCHEDULES)), DenoiserConfig.schedule, "the table of noise levels")
+    prediction: str = setting(Choice(PREDICTIONS), DenoiserConfig.prediction, "what the network predicts")
+    bounded: bool = setting(YesNo(), DenoiserConfig.bounded, "clamp x0 to the range of pixels, in the loss too")
+    # how
+    epochs: int = setting(Whole(1, 100_000), 12, "passes over the training images")
+    batch_size: int = setting(Whole(1, 60_000), 128, "images a step, over all devices together")
+    optimizer: str = setting(
+        Choice(OPTIMIZERS), "muon", "muon for the inner convolutions and adamw for the rest, or adamw for all"
+    )
+    learning_rate: float = setting(Number(1e-9, 1), 1e-3, "of AdamW, at its highest; of Muon four times that")
+    warmup: int = setting(Whole(0, 1_000_000), 500, "steps until it is reached")
+    decay: str = setting(
+        Choice(tuple(DECAYS)), "cosine", "of the learning rate after that: cosine ends at 0, exponential at a tenth"
+    )
+    weight_decay: float = setting(
+        Number(0, 10), 0.01, "of both, times the learning rate of each; AdamW with 0 is plain Adam"
+    )
+    beta2: float = setting(Number(0, 0.9999), 0.99, "of AdamW: how slowly it forgets the size of past gradients")
+    clip: float = setting(Number(1e-6, 1e6), 1.0, "largest norm of the gradient")
+    ema: float = setting(
+        Number(0, 1), 0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones"
+    )
+    label_dropout: float = setting(
+        Number(0, 0.99), 0.1, "share of labels hidden, so that guidance has an unconditional half"
+    )
+    level_spread: float = setting(
+        Number(0, 10), 1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform"
+    )
+    loss_of: str = setting(
+        Choice(LOSSES),
+        "prediction",
+        "whose error the loss is: of the prediction, or of the velocity (eps - x0) that it means",
+    )
+    min_snr: float = setting(Number(0, 1e6), 0.0, "gamma of min-SNR weights for the loss of the prediction; 0: none")
+    seed: int = setting(Whole(0, checks.MAX_SEED), 0, "of weights, order and noise")
+    # with what
+    precision: str = setting(Choice(("auto", *PRECISIONS)), "auto", "of the arithmetic; auto takes the quicker one")
+    compile: bool = setting(
+        YesNo(), False, "compile the U-Net first: a minute of patience, and a C++ compiler on a CPU"
+    )
+
+    def __post_init__(self) -> None:
+        for name, each in SETTINGS.items():
+            object.__setattr__(self, name, each.check(getattr(self, name)))
+        if self.min_snr and self.loss_of != "prediction":
+            raise checks.BadInput("min_snr weighs the loss of the prediction: set loss_of to prediction.")
+        if self.preset == "few-step" and not self.teacher:
+            raise checks.BadInput("The preset few-step makes a student: name its teacher, or leave teacher out.")
+        if self.teacher and self.init:
+            raise checks.BadInput("A student starts as its teacher: leave init out.")
+        level_spread = PRESETS[self.preset].get("level_spread", TrainConfig.level_spread)
+        if self.teacher and (self.min_snr or self.level_spread != level_spread):
+            raise checks.BadInput("A student learns jumps between fixed levels: leave min_snr and level_spread out.")
+        self.denoiser()
+
+    def denoiser(self) -> DenoiserConfig:
+        """The model's part of this config, which checks itself."""
+        images = data.DATASETS[self.dataset]
+        unet = UNetConfig(
+            self.channels,
+            self.blocks,
+            self.attention,
+            self.embedding,
+            self.stem,
+            images.channels,
+            images.size,
+            len(images.names),
+        )
+        return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
+
+
+SETTINGS = declared(fields(TrainConfig))
+"""The declarations of all settings by name."""
