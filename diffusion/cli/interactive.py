@@ -47,9 +47,6 @@ def interact(weights: str = "bundled") -> None:
     """Read lines from the standard input and answer them, until there are no more. Raises BadInput without weights."""
     with suppress(ImportError):
         import readline  # noqa: F401 - gives input() line editing and history, where there is such a module
-    for stream in (sys.stdin, sys.stdout):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # bytes that are no text are nonsense, and answered as such
     print(GREETING, flush=True)
     conversation = Conversation(weights)
     by_hand = sys.stdin.isatty()
@@ -58,7 +55,7 @@ def interact(weights: str = "bundled") -> None:
     while not conversation.over:
         try:
             line = input("> " if by_hand else "")
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, OSError, KeyboardInterrupt):  # OSError: from a terminal that is gone
             print(end="\n" if by_hand else "")
             break
         try:
@@ -76,7 +73,7 @@ def _follow_mark(stream: TextIO) -> None:
     if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
         encoding = json.detect_encoding(stream.buffer.peek(4)[:4])
         if encoding != "utf-8":
-            stream.reconfigure(encoding=encoding)
+            stream.reconfigure(encoding=encoding, errors="replace")
 
 
 class Conversation:

@@ -120,13 +120,13 @@ class TestEvaluate:
         assert (given["train"], given["test"]) == (split[True], split[False])
         learnt = []
         monkeypatch.setattr(
-            "diffusion.__main__.train_reader", lambda *images, **_: learnt.extend(images) or load_reader()
+            "diffusion.cli.evaluate.train_reader", lambda *images, **_: learnt.extend(images) or load_reader()
         )
         main(["train-reader", "--out", str(tmp_path / "reader.safetensors")])
         assert learnt == list(split[True])
 
     def test_a_reader_that_cannot_be_written_is_not_trained(self, tmp_path, monkeypatch, capsys) -> None:
-        monkeypatch.setattr("diffusion.__main__.train_reader", lambda *_, **__: pytest.fail("trained"))
+        monkeypatch.setattr("diffusion.cli.evaluate.train_reader", lambda *_, **__: pytest.fail("trained"))
         (tmp_path / "file").write_text("")
         with pytest.raises(SystemExit):
             main(["train-reader", "--out", str(tmp_path / "file" / "reader.safetensors")])

@@ -35,7 +35,7 @@ def test_npz_holds_images_labels_and_seeds(weights: str, tmp_path: Path) -> None
 
 
 def test_batches_draw_what_one_run_draws(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffusion.__main__.BATCH", 7)
+    monkeypatch.setattr("diffusion.cli.sample.BATCH", 7)
     sample(weights, tmp_path / "out.npz", "--digits", "0-9", "--count", "2", "--seed", "3", "--sampler", "ddpm")
     with np.load(tmp_path / "out.npz") as file:
         images = file["images"]
