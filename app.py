@@ -13,6 +13,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.let_ctrl_c_end_it()
+
 from ui import serve
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
@@ -204,6 +209,7 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
+    process.prepare()
     serve.launch(page, SERVER, **LAUNCH)
 
 
