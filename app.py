@@ -10,6 +10,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.let_ctrl_c_end_it()
+
 from ui import serve
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
@@ -85,6 +90,7 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
+    process.prepare()
     serve.launch(page, SERVER, **LAUNCH)
 
 

@@ -4,7 +4,7 @@
     python -m benchmarks.frontier --weights checkpoints/model.safetensors,runs/mnist --sampler ddim --steps 2,4
 
 Quality is the Frechet distance to the test digits, in the reader's features, and the accuracy of --count digits; the
-time is that of ten. Both are of the quickest precision. Scores are kept in --scores, so that it goes on where it
+time is that of ten. Both are of the quickest precision. Scores are kept in --scores, so that it continues where it
 stopped; times are always taken anew, of all in turns. What some weights cannot do is left out, and their defaults are
 always in. Prints a Markdown table, and writes it and pictures of those lines that reach the frontier.
 """

@@ -3,8 +3,8 @@
     python -m benchmarks.recipes                     # a day on two CPU cores
     python -m benchmarks.recipes --small --epochs 1  # a small network: an hour on two CPU cores
 
-Each variant is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table of
-digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
+Each variant is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown table
+of digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
 reader's features, the share of exactly black pixels, and how often a fresh classifier tells drawn digits from real
 training digits (0.5: never).
 """

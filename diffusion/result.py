@@ -40,7 +40,7 @@ class Result:
     Attributes:
         images: uint8 (N, H, W), or (N, H, W, 3) in colour: (N, 28, 28), white on black, for MNIST.
         frames: uint8 (F, N, H, W[, 3]), the trajectory from noise to images, evenly thinned to at most 40 frames.
-        guesses: uint8 like the frames: what the network takes each frame for, its guess of the clean images.
+        guesses: uint8 like the frames: the network's guess of the clean images, made from each frame.
         levels: the noise level of each frame, F of them, from 999 down to 0, and -1 at the end, which is clean.
         recipe: what was asked.
     """

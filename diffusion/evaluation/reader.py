@@ -81,7 +81,7 @@ def train_reader(
     dataset: str = "mnist",
     jitter: bool = True,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool = False,
 ) -> Reader:
     """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`."""
     device = best_device()
