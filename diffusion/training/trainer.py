@@ -1,4 +1,7 @@
-"""A training run: it turns noise and guesses into a model, epoch by epoch, in a folder of its own (folder.py)."""
+"""A training run: it turns noise and guesses into a model, epoch by epoch, in a folder of its own (folder.py).
+
+It is one class, and so this file is longer than others: all that changes in a run is what a resumed run must restore.
+"""
 
 import math
 import time
