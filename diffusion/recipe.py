@@ -1,7 +1,7 @@
 """What to draw and how, checked as it is made; as one line of JSON it travels inside every picture."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,13 @@ class Recipe:
 
     digits: tuple[int, ...]  # the label of each image
     guidance: float = setting(Number(0, checks.MAX_GUIDANCE), 1.5, "1 is off, more is clearer, 0 ignores the digits")
-    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to digits")
-    sampler: str = setting(Choice(tuple(SAMPLERS)), "dpm++2m", "how each step is taken")
+    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to digits", advice="20 is plenty, 1 is a blur")
+    sampler: str = setting(
+        Choice(tuple(SAMPLERS)),
+        "dpm++2m",
+        "how each step is taken",
+        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100",
+    )
     eta: float = setting(
         Number(0, 1),
         0.0,
@@ -40,8 +45,14 @@ class Recipe:
         (400, 700),
         "the noise levels at which guidance above 1 is on",
         counts=lambda recipe: recipe.guidance > 1,
+        advice="0 is clean, 999 is pure noise",
     )
-    spacing: str = setting(Choice(tuple(SPACINGS)), "trailing", "where the noise levels of steps lie")
+    spacing: str = setting(
+        Choice(tuple(SPACINGS)),
+        "trailing",
+        "where the noise levels of steps lie",
+        advice="trailing is even, the others are closer together at the ends",
+    )
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known
 
@@ -83,6 +94,12 @@ class Recipe:
     def with_seed(self, k: int, seed: int) -> "Recipe":
         """The same, but image k, counted from 0, drawn from another seed."""
         return replace(self, redrawn=(*self.redrawn, (k, seed)))
+
+    def drawn_from(self, seeds: Sequence[int], weights: str) -> "Recipe":
+        """The same, as it was drawn: from these seeds, one for each image, by the weights of this fingerprint."""
+        usual = replace(self, redrawn=()).seeds
+        redrawn = tuple((k, seed) for k, seed in enumerate(seeds) if seed != usual[k])
+        return replace(self, redrawn=redrawn, weights=weights)
 
     def alone(self, k: int) -> "Recipe":
         """Image k, counted from 0, of this recipe and no other."""

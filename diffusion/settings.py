@@ -157,6 +157,7 @@ class Setting:
         default: what it is unless told.
         help: what it does, in one line.
         counts: whether it makes a difference to a recipe.
+        advice: what to choose, where there is room for a second sentence.
     """
 
     name: str
@@ -164,19 +165,26 @@ class Setting:
     default: Any
     help: str
     counts: Callable[[Any], bool] = lambda recipe: True
+    advice: str = ""
 
     def check(self, value: Any) -> Any:
         """The value as its own type, or BadInput."""
         return self.values.check(self.name, value)
 
     def only(self, values: Values, default: Any) -> "Setting":
-        """The same setting, where it may be less."""
-        return replace(self, values=values, default=default)
+        """The same setting, where it may be less and the advice does not hold."""
+        return replace(self, values=values, default=default, advice="")
 
 
-def setting(values: Values, default: Any, help: str, counts: Callable[[Any], bool] = lambda recipe: True) -> Any:
+def setting(
+    values: Values,
+    default: Any,
+    help: str,
+    counts: Callable[[Any], bool] = lambda recipe: True,
+    advice: str = "",
+) -> Any:
     """A field of a dataclass that declares a setting."""
-    return field(default=default, metadata={"values": values, "help": help, "counts": counts})
+    return field(default=default, metadata={"values": values, "help": help, "counts": counts, "advice": advice})
 
 
 def declared(fields: Sequence[Any]) -> dict[str, Setting]:

@@ -57,8 +57,9 @@ def more(page: Page) -> None:
     page.wait_for_timeout(500)  # until its controls, made only now, answer
 
 
-def forget_status(page: Page) -> None:
-    page.locator("#status p").evaluate("p => p.textContent = 'an older run'")
+def forget_status(page: Page, status: str = "#status") -> None:
+    """Take away what an earlier run left there, so that it is not waited for."""
+    page.locator(f"{status} p").evaluate("p => p.textContent = 'an older run'")
 
 
 def wait_for_run(page: Page) -> None:

@@ -1,1 +1,1 @@
-"""The page's parts: each tab a file, and what they share. app.py puts them together."""
+"""The page: tabs/, the panels and the work that they share, and assets/. app.py puts them together."""

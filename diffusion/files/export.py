@@ -8,11 +8,10 @@
 
 import random
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,16 +19,39 @@ from diffusion import checks
 from diffusion.files import render
 from diffusion.files.atomic import replacing
 
-if TYPE_CHECKING:  # a Result saves itself through this file
-    from diffusion.recipe import Recipe
-    from diffusion.result import Result
-
 ENDINGS = (".npz", ".zip", ".idx.zip")
 LABELLED = (".npz", ".idx.zip")  # those that hold labels
 MAX_FILES = 10_000  # in a .zip of single digits
 
 
-def check(ending: str, recipe: "Recipe") -> None:
+class Plan(Protocol):
+    """What is asked here of a recipe: see recipe.py."""
+
+    @property
+    def digits(self) -> tuple[int, ...]: ...
+    @property
+    def guidance(self) -> float: ...
+    @property
+    def weights(self) -> str: ...
+    def alone(self, k: int) -> "Plan": ...
+    def drawn_from(self, seeds: Sequence[int], weights: str) -> "Plan": ...
+    def to_json(self) -> str: ...
+
+
+class Drawn(Protocol):
+    """What is asked here of a result: see result.py, which saves itself through this file."""
+
+    @property
+    def images(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> list[int]: ...
+    @property
+    def seeds(self) -> list[int]: ...
+    @property
+    def recipe(self) -> Plan: ...
+
+
+def check(ending: str, recipe: Plan) -> None:
     """BadInput where a file of one of ENDINGS cannot hold what the recipe draws: `write` asks it before the drawing."""
     count = len(recipe.digits)
     if ending in LABELLED and recipe.guidance == 0:
@@ -42,7 +64,7 @@ def check(ending: str, recipe: "Recipe") -> None:
         raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
 
 
-def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, scale: int | None = None) -> None:
+def write(path: str | Path, results: Iterable[Drawn], recipe: Plan, *, scale: int | None = None) -> None:
     """Write what is drawn to a file of one of ENDINGS.
 
     Args:
@@ -62,7 +84,7 @@ def write(path: str | Path, results: Iterable["Result"], recipe: "Recipe", *, sc
             _zip(archive, iter(results), recipe, 1 if scale is None else scale)
 
 
-def _npz(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+def _npz(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> None:
     """What np.savez_compressed writes, but a part at a time."""
     labels: list[int] = []
     seeds: list[int] = []
@@ -80,7 +102,7 @@ def _npz(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
             np.lib.format.write_array(file, np.array(values, np.int64))
 
 
-def _idx(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe") -> None:
+def _idx(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> None:
     """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
     count = len(recipe.digits)
     first = next(results)
@@ -110,7 +132,7 @@ def _idx_header(*numbers: int) -> bytes:
     return np.array(numbers, ">i4").tobytes()
 
 
-def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe", scale: int) -> None:
+def _zip(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan, scale: int) -> None:
     """Each digit with a recipe of its own, and the recipe of all of them."""
     count = len(recipe.digits)
     seeds: list[int] = []
@@ -121,10 +143,7 @@ def _zip(archive: zipfile.ZipFile, results: Iterator["Result"], recipe: "Recipe"
             picture = render.picture(image[None], 1, scale)
             archive.writestr(_entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
             seeds.append(seed)
-        recipe = replace(recipe, weights=result.recipe.weights)
-    usual = replace(recipe, redrawn=()).seeds
-    redrawn = tuple((k, seed) for k, seed in enumerate(seeds) if seed != usual[k])
-    archive.writestr(_entry("recipe.json"), replace(recipe, redrawn=redrawn).to_json())
+    archive.writestr(_entry("recipe.json"), recipe.drawn_from(seeds, result.recipe.weights).to_json())
 
 
 def _entry(name: str, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:

@@ -235,7 +235,7 @@ def test_a_digit_drawn_again_keeps_its_seed_as_one_drags(page: Page) -> None:
     wait_for_run(page)
     seed = page.inner_text("#stage .note").split()[-1]
     forget_status(page)
-    page.locator("#few-steps").get_by_label("1", exact=True).check()
+    page.locator("#steps").get_by_label("1", exact=True).check()
     wait_for_run(page)
     expect(page.locator("#stage button.tile").first).to_have_attribute("aria-label", re.compile(f"seed {seed}$"))
 
@@ -257,7 +257,7 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     wait_for_run(page)
     assert tiles(page) != first
     forget_status(page)
-    page.locator("#few-steps").get_by_label("1", exact=True).check()
+    page.locator("#steps").get_by_label("1", exact=True).check()
     wait_for_run(page)
     expect(page.locator("#stage output")).to_contain_text("Step 1 of 1")
     expect(page.locator("#strip button")).to_have_count(1)  # one run, however often it was redrawn

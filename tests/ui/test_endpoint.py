@@ -5,6 +5,8 @@ import json
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,11 @@ from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
 import app
-from diffusion import Pipeline
+from diffusion import Pipeline, Recipe
 from diffusion.files import render
+from diffusion.recipe import SETTINGS
+from ui import endpoint
+from ui.work import Work
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +50,39 @@ def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
     assert told["digits"] == "string"
 
 
+def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> None:
+    parameters = signature(endpoint.generate_with(Work({"bundled": pipe}))).parameters
+    declared = {"guide_from", "guide_to", *SETTINGS} - {"guidance_interval"}
+    assert set(parameters) == {"digits", "count", *declared, "weights"}
+    assert [*parameters][:6] == ["digits", "count", "guidance", "steps", "sampler", "seed"], (
+        "others call it by position"
+    )
+    assert [*parameters][6:] == ["guide_from", "guide_to", "spacing", "eta", "weights"]
+    assert all(parameter.default is None for parameter in parameters.values())
+
+
+@pytest.mark.parametrize("said", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
+def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe: Pipeline, few_step: Pipeline, said) -> None:
+    png, _, seed = client.predict(**said, api_name="/generate")
+    recipe = Recipe.from_file(png)
+    drawing = few_step if "weights" in said else pipe
+    digits = [7] if "digits" in said else range(10)
+    assert recipe == replace(drawing.recipe(digits, seed=seed), weights=drawing.weights)
+    assert client.predict(**dict.fromkeys(("count", "steps", "eta")), **said, api_name="/generate")[2] == seed
+
+
+@pytest.mark.parametrize(("guide_from", "guide_to"), [(0, None), (None, 999)])
+def test_one_end_of_where_to_guide_may_be_said(client: Client, guide_from, guide_to) -> None:
+    png, *_ = client.predict(digits="7", steps=1, guide_from=guide_from, guide_to=guide_to, api_name="/generate")
+    assert Recipe.from_file(png).guidance_interval == (400 if guide_from is None else 0, guide_to or 700)
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         {"digits": []},
         {"digits": [10]},
         {"digits": ["<b>7</b>"]},
-        {"digits": None},
         {"digits": [1] * 101},
         {"digits": [1] * 11, "count": 10},
         {"digits": "<b>7</b>"},
@@ -59,17 +90,13 @@ def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
         {"digits": "a thousand 7s"},
         {"count": 0},
         {"count": 11},
-        {"count": None},
         {"guidance": -1},
         {"guidance": 1e308},
-        {"guidance": None},
         {"guidance": "two"},
         {"steps": 0},
         {"steps": 1001},
         {"steps": 2.5},
-        {"steps": None},
         {"sampler": "euler"},
-        {"sampler": None},
         {"seed": -1},
         {"seed": 2**32},
         {"seed": "<script>"},
@@ -77,13 +104,12 @@ def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
         {"guide_to": 1000},
         {"spacing": "even"},
         {"eta": 2},
-        {"guide_from": None},
     ],
     ids=json.dumps,
 )
 def test_the_endpoint_refuses_bad_input_in_one_sentence(client: Client, bad: dict) -> None:
     with pytest.raises(AppError) as refusal:
-        client.predict(**{"steps": 1} | bad, api_name="/generate")
+        client.predict(**{"digits": "7", "steps": 1} | bad, api_name="/generate")
     sentence = str(refusal.value)
     assert sentence.endswith((".", "once"))
     assert "Traceback" not in sentence

@@ -1,4 +1,4 @@
-"""What the page remembers of a visitor."""
+"""What the page remembers of a visitor, and what a press of Generate adds to it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from diffusion import Pipeline, Recipe
-from ui.draw import Draw
-from ui.visit import MAX_RUNS, Drawn, Plan, Visit
+from ui.drawing import Drawing
+from ui.session import MAX_RUNS, Drawn, Plan, Session
+from ui.work import Work
 
 
 @pytest.fixture(scope="module")
@@ -41,39 +42,38 @@ def test_all_of_a_recipe_is_drawn_without_an_earlier_run(tiny: Pipeline) -> None
 
 def test_the_oldest_runs_are_forgotten(tiny: Pipeline) -> None:
     result = tiny([7], steps=1)
-    visit = Visit()
+    session = Session()
     for _ in range(MAX_RUNS + 3):
-        visit.add(Drawn(Plan(Recipe((7,)), "7", 0), result))
-    assert len(visit.runs) == MAX_RUNS
-    assert visit.shown is visit.runs[-1]
-    assert visit.run(visit.runs[0].number) is visit.runs[0]
-    assert visit.run(visit.runs[0].number - 1) is None
-    assert visit.run(None) is None
+        session.add(Drawn(Plan(Recipe((7,)), "7", 0), result))
+    assert len(session.runs) == MAX_RUNS
+    assert session.shown is session.runs[-1]
+    assert session.run(session.runs[0].number) is session.runs[0]
+    assert session.run(session.runs[0].number - 1) is None
+    assert session.run(None) is None
 
 
 def test_redrawn_seeds_stay_while_other_settings_change(tiny: Pipeline) -> None:
-    visit = Visit()
+    session = Session()
     plain = tiny([7, 3], steps=1, seed=10).recipe
     redrawn = plain.with_seed(1, 99)
-    assert visit.with_own_seeds(plain) == plain, "nothing is shown yet"
-    visit.add(Drawn(Plan(redrawn, "73", 0), tiny.run(redrawn).result()))
-    assert visit.with_own_seeds(replace(plain, steps=2)) == replace(redrawn, steps=2)
-    assert visit.with_own_seeds(replace(plain, weights="0123abcd")).redrawn == redrawn.redrawn
-    assert visit.with_own_seeds(plain, instant=True) == redrawn
+    assert session.with_own_seeds(plain) == plain, "nothing is shown yet"
+    session.add(Drawn(Plan(redrawn, "73", 0), tiny.run(redrawn).result()))
+    assert session.with_own_seeds(replace(plain, steps=2)) == replace(redrawn, steps=2)
+    assert session.with_own_seeds(replace(plain, weights="0123abcd")).redrawn == redrawn.redrawn
+    assert session.with_own_seeds(plain, instant=True) == redrawn
     for other in (plain, replace(plain, seed=11), replace(plain, digits=(7, 4)), replace(plain, digits=(7,))):
-        assert visit.with_own_seeds(other) == other
+        assert session.with_own_seeds(other) == other
 
 
 def test_a_drawing_stays_where_its_misses_cannot_be_drawn_again(tiny: Pipeline) -> None:
     def no_quota(*_: object) -> Iterator[None]:
         yield None
-        raise gr.Error("No <quota> is left.")
+        raise gr.Error("No quota is left.")
 
-    with gr.Blocks():
-        draw = Draw({"bundled": tiny}, lambda recipe: iter([tiny.run(recipe).result()]), no_quota, {})
-    visit = Visit()
-    settings = ["777", 1, 2.0, 2, "ddim", 42, 0, 999, "trailing", 0]
-    *_, last = draw.draw(visit, False, False, True, "bundled", None, *settings)
-    assert visit.shown is not None
-    assert visit.shown.result.recipe.digits == (7, 7, 7)
-    assert '"refused">No &lt;quota&gt; is left.<' in last[draw.status]
+    work, session = Work({"bundled": tiny}), Session()
+    work.retry = no_quota
+    plan = session.plan({"digits": "777", "guidance": 2, "steps": 2, "seed": 42}, tiny, new_seed=False)
+    with pytest.raises(gr.Error):
+        _ = [*Drawing(work, session, plan, reading=False, until_right=True)]
+    assert session.shown is not None
+    assert session.shown.result.recipe == plan.recipe

@@ -1,14 +1,12 @@
-"""The stage: where a run is watched, live and afterwards, beside the guesses that led it.
+"""The player: where a run is watched, live and afterwards, beside the guesses that led it.
 
-The browser gets a *film*: one greyscale PNG with a row of 28x28 tiles per frame (of the noisy images, then of the
-network's guesses), and what it needs to lay them out. It enlarges and scrubs them by itself (ui/stage.js).
+The browser gets an *animation*: one picture with a row of tiles per frame (of the noisy images, then of the network's
+guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js).
 """
 
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,11 @@ from PIL import Image
 from diffusion import Pipeline, Recipe, Result
 from diffusion.evaluation.readback import Reading
 from diffusion.files import render
-from diffusion.scheduler import Scheduler
+from ui.work import Moment
 
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parent / "docs" / "example.png"
-GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the film
+ASSETS = Path(__file__).parent / "assets"
+EXAMPLE = ASSETS / "example.png"
+GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the picture
 
 PLAYED = "Drawn before you came. Press Generate for digits of your own."
 
@@ -44,24 +42,24 @@ TEMPLATE = """
   </span>
 </div>
 """
-TRACK = '<figure class="track"><figcaption>{name}</figcaption><div class="tiles" {told}></div></figure>'
+TRACK = '<figure class="track"><figcaption>{name}</figcaption><div class="tiles" {role}></div></figure>'
 
 
-def stage(value: dict[str, Any] | None, tracks: Sequence[str], name: str) -> gr.HTML:
+def player(value: dict[str, Any] | None, tracks: Sequence[str], name: str) -> gr.HTML:
     """The component `name`. Its events `redraw`, `reseed` and `keep` carry the `tile` that is seen large."""
-    told = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
-    figures = (TRACK.format(name=track, told=text) for track, text in zip(tracks, told, strict=True))
+    roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
+    figures = (TRACK.format(name=track, role=role) for track, role in zip(tracks, roles, strict=True))
     return gr.HTML(
         value,
         html_template=TEMPLATE.format(tracks="".join(figures)),
-        js_on_load=(HERE / "stage.js").read_text("utf-8"),
+        js_on_load=(ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=name,
-        elem_classes="stage",
+        elem_classes="player",
     )
 
 
-def film(
+def animation(
     tracks: Sequence[np.ndarray],
     captions: Sequence[str],
     tiles: Sequence[dict[str, Any]],
@@ -71,21 +69,22 @@ def film(
     pace: int = 70,
     **more: Any,
 ) -> dict[str, Any]:
-    """What a stage shows.
+    """What a player shows.
 
     Args:
-        tracks: uint8 (F, N, 28, 28) each.
+        tracks: uint8 (F, N, H, W[, 3]) each.
         captions: what to say of each of the F frames.
         tiles: of each of the N its `name`, and where it was read, `read` says as what and `miss` whether that is wrong.
         columns: of tiles; 0 leaves them to the browser.
         note: a line under the tiles.
         pace: milliseconds of a frame when it is played.
-        more: `zoomed`, the tile to see large; `example`, a film that plays by itself and cannot be changed; `live`.
+        more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `live`.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks]
-    sprite = png(rows(coarse))
+    height, width = tracks[0].shape[2:4]
     return {
-        "sprite": sprite,
+        "sprite": png(rows(coarse)),
+        "size": [width, height],
         "captions": captions,
         "tiles": tiles,
         "columns": columns,
@@ -94,78 +93,77 @@ def film(
     } | more
 
 
-def trajectory(result: Result, readings: Sequence[Reading] | None = None, **more: Any) -> dict[str, Any]:
-    """The film of a whole run, captioned where it was read, with `columns`, `note`, ... of `film`."""
+def trajectory(
+    result: Result, names: Sequence[str], readings: Sequence[Reading] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The animation of a whole run, captioned where it was read, with `columns`, `note`, ... of `animation`.
+
+    Args:
+        names: of the classes.
+    """
     recipe = result.recipe
     count = len(result.levels)
     steps = [round(k * recipe.steps / (count - 1)) for k in range(count)]
     captions = [_caption(step, recipe.steps, level) for step, level in zip(steps, result.levels, strict=True)]
-    tiles: list[dict[str, Any]] = [{"name": name} for name in names(recipe)]
+    tiles: list[dict[str, Any]] = [{"name": name} for name in titles(recipe, names)]
     for tile, reading in zip(tiles, readings or (), strict=False):
         tile |= {"read": reading.caption, "miss": not reading.right and recipe.guidance > 0}
-    return film([result.frames, result.guesses], captions, tiles, **more)
+    return animation([result.frames, result.guesses], captions, tiles, **more)
 
 
-@dataclass(frozen=True)
-class Moment:
-    """Where a run is: the steps done, the noise level, and the images and the newest guesses, uint8 (N, 28, 28)."""
-
-    done: int
-    level: int
-    noisy: np.ndarray
-    guesses: np.ndarray
-
-
-def live(recipe: Recipe, now: Moment, columns: int = 0) -> dict[str, Any]:
-    """The film of a run under way: its newest frame."""
+def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) -> dict[str, Any]:
+    """The animation of a run under way: its newest frame."""
     caption = _caption(now.done, recipe.steps, now.level)
     progress = {"done": now.done, "of": recipe.steps}
-    return film(
+    return animation(
         [now.noisy[None], now.guesses[None]],
         [caption],
-        [{"name": name} for name in names(recipe)],
+        [{"name": name} for name in titles(recipe, names)],
         columns=columns,
         live=progress,
     )
 
 
 def rows(tracks: Sequence[np.ndarray]) -> np.ndarray:
-    """The sprite: uint8 (F, N, 28, 28) each -> (F * 28, tracks * N * 28)."""
+    """One picture: uint8 (F, N, H, W[, 3]) each -> (F * H, tracks * N * W[, 3])."""
     tiles = np.concatenate(tracks, axis=1)
-    frames, count, height, width = tiles.shape
-    return tiles.transpose(0, 2, 1, 3).reshape(frames * height, count * width)
+    frames, count, height, width, *colours = tiles.shape
+    return tiles.swapaxes(1, 2).reshape(frames * height, count * width, *colours)
 
 
 def thumbnail(images: np.ndarray, columns: int = 0) -> str:
-    """A small picture of uint8 images (N, 28, 28)."""
+    """A small picture of uint8 images (N, H, W[, 3])."""
     return png(render.grid(images, columns or render.columns_for(range(len(images))), scale=1))
 
 
-@cache
-def example() -> dict[str, Any] | None:
-    """The film that plays before the first run, of docs/example.png; python -m ui.stage draws that."""
+def first_animation(pipe: Pipeline) -> dict[str, Any] | None:
+    """The animation that plays before the first run: of assets/example.png, where these weights drew that."""
     if not EXAMPLE.is_file():
         return None
     recipe = Recipe.from_file(EXAMPLE)
+    if recipe.weights != pipe.weights:
+        return None
     with Image.open(EXAMPLE) as image:
         sprite = np.asarray(image)
-    noisy, guesses = np.split(sprite.reshape(-1, 28, 2 * len(recipe.digits), 28).swapaxes(1, 2), 2, axis=1)
-    levels = [level.index for level in Scheduler("flow").levels(recipe.steps)]
+    _, height, width = pipe.model.shape
+    tiles = sprite.reshape(-1, height, 2 * len(recipe.digits), width, *sprite.shape[2:]).swapaxes(1, 2)
+    noisy, guesses = np.split(tiles, 2, axis=1)
+    levels = [level.index for level in pipe.model.scheduler.levels(recipe.steps, recipe.spacing)]
     levels = [levels[round(k * recipe.steps / (len(noisy) - 1))] for k in range(len(noisy))]
-    return trajectory(Result(noisy[-1], noisy, guesses, levels, recipe), note=PLAYED, example=True)
+    return trajectory(Result(noisy[-1], noisy, guesses, levels, recipe), pipe.names, note=PLAYED, example=True)
 
 
 def png(picture: np.ndarray) -> str:
-    """A greyscale picture as a data URI."""
+    """A picture as a data URI."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def names(recipe: Recipe) -> list[str]:
-    """What each tile is called: its digit, or "any" where the digits are ignored, and its seed."""
-    digits = ["any" if recipe.guidance == 0 else str(digit) for digit in recipe.digits]
-    return [f"{digit}, seed {seed}" for digit, seed in zip(digits, recipe.seeds, strict=True)]
+def titles(recipe: Recipe, names: Sequence[str]) -> list[str]:
+    """What each tile is called: the name of its class, or "any" where the digits are ignored, and its seed."""
+    drawn = ["any" if recipe.guidance == 0 else names[digit] for digit in recipe.digits]
+    return [f"{name}, seed {seed}" for name, seed in zip(drawn, recipe.seeds, strict=True)]
 
 
 def _caption(done: int, steps: int, level: int) -> str:
@@ -177,7 +175,7 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw docs/example.png."""
+    """Draw assets/example.png."""
     result = Pipeline.from_pretrained()(range(10), steps=39)
     render.save_png(EXAMPLE, rows([result.frames, result.guesses]), result.recipe.to_json())
 

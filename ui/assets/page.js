@@ -5,7 +5,7 @@
 
   // Redraw after a short pause when something is changed, where the switch says so, and at once with instant weights;
   // never two runs at once.
-  const instant = () => document.querySelector("#weights input:checked")?.value === "few-step";
+  const instant = () => document.body.classList.contains("instant");  // as ui/settings.py says
   let timer = null;
   const redraw = (pause) => {
     clearTimeout(timer);

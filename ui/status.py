@@ -13,7 +13,7 @@ FAILED = "Too many are waiting, or something broke. Press <b>Generate</b> to try
 WAITING = "Waiting for the runs before yours."
 
 
-def said(sentence: str, done: int = 0) -> str:
+def line(sentence: str, done: int = 0) -> str:
     """A line of status that screen readers announce, over a bar as tall as the one of a run."""
     return f'<p role="status">{sentence}</p><progress aria-label="Steps done" max="1" value="{done}"></progress>'
 
@@ -39,7 +39,7 @@ def making(share: float, count: int, seconds: float) -> str:
 
 def finished(recipe: Recipe, seconds: float, read: str = "") -> str:
     count = len(recipe.digits)
-    return said(f"{count} {'digit' if count == 1 else 'digits'} in {seconds:.1f} s, seed {recipe.seed}.{read}", done=1)
+    return line(f"{count} {'digit' if count == 1 else 'digits'} in {seconds:.1f} s, seed {recipe.seed}.{read}", done=1)
 
 
 def read_back(readings: Sequence[Reading], drawn: int = 0) -> str:

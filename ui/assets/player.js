@@ -1,41 +1,43 @@
-// The stage: tracks of tiles, like the noisy images beside the network's guesses, and a slider through time.
+// The player: tracks of tiles, like the noisy images beside the network's guesses, and a slider through time.
 //
-// Its value is a film (ui/stage.py): a sprite with one row per frame, the tiles of the first track and then those of the
+// Its value is an animation (ui/player.py): a sprite with one row per frame, the tiles of the first track and then those of the
 // second. While a run is under way the sprite holds one frame, the newest. All scrubbing and enlarging happens here,
 // without the server.
 
-const HOLD_MS = 1600, SIZE = 28;
+const HOLD_MS = 1600;
 const $ = (selector) => element.querySelector(selector);
 const tracks = [...element.querySelectorAll(".track .tiles")];
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
-let film = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
+let animation = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
 let pressed = null;  // the tool that has the focus again when its run is done
 
 function show(k) {
   frame = k;
+  const [width, height] = animation.size;
   for (const [track, side] of tiles.entries())
     for (const [n, tile] of side.entries()) {
-      const x = (track * film.tiles.length + n) * SIZE;
-      tile.canvas.drawImage(sprite, x, frame * SIZE, SIZE, SIZE, 0, 0, SIZE, SIZE);
+      const x = (track * animation.tiles.length + n) * width;
+      tile.canvas.drawImage(sprite, x, frame * height, width, height, 0, 0, width, height);
     }
-  slider.value = film.live ? film.live.done : frame;
-  when.textContent = film.captions[frame];
+  slider.value = animation.live ? animation.live.done : frame;
+  when.textContent = animation.captions[frame];
   slider.setAttribute("aria-valuetext", when.textContent);
 }
 
-// Columns that make the tiles large and leave few holes, unless the film asks for a number of its own.
+// Columns that make the tiles large and leave few holes, unless the animation asks for a number of its own.
 function fit() {
-  if (!film) return;
-  const count = zoomed === null ? film.tiles.length : 1, gap = count > 30 ? 2 : 6;
+  if (!animation) return;
+  const count = zoomed === null ? animation.tiles.length : 1, gap = count > 30 ? 2 : 6;
+  const ratio = animation.size[0] / animation.size[1];
   for (const box of tracks) {
     const padding = 2 * parseFloat(getComputedStyle(box).paddingLeft);
     const width = box.clientWidth - padding, height = box.clientHeight - padding;
-    const side = (columns) => {
+    const side = (columns) => {  // how wide a tile can be
       const rows = Math.ceil(count / columns);
-      return Math.min((width - gap * (columns - 1)) / columns, (height - gap * (rows - 1)) / rows);
+      return Math.min((width - gap * (columns - 1)) / columns, ratio * (height - gap * (rows - 1)) / rows);
     };
     const worth = (columns) => side(columns) * (count / (columns * Math.ceil(count / columns))) ** 2;
-    let columns = zoomed === null ? film.columns : 1;
+    let columns = zoomed === null ? animation.columns : 1;
     if (!columns) for (let c = columns = 1; c <= count; c++) if (worth(c) > worth(columns)) columns = c;
     const size = Math.max(4, Math.floor(side(columns)));
     box.style.gap = `${gap}px`;
@@ -48,18 +50,19 @@ function build() {
   tiles = tracks.map((box) => {
     const last = box === tracks.at(-1);
     box.replaceChildren();
-    return film.tiles.map((_, n) => {
+    return animation.tiles.map((_, n) => {
       const tile = document.createElement(last ? "button" : "div");
       const canvas = document.createElement("canvas");
-      canvas.width = canvas.height = SIZE;
+      [canvas.width, canvas.height] = animation.size;
       tile.className = "tile";
+      tile.style.aspectRatio = animation.size.join(" / ");
       tile.append(canvas);
       if (last) {
         tile.type = "button";
         tile.tabIndex = n ? -1 : 0;  // one stop for all of them; the arrow keys go on
         tile.append(document.createElement("small"));
       }
-      tile.addEventListener("click", () => { if (!film.live) choose(zoomed === null ? n : null); });
+      tile.addEventListener("click", () => { if (!animation.live) choose(zoomed === null ? n : null); });
       box.append(tile);
       return { tile, canvas: canvas.getContext("2d") };
     });
@@ -68,21 +71,21 @@ function build() {
 
 function label() {
   for (const [n, { tile }] of tiles.at(-1).entries()) {
-    const told = film.tiles[n], caption = tile.querySelector("small");
-    tile.setAttribute("aria-label", told.read ? `${told.name}, read as ${told.read}` : told.name);
-    tile.title = told.name;
-    tile.disabled = Boolean(film.live);
-    caption.textContent = told.read || "";
-    tile.classList.toggle("miss", Boolean(told.miss));
+    const about = animation.tiles[n], caption = tile.querySelector("small");
+    tile.setAttribute("aria-label", about.read ? `${about.name}, read as ${about.read}` : about.name);
+    tile.title = about.name;
+    tile.disabled = Boolean(animation.live);
+    caption.textContent = about.read || "";
+    tile.classList.toggle("miss", Boolean(about.miss));
   }
 }
 
 function zoom(n) {
-  if (film.live) n = null;
+  if (animation.live) n = null;
   zoomed = n;
   for (const side of tiles) for (const [k, { tile }] of side.entries()) tile.hidden = n !== null && k !== n;
-  tools.hidden = n === null || film.example;
-  note.textContent = n === null ? film.note : film.tiles[n].name;
+  tools.hidden = n === null || animation.example;
+  note.textContent = n === null ? animation.note : animation.tiles[n].name;
   $(".back").hidden = n === null;
   fit();
 }
@@ -107,9 +110,9 @@ function pause() {
 }
 
 function run() {
-  if (frame === film.captions.length - 1) show(0);
+  if (frame === animation.captions.length - 1) show(0);
   else show(frame + 1);
-  timer = setTimeout(run, frame === film.captions.length - 1 ? HOLD_MS : film.pace);
+  timer = setTimeout(run, frame === animation.captions.length - 1 ? HOLD_MS : animation.pace);
   play.textContent = "❚❚";
   play.setAttribute("aria-label", "Pause");
 }
@@ -121,22 +124,23 @@ async function update() {
   image.src = next.sprite;
   await image.decode();
   if (props.value !== next && props.value.sprite !== next.sprite) return;  // a newer one is on its way
-  const same = film && film.tiles.length === next.tiles.length && film.columns === next.columns;
-  const running = film && film.live && next.live;
-  film = next;
+  const layout = ({ tiles, columns, size }) => String([tiles.length, columns, size]);
+  const same = animation && layout(animation) === layout(next);
+  const running = animation && animation.live && next.live;
+  animation = next;
   sprite = image;
-  element.dataset.state = film.live ? "running" : film.example ? "example" : "done";
+  element.dataset.state = animation.live ? "running" : animation.example ? "example" : "done";
   if (!running) pause();
   if (!same) build();
-  slider.max = film.live ? film.live.of : film.captions.length - 1;
-  slider.disabled = play.disabled = Boolean(film.live);
+  slider.max = animation.live ? animation.live.of : animation.captions.length - 1;
+  slider.disabled = play.disabled = Boolean(animation.live);
   if (!running) {
     label();
-    zoom(film.zoomed ?? null);
+    zoom(animation.zoomed ?? null);
     if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
-  show(film.captions.length - 1);
-  if (film.example && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
+  show(animation.captions.length - 1);
+  if (animation.example && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
 }
 
 slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });

@@ -1,12 +1,15 @@
-"""What the page remembers of one visitor: the runs of the visit, and what is to be drawn next."""
+"""What the page remembers of one visitor: the runs of the session, and what is to be drawn next."""
 
+import random
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 
-from diffusion import Recipe, Result
+from diffusion import Pipeline, Recipe, Result, checks
 from diffusion.evaluation.readback import Reading
+from ui import request
 
 MAX_RUNS = 8
 MAX_BYTES = 32_000_000  # of their frames
@@ -32,7 +35,7 @@ class Plan:
         return replace(self.recipe, digits=digits, seed=seeds[0], redrawn=tuple(enumerate(seeds)))
 
     def now(self, images: np.ndarray) -> np.ndarray:
-        """What there is to see while the part is drawn: uint8 (N, 28, 28)."""
+        """What there is to see while the part is drawn: uint8 (N, H, W[, 3])."""
         if not self.base:
             return images
         every = self.base.images.copy()
@@ -59,7 +62,7 @@ class Drawn:
 
 
 @dataclass(eq=False)
-class Visit:
+class Session:
     """One visitor's own. Gradio makes one for each, and drops it an hour after the page was closed."""
 
     runs: list[Drawn] = field(default_factory=list)  # the newest last
@@ -94,6 +97,28 @@ class Visit:
         if anew or (shown.digits, shown.seed) != (recipe.digits, recipe.seed):
             return recipe
         return replace(recipe, redrawn=shown.redrawn)
+
+    def plan(self, values: dict[str, Any], pipe: Pipeline, new_seed: bool) -> Plan:
+        """What the press of the button asks for, or BadInput.
+
+        Args:
+            values: what the controls say, by name.
+            new_seed: whether another seed than theirs is wanted.
+        """
+        wanted, again, note, base = self.wanted, self.again, self.note, self.shown
+        self.wanted, self.again, self.note = None, None, ""
+        if again is not None and base is not None:
+            recipe = base.result.recipe.with_seed(again, random.randint(0, checks.MAX_SEED))
+            return replace(base.plan, recipe=recipe, base=base.result, again=(again,))
+        if new_seed:
+            values = values | {"seed": random.randint(0, checks.MAX_SEED)}
+        prompt = values["digits"]
+        recipe = request.recipe(values, pipe)
+        if wanted and request.values(wanted, pipe.names, prompt) == values:
+            recipe = request.drawn_with(wanted, pipe)
+        else:
+            recipe = self.with_own_seeds(recipe, instant=pipe.offer.instant)
+        return Plan(recipe, prompt, request.columns(prompt), note)
 
     @property
     def bytes(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from visitor import download, generate, say, set_number, tiles, wait_for_run
+from visitor import download, forget_status, generate, say, set_number, tiles, wait_for_run
 
 from diffusion import Pipeline, Recipe
 
@@ -102,7 +102,7 @@ def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_pa
     assert Recipe.from_file(download(page, "#keep-sheet", tmp_path)).weights == few_step.weights
     page.locator("#compare").get_by_label("Values").nth(1).fill("3")
     page.click("#compare-start")
-    expect(page.locator("#compare-status [role=alert]")).to_contain_text("take 1, 2, 4, 8 steps, not 3")
+    expect(page.locator("#compare-status [role=alert]")).to_contain_text("steps must be one of 1, 2, 4, 8, not 3")
 
 
 def test_a_sheet_of_nonsense_is_refused_in_a_sentence(page: Page) -> None:
@@ -129,12 +129,53 @@ def test_a_data_set_is_made_in_the_background(page: Page, tmp_path: Path) -> Non
         assert len(set(file["seeds"])) == 60
 
     page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()
+    forget_status(page, "#dataset-status")
     page.click("#make")
     expect(page.locator("#dataset-status")).to_contain_text("kB, seed", timeout=60_000)
     other = download(page, "#dataset-file a[download]", tmp_path)
     with zipfile.ZipFile(other) as archive:
         assert "MNIST/raw/train-images-idx3-ubyte" in archive.namelist()
     assert other.name.split(".")[0] != path.name.split(".")[0], "another seed, as the box says"
+
+
+def test_nothing_of_an_earlier_request_is_left_beside_a_new_one(page: Page) -> None:
+    """However slow the way to the server is: here it does not answer at all."""
+    set_number(page, "Steps", "1")
+    tab(page, "Compare")
+    for values in page.locator("#compare").get_by_label("Values").all():
+        values.fill("1")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("1 cells in")
+    tab(page, "Data set")
+    page.click("#make")
+    expect(page.locator("#dataset-file a[download]")).to_be_visible()
+    page.route(re.compile("/(run|queue/join)"), lambda route: None)
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("Waiting")
+    expect(page.locator("#dataset-file")).to_be_hidden()
+    tab(page, "Compare")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("Waiting")
+    expect(page.locator("#keep-sheet")).to_be_disabled()
+
+
+def test_what_was_made_before_stays_where_a_request_comes_to_nothing(page: Page) -> None:
+    set_number(page, "Steps", "1")
+    tab(page, "Data set")
+    page.click("#make")
+    expect(page.locator("#dataset-file a[download]")).to_be_visible()
+    page.locator("#dataset").get_by_label("Which digits").fill("sevn")
+    page.click("#make")
+    expect(page.locator("#dataset-status [role=alert]")).to_contain_text("Cannot read 'sevn'")
+    expect(page.locator("#dataset-file a[download]")).to_be_visible()
+    page.locator("#dataset").get_by_label("Which digits").fill("0-9")
+    set_number(page, "Images of each digit", "1000")
+    page.click("#make")
+    expect(page.locator("#dataset-status")).to_contain_text("of 10,000 digits")
+    expect(page.locator("#dataset-file")).to_be_hidden()
+    page.click("#cancel")
+    expect(page.locator("#dataset-status")).to_contain_text("No file was made")
+    expect(page.locator("#dataset-file a[download]")).to_be_visible()
 
 
 def test_a_data_set_can_be_cancelled_and_lets_others_draw(page: Page) -> None:

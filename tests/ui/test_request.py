@@ -1,0 +1,122 @@
+"""What a visitor asks for: prompts and settings to recipes, and back."""
+
+from collections.abc import Callable
+
+import pytest
+
+from diffusion import Pipeline, Recipe
+from diffusion.denoiser import FewStep
+from ui import request
+
+ALL = tuple(range(10))
+
+
+DIGITS = tuple("0123456789")
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture
+def ask(make_denoiser) -> Callable[..., Recipe]:
+    pipe = Pipeline(make_denoiser())
+    return lambda **values: request.recipe(values, pipe)
+
+
+@pytest.fixture
+def student(make_denoiser) -> Pipeline:
+    return Pipeline(make_denoiser(few_step=FewStep(4, (1.0, 2.5), (300, 600))))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count", "digits"),
+    [
+        ("0-9", 1, ALL),
+        ("2026", 1, (2, 0, 2, 6)),
+        ("a 4 and two 3s", 2, (4, 3, 3, 4, 3, 3)),
+        ("seven", 10, (7,) * 10),
+        ("all the even digits", 1, (0, 2, 4, 6, 8)),
+        ([3, 7], 2, (3, 7, 3, 7)),
+    ],
+)
+def test_the_prompt_says_which_and_the_slider_how_many(ask, prompt, count: int, digits: tuple[int, ...]) -> None:
+    assert ask(digits=prompt, count=count).digits == digits
+
+
+def test_any_leaves_it_to_the_network(ask) -> None:
+    assert [ask(digits=prompt).guidance for prompt in ("any", " Anything ", "any digit")] == [0, 0, 0]
+    assert ask(digits="7").guidance == Recipe.guidance
+
+
+@pytest.mark.parametrize(
+    ("prompt", "columns"), [("2026", 4), (" 5551234 ", 7), ("\uff12\uff10", 2), ("7", 0), ("2, 0", 0), ("1" * 21, 0)]
+)
+def test_a_number_is_one_row(prompt: str, columns: int) -> None:
+    assert request.columns(prompt) == columns
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told", "picked"),
+    [
+        ("seven", "Draws 7.", [7]),
+        ("a 4 and two 3s", "Draws 4, 3, 3.", [3, 4]),
+        ("twenty 1s", "Draws 20 digits: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...", [1]),
+        ("random", "Chance picks a digit.", None),
+        ("five random digits", "Chance picks among 5 digits.", None),
+        ("any", "Any digit: the network draws what it likes.", None),
+    ],
+)
+def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:
+    assert request.understood(prompt, DIGITS) == (told, picked)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "sevn", "<b>7</b>", "a thousand 7s", "7" * 20_000, "\N{PILE OF POO}", "0 digits"]
+)
+def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
+    with refuses():
+        request.understood(prompt, DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "picked", "edited"),
+    [
+        ("0-9", [3], "3"),
+        ("3", [3, 7], "3, 7"),
+        ("2026", [0, 2], "2, 0, 2"),
+        ("2026", [0, 2, 6], "2026"),
+        ("a 4 and two 3s", [3, 4, 9], "4, 3, 3, 9"),
+        ("nonsense", [1], "1"),
+        ("random", [1], "1"),
+        ("3", [], ""),
+        ("", list(ALL), "0-9"),
+    ],
+)
+def test_the_picker_changes_no_more_of_the_prompt_than_it_must(prompt: str, picked: list[int], edited: str) -> None:
+    assert request.edited(prompt, picked, DIGITS) == edited
+
+
+def test_at_most_a_hundred_digits_at_once(ask, refuses) -> None:
+    assert len(ask(digits=[1] * 10, count=10).digits) == 100
+    with refuses("That is 110 digits: ask for at most 100 at once."):
+        ask(digits=[1] * 11, count=10)
+
+
+def test_what_is_not_said_is_the_weights_own(student) -> None:
+    recipe = request.recipe({"digits": "7"}, student)
+    assert recipe == Recipe((7,), 2.5, 2, "ddim", guidance_interval=(300, 600))
+    with_some = request.recipe({"count": 2, "steps": 4}, student)
+    assert (with_some.digits, with_some.steps) == (ALL * 2, 4)
+
+
+def test_what_is_asked_for_is_read_off_a_recipe(ask) -> None:
+    recipe = Recipe((4, 3, 3) * 2, 2, 50, "ddim", 0.5, 7, (0, 999), "karras")
+    for prompt in ("", "a 4 and two 3s"):
+        values = request.values(recipe, DIGITS, prompt)
+        assert values["count"] == 2
+        assert ask(**values) == recipe
+
+
+def test_classes_are_called_by_their_names() -> None:
+    assert request.understood("two reds and blue", COLOURS) == ("Draws red, red, blue.", [0, 2])
+    assert request.edited("blue", [0, 2], COLOURS) == "blue, red"
+    assert request.words(range(3), COLOURS) == "red, green, blue"
+    assert request.words([8, 9, 10], [*DIGITS, "ten of clubs"]) == "8, 9, ten of clubs"

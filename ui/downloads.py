@@ -1,0 +1,99 @@
+"""The panel of files: the run that is shown as a picture, an animation or a file of single digits."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from diffusion import checks
+from ui import links, status
+from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
+from ui.session import Session
+from ui.work import Work
+
+TRACKS = ("Noisy image", "The network's guess")
+KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single digits (ZIP)": ".zip"}
+
+
+class Downloads:
+    """The panel's components, made inside a `gr.Blocks`: buttons first, and `more` further down."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.png, self.gif, self.copy = (
+            gr.Button(text, interactive=False, elem_id=name, size="sm", min_width=90)
+            for text, name in (("Download PNG", "keep-png"), ("Download GIF", "keep-gif"), ("Copy link", "copy"))
+        )
+        self.file = gr.File(visible=False)
+        self.link = gr.Textbox(visible=False)
+
+    def more(self) -> None:
+        """Other kinds of files, folded away."""
+        with gr.Accordion("More downloads", open=False, elem_id="downloads"):
+            self.kind = gr.Radio(list(KINDS), value="WebP", label="File", elem_id="kind")
+            self.track = gr.Radio(
+                [(TRACKS[0], "noisy"), (TRACKS[1], "guess"), ("Both", "both")], value="both", label="Of an animation"
+            )
+            with gr.Row():
+                self.scale = gr.Slider(1, 16, value=4, step=1, label="Size", info="Pixels per pixel.", min_width=140)
+                self.fps = gr.Slider(1, 50, value=15, step=1, label="Speed", info="Frames a second.", min_width=140)
+            self.keep = gr.Button("Download", interactive=False, elem_id="keep", size="sm")
+
+    def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML) -> None:
+        """Let the buttons, and the player's `keep`, download what the session shows."""
+        kept: dict[str, Any] = {"outputs": self.file, **AT_ONCE, "queue": True, "concurrency_id": "files"}
+        for event in (
+            self.png.click(self.save_png, session, concurrency_limit=2, **kept),
+            self.gif.click(self.save_gif, session, **kept),
+            self.keep.click(self.save_as, [session, self.kind, self.track, self.scale, self.fps], **kept),
+            player.keep(self.save_tile, session, **kept),
+        ):
+            event.success(None, self.file, js=FETCH, **AT_ONCE)
+            event.failure(self.failed, None, status_line, **AT_ONCE)
+        self.copy.click(self.make_link, session, self.link, **AT_ONCE).success(None, self.link, js=COPY, **AT_ONCE)
+
+    def allow(self, yes: bool) -> Update:
+        """Whether there is something to download."""
+        return dict.fromkeys(self.buttons, ON if yes else OFF)
+
+    @property
+    def buttons(self) -> list[Any]:
+        return [self.png, self.gif, self.copy, self.keep]
+
+    def save_png(self, session: Session) -> Iterator[str | None]:
+        yield from save(session, ".png")
+
+    def save_gif(self, session: Session) -> Iterator[str | None]:
+        yield from save(session, ".gif")
+
+    def save_as(self, session: Session, kind: Any, track: Any, scale: Any, fps: Any) -> Iterator[str | None]:
+        yield from save(session, KINDS[checks.choice("file", kind, KINDS)], track=track, scale=scale, fps=fps)
+
+    def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
+        """The GIF of one digit: its noise and the network's guesses."""
+        yield from save(session, ".gif", event.tile, track="both")
+
+    def failed(self) -> str:
+        return status.line("That file could not be made: choose a smaller size, or another kind.")
+
+    def make_link(self, session: Session) -> str:
+        if session.shown is None:
+            return ""
+        return links.link(session.shown.result.recipe, session.shown.plan.prompt, self.work)
+
+
+def save(session: Session, ending: str, tile: Any = None, **options: Any) -> Iterator[str | None]:
+    """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
+    drawn = session.shown
+    if drawn is None:
+        yield None  # and not the file before it
+        return
+    result, columns = drawn.result, drawn.plan.columns
+    if tile is not None:
+        result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{result.recipe.name}{ending}"
+        result.save(path, columns=columns or None, **options)
+        yield str(path)

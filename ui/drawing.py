@@ -1,0 +1,81 @@
+"""A press of the button Generate: what there is to see meanwhile, and what the session keeps of it."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from typing import Any
+
+from diffusion import Result
+from ui import status
+from ui.player import live
+from ui.session import Drawn, Plan, Session
+from ui.work import Work
+
+TRIES = 10  # of a digit until it reads right
+FRAME_SECONDS = 0.1  # between live frames
+INSTANT_FRAME_SECONDS = 0.5  # ... of instant weights, whose noise would only flicker as one drags
+
+View = tuple[str, dict[str, Any] | None]  # a line of status, and an animation where there is a new one
+
+
+class Drawing:
+    """A plan as it is drawn, to be iterated: what there is to see. It can be left at each view.
+
+    In the end the session has the run, and `finished` is the last line of status.
+
+    Args:
+        reading: whether the reader is to say what it reads.
+        until_right: whether what reads wrong is drawn again.
+    """
+
+    def __init__(self, work: Work, session: Session, plan: Plan, *, reading: bool, until_right: bool):
+        self.work, self.session, self.plan = work, session, plan
+        self.reading, self.until_right = reading, until_right
+        self.pipe = work.of(plan.recipe)
+        self.started = time.monotonic()
+        self.finished = ""
+
+    def __iter__(self) -> Iterator[View]:
+        result = yield from self._run()
+        drawn = Drawn(replace(self.plan, base=None, again=()), result)
+        self.session.add(drawn, instead=self.pipe.offer.instant)
+        if self.reading or self.until_right:
+            drawn.readings = self.work.read(drawn.result)
+        if self.until_right and self.plan.recipe.guidance > 0:
+            yield from self._draw_misses_again(drawn)
+        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
+        self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
+
+    def _run(self) -> Generator[View, None, Result]:
+        """The moments as they come, but not all of them: the browser shows ten a second."""
+        plan, steps = self.plan, self.plan.recipe.steps
+        instant = self.pipe.offer.instant
+        shown, pause = (self.started, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
+        for state in self.work.run(plan.part):
+            if isinstance(state, Result):
+                return plan.whole(state)
+            if time.monotonic() - shown >= pause:
+                shown = time.monotonic()
+                now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
+                line = status.running(state.done, steps, shown - self.started)
+                yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
+        raise AssertionError("a run ends with its result")
+
+    def _draw_misses_again(self, drawn: Drawn) -> Iterator[View]:
+        """Draw again what did not read right, from other seeds, and put it in its place."""
+        recipe = drawn.result.recipe
+        missed = tuple(k for k, reading in enumerate(drawn.readings or ()) if not reading.right)
+        drawn.drawn = len(recipe.digits)
+        if not missed:
+            return
+        them = "it" if len(missed) == 1 else "them"
+        line = status.line(f"{len(missed)} of {len(recipe.digits)} read wrong: drawing {them} again.")
+        yield line, None
+        plan = replace(drawn.plan, recipe=recipe, base=drawn.result, again=missed)
+        for tried in self.work.retry(plan.part, TRIES):
+            if tried is not None:
+                drawn.result = plan.whole(tried.result)
+                drawn.drawn += tried.drawn - len(missed)  # the first try is the one that was seen already
+                drawn.readings = self.work.read(drawn.result)
+                return
+            yield line, None  # here it can be stopped

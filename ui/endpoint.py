@@ -1,0 +1,116 @@
+"""The page's public endpoint, /generate: the same drawings for programs and language models."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Result
+from diffusion.recipe import SETTINGS
+from diffusion.settings import Choice
+from ui import request
+from ui.events import MODEL
+from ui.work import Work
+
+Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
+
+
+def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
+    """The endpoint's function. Its signature is written out, since others script against it."""
+
+    def generate(
+        digits: Any = None,
+        count: Any = None,
+        guidance: Any = None,
+        steps: Any = None,
+        sampler: Any = None,
+        seed: Any = None,
+        guide_from: Any = None,
+        guide_to: Any = None,
+        spacing: Any = None,
+        eta: Any = None,
+        weights: Any = None,
+    ) -> Iterator[Answer]:
+        """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
+
+        What is not said is every digit, once, and what the weights draw with by default; null is not said.
+
+        Args:
+            digits: what to draw, in digits or words: "7", "0-9", "2026", "a 4 and two 3s", "any"; 100 at most.
+            count: how many of each, 1 to 10.
+            guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3, or 0.
+            steps: 1 to 1000; few-step weights take 1, 2, 4 or 8.
+            sampler: how each step is taken; few-step weights take ddim.
+            seed: the noise to start from; the same seed draws the same digits.
+            guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise).
+            guide_to: and up to this one.
+            spacing: where the noise levels of the steps lie; few-step weights take trailing.
+            eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
+            weights: bundled takes its time, few-step is quick.
+        """
+        values = {
+            "digits": digits,
+            "count": count,
+            "guidance": guidance,
+            "steps": steps,
+            "sampler": sampler,
+            "seed": seed,
+            "spacing": spacing,
+            "eta": eta,
+        }
+        try:
+            pipe = work.pipe(work.usual if weights is None else weights)
+            if guide_from is not None or guide_to is not None:
+                low, high = pipe.offer.defaults["guidance_interval"]
+                values["guidance_interval"] = (
+                    low if guide_from is None else guide_from,
+                    high if guide_to is None else guide_to,
+                )
+            recipe = request.recipe({name: value for name, value in values.items() if value is not None}, pipe)
+        except BadInput as error:
+            # Programs read it as it is. A browser would show it as HTML, but no button of the page asks for this.
+            raise gr.Error(str(error), visible=False, print_exception=False) from None
+        state: Any
+        for state in work.run(recipe):
+            if isinstance(state, Result):
+                break
+            yield None, None, recipe.seed  # so that a caller who gives up frees the machine
+        with tempfile.TemporaryDirectory() as folder:
+            yield *save(state, folder), recipe.seed
+
+    return generate
+
+
+def add(work: Work) -> None:
+    """Add the endpoint to the `gr.Blocks` that is being made.
+
+    Gradio describes an endpoint by components. These have no value, so that for its clients, too, the default of every
+    parameter is None.
+    """
+    choices: dict[str, list[Any]] = {
+        name: list(each.values.choices) for name, each in SETTINGS.items() if isinstance(each.values, Choice)
+    } | {"weights": list(work.pipes)}
+    generate = generate_with(work)
+    inputs: list[Any] = []
+    for name in signature(generate).parameters:
+        if name in choices:
+            inputs.append(gr.Radio(choices[name], label=name, visible=False))
+        else:
+            inputs.append((gr.Textbox if name == "digits" else gr.Number)(None, label=name, visible=False))
+    outputs = [
+        gr.Image(visible=False, label="Digits"),
+        gr.Image(visible=False, label="From noise to digits"),
+        gr.Number(visible=False, label="Seed"),
+    ]
+    gr.Button(visible=False).click(generate, inputs, outputs, api_name="generate", **MODEL)
+
+
+def save(result: Result, folder: str) -> tuple[str, str]:
+    """Write the grid and the animation under telling names; returns their paths."""
+    png, gif = (str(Path(folder) / f"{result.recipe.name}.{ending}") for ending in ("png", "gif"))
+    result.save(png)
+    result.save(gif)
+    return png, gif

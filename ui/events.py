@@ -1,0 +1,64 @@
+"""How the page's events run, what becomes of components, and what the browser does by itself."""
+
+import json
+from typing import Any
+
+import gradio as gr
+
+Update = dict[Any, Any]  # what becomes of some components
+
+ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
+
+AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+NEWEST: dict[str, Any] = {"trigger_mode": "always_last", **AT_ONCE}  # a quick second change is not lost
+
+# The model is one, so all runs share one budget. preprocess=False: the library's checks are the only ones.
+MODEL: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "preprocess": False,
+    "show_progress": "hidden",
+}
+
+PRESS = "() => { const button = document.querySelector('#generate'); if (!button.disabled) button.click(); }"
+REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press it as soon as the run under way is done
+
+# Presses it after a link or a file, as soon as the run under way is done.
+PRESS_IF_READY = """(ready) => {
+  const button = document.querySelector("#generate");
+  const press = () => (button.disabled ? setTimeout(press, 50) : button.click());
+  if (ready) press();
+}"""
+
+# Buttons made by a template, each with a number. While a run is under way they do nothing.
+CHIPS = """
+element.addEventListener("click", (event) => {
+  const chip = event.target.closest("[data-number]");
+  if (chip && !document.querySelector("#generate").disabled) trigger("choose", { number: Number(chip.dataset.number) });
+});
+"""
+
+COPY = """(query) => {
+  const link = location.origin + location.pathname + query;
+  const line = document.querySelector("#status p");
+  const done = () => { line.textContent = "The link is copied: it draws these digits again."; };
+  if (navigator.clipboard) navigator.clipboard.writeText(link).then(done, () => prompt("Copy this link:", link));
+  else prompt("Copy this link:", link);
+}"""
+
+# Presses Download as soon as the file is there.
+FETCH = """(file) => {
+  if (!file) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name;
+  link.click();
+}"""
+
+
+def in_browser(*values: Any) -> str:
+    """JavaScript that sets the outputs of an event to these values or updates before the server hears of it.
+
+    So nothing of an earlier request is left to be read or clicked beside a new one, however slow the way there is.
+    """
+    return f"() => {json.dumps(values)}"

@@ -1,0 +1,115 @@
+"""What a visitor asks for: a prompt, a count and settings by name -> a recipe, and back."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from diffusion import BadInput, Pipeline, Recipe, checks, prompts
+from diffusion.recipe import SETTINGS
+
+MAX_COUNT = 10  # of each digit
+MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
+MAX_ROW = 20  # digits of one number in one row
+ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
+
+
+def recipe(values: Mapping[str, Any], pipe: Pipeline, *, most_each: int = MAX_COUNT, most: int = MAX_DIGITS) -> Recipe:
+    """The recipe that some values ask for, or BadInput.
+
+    Args:
+        values: by name: `digits`, a prompt or a list of labels; `count`, how many of each; and the settings of a
+            recipe. What is missing is every digit, 1, and what these weights draw with by default.
+    """
+    settings = dict(values)
+    digits, count = settings.pop("digits", range(len(pipe.names))), settings.pop("count", 1)
+    count = checks.whole("count", count, 1, most_each)
+    if isinstance(digits, str):
+        if any_digit(digits):
+            settings["guidance"] = 0
+        labels = prompts.digits(digits, pipe.names)
+    else:
+        labels = checks.labels("digits", digits, len(pipe.names))
+    check_number(len(labels) * count, most)
+    return drawn_with(pipe.recipe(labels * count, **settings), pipe)
+
+
+def drawn_with(recipe: Recipe, pipe: Pipeline) -> Recipe:
+    """The recipe with the name of the weights that will draw it, or BadInput where they cannot."""
+    pipe.check(recipe)
+    return replace(recipe, weights=pipe.weights)
+
+
+def values(recipe: Recipe, names: Sequence[str], prompt: str = "") -> dict[str, Any]:
+    """What asks for a recipe. Where no prompt is known, it is made of the digits."""
+    digits, count = _repeated(recipe.digits)
+    if prompt:
+        with suppress(BadInput):
+            count = len(recipe.digits) // len(prompts.digits(prompt, names))
+    settings = {name: getattr(recipe, name) for name in SETTINGS}
+    return {"digits": prompt or words(digits, names), "count": count} | settings
+
+
+def defaults(pipe: Pipeline) -> dict[str, Any]:
+    """What is asked for at first."""
+    return values(pipe.recipe(range(len(pipe.names))), pipe.names)
+
+
+def check_number(digits: int, most: int = MAX_DIGITS) -> None:
+    """BadInput for more digits than `most`, by default as many as the page shows."""
+    if digits > most:
+        raise BadInput(f"That is {digits:,} digits: ask for at most {most:,} at once.")
+
+
+def any_digit(prompt: str) -> bool:
+    """Whether the network may draw what it likes."""
+    return prompt.strip().casefold() in ANY
+
+
+def columns(prompt: str) -> int:
+    """How wide to lay a prompt's digits out: a number is one row, as it is written. 0 leaves it open."""
+    number = prompts.in_ascii(prompt.strip())
+    return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) else 0
+
+
+def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None]:
+    """What a prompt will draw, in words, and the digits in it; None where chance has a say. Raises BadInput."""
+    if any_digit(prompt):
+        return "Any digit: the network draws what it likes.", None
+    first, last = (prompts.digits(prompt, names, choose=choose) for choose in (min, max))
+    check_number(len(first))
+    if first != last:
+        return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
+    some = ", ".join(names[digit] for digit in first[:12]) + (", ..." if len(first) > 12 else "")
+    return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), sorted(set(first))
+
+
+def edited(prompt: str, picked: Sequence[int], names: Sequence[str]) -> str:
+    """The prompt after a change of the picker: what is still picked stays as it is, what is new comes after it."""
+    before: list[int] = []
+    with suppress(BadInput):
+        if understood(prompt, names)[1] is not None:
+            before = prompts.digits(prompt, names)
+    kept = [digit for digit in before if digit in picked]
+    if kept == before and set(picked) == set(before):
+        return prompt
+    return words([*kept, *sorted(set(picked) - set(before))], names)
+
+
+def words(digits: Sequence[int], names: Sequence[str]) -> str:
+    """Digits as a prompt: "0-9" for a stretch of three or more, else their names: "3, 3, 7", "cat, dog"."""
+    digits = list(digits)
+    written = all(name == str(label) for label, name in enumerate(names[:10]))
+    if written and len(digits) > 2 and digits[-1] < 10 and digits == list(range(digits[0], digits[0] + len(digits))):
+        return f"{digits[0]}-{digits[-1]}"
+    return ", ".join(names[digit] for digit in digits)
+
+
+def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:
+    """The shortest stretch that the digits repeat, and how often, up to MAX_COUNT times."""
+    for length in range(1, len(digits) + 1):
+        count = len(digits) // length
+        if length * count == len(digits) and count <= MAX_COUNT and list(digits) == list(digits[:length]) * count:
+            return list(digits[:length]), count
+    return list(digits), 1

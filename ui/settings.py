@@ -1,0 +1,190 @@
+"""The panel of drawing settings: for each weights the controls that suit what they offer.
+
+`SETTINGS` declares every setting, and weights that can do less declare less: nothing is said again here. Where two
+weights declare a setting alike, they share its control; where they leave no choice, there is none.
+"""
+
+import json
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from diffusion.samplers import SAMPLERS
+from diffusion.settings import Choice, Interval, Number, Setting, Whole
+from ui import request
+from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
+from ui.work import Work
+
+FIRST = ("seed", "guidance", "steps")  # seen at once; the others are folded away
+OPTIONS = {option for sampler in SAMPLERS.values() for option in sampler.options}  # settings of some samplers
+MAX_SLIDER = 10_000  # a longer range is a box to write in
+
+
+class Settings:
+    """The panel's components, made inside a `gr.Blocks`, and what they say."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.controls: dict[str, dict[str, Control]] = {weights: {} for weights in work.pipes}
+        with gr.Row():
+            self._make("seed")
+            self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
+        self.weights = weights_radio(work, "weights", "Instant: a student of few steps, which redraws as you drag.")
+        self.before = gr.State(work.usual)  # the weights that were chosen before
+        self._make("guidance")
+        self._make("steps")
+        with gr.Accordion("More settings", open=False, elem_id="more"):
+            self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
+            for name in work.pipes[work.usual].offer.settings:
+                if name not in FIRST:
+                    self._make(name)
+            self.redrawing = gr.Checkbox(
+                False,
+                label="Redraw as I change things",
+                info="After a short pause, from the same seed.",
+                elem_id="redrawing",
+            )
+        (self.seed,) = self.controls[work.usual]["seed"].inputs
+        self.all = {control for controls in self.controls.values() for control in controls.values()}
+        self.inputs = {self.count, self.new_seed, self.weights, self.before}.union(*(one.inputs for one in self.all))
+        self.outputs = self.inputs.union(*(control.parts for control in self.all))
+        self._connect()
+
+    def _make(self, name: str) -> None:
+        """The controls of one setting."""
+        made: list[Control] = []
+        for weights, pipe in self.work.pipes.items():
+            setting = pipe.offer.settings[name]
+            if isinstance(setting.values, Choice) and len(setting.values.choices) == 1:
+                continue
+            control = next((control for control in made if control.setting == setting), None)
+            if control is None:
+                counts = setting.counts(SimpleNamespace(**pipe.offer.defaults))
+                control = Control(setting, visible=weights == self.work.usual, interactive=counts)
+                made.append(control)
+            self.controls[weights][name] = control
+
+    def _connect(self) -> None:
+        self.weights.input(self.use, self.inputs, [*self.outputs], preprocess=False, **NEWEST).then(
+            None, js=REDRAW, **AT_ONCE
+        )
+        self.weights.change(None, self.weights, js=self._tell_page, **AT_ONCE)
+        self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
+        for controls in self.controls.values():
+            if "sampler" in controls:
+                self._connect_options(controls)
+
+    def _connect_options(self, controls: Mapping[str, "Control"]) -> None:
+        """Let settings that only some samplers take stay at their default with the others."""
+        options = {controls[name].inputs[0]: controls[name].setting for name in OPTIONS if name in controls}
+
+        def allowed(sampler: Any) -> Update:
+            taken = SAMPLERS[sampler].options
+            return {
+                control: ON if setting.name in taken else OFF | {"value": setting.default}
+                for control, setting in options.items()
+            }
+
+        (sampler,) = controls["sampler"].inputs
+        sampler.change(allowed, sampler, [*options], **AT_ONCE)
+
+    @property
+    def _tell_page(self) -> str:
+        """JavaScript that says in the page whether the weights are instant: assets/page.js redraws as one drags."""
+        instant = json.dumps([weights for weights, pipe in self.work.pipes.items() if pipe.offer.instant])
+        return f"(weights) => {{ document.body.classList.toggle('instant', {instant}.includes(weights)); }}"
+
+    def opened(self, page: gr.Blocks) -> None:
+        """What is to be done when the page is opened."""
+        page.load(None, self.weights, js=self._tell_page, **AT_ONCE)
+
+    def values(self, data: Mapping[Any, Any], weights: Any) -> dict[str, Any]:
+        """What the controls of these weights ask for, by name. BadInput where there are no such weights."""
+        pipe = self.work.pipe(weights)
+        chosen = {name: control.value(data) for name, control in self.controls[weights].items()}
+        return {"count": data[self.count], **pipe.offer.defaults, **chosen}
+
+    def put(self, values: Mapping[str, Any], weights: str) -> Update:
+        """Values by name into the controls of these weights."""
+        instant = self.work.pipes[weights].offer.instant  # these redraw from the same seed
+        update = self.show(weights) | {self.new_seed: "seed" not in values and not instant}
+        if "count" in values:
+            update[self.count] = values["count"]
+        for name, control in self.controls[weights].items():
+            if name in values:
+                update |= control.put(values[name])
+        return update
+
+    def show(self, weights: str) -> Update:
+        """The controls of these weights, and no others."""
+        mine = self.controls[weights].values()
+        visible = {part: gr.update(visible=control in mine) for control in self.all for part in control.parts}
+        return visible | {self.weights: weights, self.before: weights}
+
+    def use(self, data: dict[Any, Any]) -> Update:
+        """Other weights are chosen: a range that was changed goes along, as far as they go."""
+        weights, before = data[self.weights], data[self.before]
+        update = self.show(weights) | ({self.new_seed: False} if self.work.pipes[weights].offer.instant else {})
+        for name, control in self.controls[weights].items():
+            other = self.controls[before].get(name)
+            if other and other is not control and isinstance(control.setting.values, Number):
+                value, low, high = other.value(data), control.setting.values.low, control.setting.values.high
+                changed = isinstance(value, int | float) and value != other.setting.default
+                update |= control.put(min(max(value, low), high) if changed else control.setting.default)
+        return update
+
+
+class Control:
+    """What one setting is set with: a slider, a box, buttons, or two sliders for an interval.
+
+    Attributes:
+        inputs: the components that hold its value.
+        parts: these, and what is written over them.
+    """
+
+    def __init__(self, setting: Setting, visible: bool, interactive: bool):
+        self.setting = setting
+        state: dict[str, Any] = {"visible": visible, "interactive": interactive}
+        values, label = setting.values, setting.name.replace("_", " ").capitalize()
+        info = f"{setting.help[0].upper()}{setting.help[1:]}{': ' if setting.advice else ''}{setting.advice}."
+        about = {"label": label, "info": info, "elem_id": setting.name, **state}
+        self.parts: list[Any] = []
+        self.inputs: list[Any]
+        if isinstance(values, Interval):
+            self.parts = [gr.Markdown(info, visible=visible)]
+            with gr.Row():
+                self.inputs = [
+                    gr.Slider(
+                        values.low, values.high, value=end, step=1, label=f"{which} level", min_width=220, **state
+                    )
+                    for which, end in zip(("From", "To"), setting.default, strict=True)
+                ]
+        elif isinstance(values, Choice):
+            self.inputs = [gr.Radio(list(values.choices), value=setting.default, **about)]
+        elif isinstance(values, Number | Whole) and values.high - values.low <= MAX_SLIDER:
+            step = 1 if isinstance(values, Whole) else 0.05 if values.high - values.low <= 1 else 0.1
+            self.inputs = [gr.Slider(values.low, values.high, value=setting.default, step=step, **about)]
+        else:
+            self.inputs = [gr.Number(setting.default, min_width=120, **about | {"info": None})]
+        self.parts += self.inputs
+
+    def value(self, data: Mapping[Any, Any]) -> Any:
+        """Its value, as a recipe takes it."""
+        first, *second = (data[component] for component in self.inputs)
+        return (first, *second) if second else first
+
+    def put(self, value: Any) -> Update:
+        """Show this value."""
+        several = value if isinstance(self.setting.values, Interval) else [value]
+        update = {part: gr.update(value=one, visible=True) for part, one in zip(self.inputs, several, strict=True)}
+        if isinstance(self.setting.values, Number):
+            update[self.inputs[0]]["minimum"] = min(self.setting.values.low, value)  # below it may lie one more
+        return update
+
+
+def weights_radio(work: Work, elem_id: str, info: str | None = None) -> gr.Radio:
+    """A choice of weights, where there are several."""
+    choices = [("Instant" if pipe.offer.instant else "Quality", weights) for weights, pipe in work.pipes.items()]
+    return gr.Radio(choices, value=work.usual, label="Weights", info=info, visible=len(choices) > 1, elem_id=elem_id)

@@ -1,0 +1,149 @@
+"""The tab Compare: two settings against each other, from one noise, on a sheet with labels."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Recipe
+from diffusion.evaluation.sheet import AXES, Axis, axis
+from ui import request, status
+from ui.events import AT_ONCE, MODEL, OFF, ON, Update, in_browser
+from ui.settings import Settings, weights_radio
+from ui.work import Work
+
+FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
+
+EVERY = "every digit"  # values of an axis: the names of all
+
+# A name, the two axes with their values, and the weights.
+PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
+    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
+    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
+    ("digits against guidance", ("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
+    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), "bundled"),
+    ("digits against few steps", ("digits", EVERY), ("steps", "1, 2, 4, 8"), "few-step"),
+)
+
+TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
+those of the tab *Draw*."""
+
+
+class Compare:
+    """The tab's components, made inside a `gr.Blocks`, and what they do.
+
+    Args:
+        settings: of the tab Draw, which count here too.
+    """
+
+    def __init__(self, work: Work, settings: Settings):
+        self.work, self.settings = work, settings
+        gr.Markdown(TEXT, elem_id="compare-text")
+        with gr.Row(elem_id="compare"):
+            with gr.Column(min_width=280, scale=5):
+                self._ask()
+            with gr.Column(min_width=280, scale=9):
+                self._show()
+        buttons = [self.status, self.start, self.stop]
+        self.preset.input(self.take, self.preset, [*self.axes, self.weights], **AT_ONCE)
+        waiting = in_browser(status.line(status.WAITING), OFF, ON, OFF)
+        drawing = self.start.click(None, None, [*buttons, self.keep], js=waiting, **AT_ONCE).then(
+            self.draw,
+            {self.digits, *self.axes, self.weights, self.keep, *settings.inputs},
+            {*buttons, self.picture, self.keep},
+            api_visibility="private",
+            **MODEL,
+        )
+        drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
+        self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
+
+    def _ask(self) -> None:
+        presets = [name for name, *_, weights in PRESETS if weights in self.work.pipes]
+        names = self.work.names
+        self.preset = gr.Dropdown(presets, value=presets[0], label="Example", elem_id="example")
+        self.digits = gr.Textbox(
+            request.words([min(7, len(names) - 1)], names),
+            label="Digits",
+            info="In every cell, unless digits are compared.",
+            max_lines=1,
+        )
+        self.axes: list[Any] = []
+        for label, (name, values) in zip(("Across", "Down"), PRESETS[0][1:3], strict=True):
+            with gr.Row():
+                self.axes += [
+                    gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
+                    gr.Textbox(values, label="Values", max_lines=1, min_width=160, scale=2),
+                ]
+        self.weights = weights_radio(self.work, "compare-weights")
+        with gr.Row():
+            self.start = gr.Button("Compare", variant="primary", elem_id="compare-start", min_width=120, scale=2)
+            self.stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=80)
+
+    def _show(self) -> None:
+        self.status = gr.HTML(
+            status.line("Press <b>Compare</b>, or choose other settings."),
+            elem_id="compare-status",
+            elem_classes="status",
+        )
+        self.picture = gr.Image(
+            label="Sheet",
+            alt_text="Sheet of digits, two settings against each other",
+            format="png",
+            show_label=False,
+            interactive=False,
+            buttons=["fullscreen"],
+            elem_id="sheet",
+        )
+        self.keep = gr.DownloadButton("Download the sheet", interactive=False, elem_id="keep-sheet", size="sm")
+
+    def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
+        """The sheet, cell by cell."""
+        started, shown = time.monotonic(), 0.0
+        try:
+            recipe, x, y = self.sheet(data)
+            with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
+                path = Path(folder) / f"compare-{x[0]}-{y[0]}.png".replace("+", "")
+                picture = None
+                for done, cells, share, newer in self.work.sheet(recipe, x, y, str(path)):
+                    picture = picture if newer is None else newer
+                    if time.monotonic() - shown >= FRAME_SECONDS:
+                        shown = time.monotonic()
+                        line = status.running(done, cells, shown - started, "Cell", share)
+                        yield {self.status: line} | ({} if picture is None else {self.picture: picture})
+                line = status.line(f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1)
+                yield self.ended() | {
+                    self.status: line,
+                    self.picture: picture,
+                    self.keep: gr.update(value=str(path), interactive=True),
+                }
+        except (BadInput, gr.Error) as error:
+            before = ON if data[self.keep] is not None else OFF  # what was drawn stays
+            yield self.ended() | {self.status: status.refused(error), self.keep: before}
+
+    def sheet(self, data: dict[Any, Any]) -> tuple[Recipe, Axis, Axis]:
+        """What is asked for, or BadInput: what stays the same, and the two axes."""
+        weights = data[self.weights]
+        pipe = self.work.pipe(weights)
+        x, x_values, y, y_values = (data[part] for part in self.axes)
+        values = self.settings.values(data, weights) | {"digits": data[self.digits], "count": 1}
+        if "digits" in (x, y):
+            values["digits"] = [0]  # each cell has its own
+        return request.recipe(values, pipe), axis(x, x_values, pipe.names), axis(y, y_values, pipe.names)
+
+    def take(self, preset: Any) -> list[str]:
+        """The axes and the weights of an example."""
+        _, x, y, weights = next((one for one in PRESETS if one[0] == preset), PRESETS[0])
+        every = request.words(range(len(self.work.names)), self.work.names)
+        return [every if text == EVERY else text for text in (*x, *y)] + [weights]
+
+    def stopped(self) -> Update:
+        return {self.status: status.line(status.STOPPING), self.stop: OFF}
+
+    def failed(self) -> Update:
+        return self.ended() | {self.status: status.line("No sheet was finished. Press <b>Compare</b> to start again.")}
+
+    def ended(self) -> Update:
+        return {self.start: ON, self.stop: OFF}

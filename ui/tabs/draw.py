@@ -1,0 +1,244 @@
+"""The tab Draw: say or pick digits, watch them form, look back, keep them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Recipe, checks
+from ui import links, request, status
+from ui.downloads import TRACKS, Downloads
+from ui.drawing import TRIES, Drawing
+from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, PRESS, PRESS_IF_READY, Update
+from ui.examples import example, examples
+from ui.player import first_animation, player, thumbnail, trajectory
+from ui.prompt import Prompt
+from ui.session import Drawn, Session
+from ui.settings import Settings
+from ui.work import Work
+
+
+class Draw:
+    """The tab's components, made inside a `gr.Blocks`, and what they do."""
+
+    def __init__(self, work: Work):
+        self.work, self.usual = work, work.pipes[work.usual]
+        with gr.Row(elem_id="layout"):
+            with gr.Column(elem_id="pick", min_width=0):
+                self._ask()
+            with gr.Column(elem_id="result", min_width=0):
+                self._show()
+            with gr.Column(elem_id="settings", min_width=0):
+                self.settings = Settings(work)
+        self.session = gr.State(Session())
+        self.halted = gr.State(False)  # by the Stop button, and not by a failure
+        self.controls = {self.prompt.text, *self.settings.outputs}  # all that says what to draw
+        self.look = {self.player, self.strip, self.status, self.start, self.stop, *self.downloads.buttons}
+        self._connect_run()
+        self._connect_rest()
+
+    # What is on the page
+
+    def _ask(self) -> None:
+        self.prompt = Prompt(self.work)
+        with gr.Row():
+            self.start = gr.Button("Generate", variant="primary", elem_id="generate", min_width=120, scale=2)
+            self.stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=80, interactive=False)
+        self.examples = examples(self.usual)
+
+    def _show(self) -> None:
+        self.status = gr.HTML(status.line(status.EMPTY), elem_id="status", elem_classes="status")
+        self.first = first_animation(self.usual)
+        self.player = player(self.first, TRACKS, "stage")
+        with gr.Row(elem_id="keeping"):
+            self.downloads = Downloads(self.work)
+            self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
+        self.strip = gr.HTML(
+            [],
+            html_template='{{#each value}}<button type="button" data-number="{{number}}" title="{{name}}" '
+            'aria-label="Back to {{name}}" aria-pressed="{{shown}}"><img src="{{src}}" alt=""></button>'
+            "{{else}}<p>What you draw stays here until you leave.</p>{{/each}}",
+            js_on_load=CHIPS,
+            apply_default_css=False,
+            elem_id="strip",
+        )
+        with gr.Row(elem_id="reads"):
+            self.reading = gr.Checkbox(
+                False,
+                label="Read back",
+                info="A classifier trained on real digits says what it reads.",
+                min_width=120,
+                elem_id="reading",
+            )
+            self.until_right = gr.Checkbox(
+                False, label="Until it reads right", info=f"Up to {TRIES} tries for each digit.", min_width=120
+            )
+        self.downloads.more()
+        self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
+
+    # What happens when
+
+    def _connect_run(self) -> None:
+        drawing = self.start.click(
+            self.waiting, None, [self.status, self.start, self.stop, self.halted], **AT_ONCE
+        ).then(
+            self.draw,
+            {self.session, self.reading, self.until_right, self.prompt.text, *self.settings.inputs},
+            {*self.look, self.settings.seed},
+            api_visibility="private",
+            **MODEL,
+        )
+        drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
+        self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
+
+    def _connect_rest(self) -> None:
+        self.reading.input(self.read_again, [self.session, self.reading], [self.player, self.status], **NEWEST)
+        self.prompt.text.submit(None, js=PRESS, **AT_ONCE)
+        self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
+        self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
+        self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
+        self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
+        outputs = [self.ready, self.status, *self.controls]
+        self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE).success(
+            None, self.ready, js=PRESS_IF_READY, **AT_ONCE
+        )
+        self.downloads.connect(self.session, self.player, self.status)
+
+    def opened(self, page: gr.Blocks) -> None:
+        """What the address asks for is drawn when the page is opened."""
+        self.settings.opened(page)
+        outputs = [self.session, self.status, self.ready, *self.controls]
+        page.load(self.open_link, self.ready, outputs, js="() => [location.search]", **AT_ONCE).success(
+            None, self.ready, js=PRESS_IF_READY, **AT_ONCE
+        )
+
+    # The run
+
+    def waiting(self) -> Update:
+        return {self.status: status.line(status.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
+
+    def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
+        """The Generate button: moments as they come, then the whole run."""
+        session, reading, until = data[self.session], data[self.reading], data[self.until_right]
+        weights = data[self.settings.weights]
+        try:
+            values = {"digits": data[self.prompt.text], **self.settings.values(data, weights)}
+            plan = session.plan(values, self.work.pipe(weights), data[self.settings.new_seed])
+        except BadInput as error:
+            yield {self.status: status.refused(error), **self._ready()}
+            return
+        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.settings.seed: plan.recipe.seed}
+        yield begun | self.downloads.allow(False)
+        drawing = Drawing(self.work, session, plan, reading=reading, until_right=until)
+        try:
+            for line, animation in drawing:
+                yield {self.status: line} | ({self.player: animation} if animation else {})
+        except (BadInput, gr.Error) as error:  # ZeroGPU's: no quota left, say
+            yield {**self._look(session), self.status: status.refused(error), **self._ready()}
+            return
+        yield {
+            **self._look(session, plan.again[0] if plan.base else None),
+            self.status: drawing.finished,
+            **self._ready(),
+        }
+
+    def failed(self, halted: bool, session: Session) -> Update:
+        """After a failure, and when a stop is done: a last step of the run may have come in between."""
+        sentence = status.HALTED if halted else status.FAILED
+        return {**self._look(session), self.status: status.line(sentence), **self._ready()}
+
+    def stopped(self) -> Update:
+        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.halted: True}
+
+    def _ready(self) -> Update:
+        return {self.start: ON, self.stop: OFF}
+
+    def _look(self, session: Session, zoomed: int | None = None) -> Update:
+        """The player, the strip and the buttons, as the session stands."""
+        drawn = session.shown
+        if drawn is None:
+            return {self.player: self.first, self.strip: [], **self.downloads.allow(False)}
+        shown = trajectory(
+            drawn.result,
+            self.work.names,
+            drawn.readings,
+            columns=drawn.plan.columns,
+            zoomed=zoomed,
+            **{"note": drawn.plan.note} if drawn.plan.note else {},
+        )
+        runs = [self._on_strip(run) | {"shown": str(run is drawn).lower()} for run in reversed(session.runs)]
+        return {self.player: shown, self.strip: runs, **self.downloads.allow(True)}
+
+    def _on_strip(self, run: Drawn) -> dict[str, Any]:
+        recipe = run.result.recipe
+        name = f"{request.values(recipe, self.work.names)['digits']}, seed {recipe.seed}"
+        return {"number": run.number, "name": name, "src": thumbnail(run.result.images, run.plan.columns)}
+
+    def read_again(self, session: Session, reading: Any) -> Update:
+        """Captions for the run that is shown, or none."""
+        if session.shown is None:
+            return {}
+        try:
+            session.shown.readings = self.work.read(session.shown.result) if reading else None
+        except BadInput as error:
+            return {self.status: status.refused(error)}
+        return {self.player: self._look(session)[self.player]}
+
+    # What puts values into the controls
+
+    def put(self, values: dict[str, Any], weights: str) -> Update:
+        return {self.prompt.text: values["digits"], **self.settings.put(values, weights)}
+
+    def put_recipe(self, recipe: Recipe, prompt: str = "") -> Update:
+        return self.put(request.values(recipe, self.work.names, prompt), self.work.name_of(recipe))
+
+    def open_link(self, query: Any) -> Update:
+        """What the address asks for, and a press of the button."""
+        session = Session()
+        try:
+            found = links.from_link(query or "", self.work)
+        except BadInput as error:
+            return {self.session: session, self.ready: "", self.status: status.refused(error)}
+        if found is None:
+            return {self.session: session, self.ready: ""}
+        values, session.wanted, weights = found
+        return {self.session: session, self.ready: "yes", **self.put(values, weights)}
+
+    def open_file(self, session: Session, path: Any) -> Update:
+        """What drew a picture, and a press of the button."""
+        try:
+            recipe = Recipe.from_file(path)
+            if len(recipe.digits) > request.MAX_DIGITS:
+                raise BadInput(f"That picture has more than {request.MAX_DIGITS} digits: draw it on the command line.")
+            pipe = self.work.of(recipe)
+            pipe.check(recipe)
+        except BadInput as error:
+            return {self.ready: "", self.status: status.refused(error)}
+        session.wanted, session.note = recipe, pipe.differs(recipe)
+        return {self.ready: "yes", **self.put_recipe(recipe)}
+
+    def take_example(self, session: Session, event: gr.EventData) -> Update:
+        session.note, values = example(self.usual, event.number)
+        return self.put(values, self.work.usual)
+
+    def recall(self, session: Session, event: gr.EventData) -> Update:
+        """A past run, with what drew it in the controls."""
+        drawn = session.run(event.number)
+        if drawn is None:
+            return {self.status: status.line("That run is no longer kept.")}
+        recipe = drawn.result.recipe
+        session.shown, session.wanted = drawn, recipe
+        return {
+            **self.put_recipe(recipe, drawn.plan.prompt),
+            **self._look(session),
+            self.status: status.line(f"Drawn before, seed {recipe.seed}.", done=1),
+        }
+
+    def redraw_alone(self, session: Session, event: gr.EventData) -> None:
+        """One digit from a new seed, the others as they are."""
+        if session.shown:
+            session.again = checks.whole("tile", event.tile, 0, len(session.shown.result.images) - 1)
+
+    def reseed(self, session: Session, event: gr.EventData) -> Update:
+        """One digit by itself, from its own seed."""
+        return self.put_recipe(session.shown.result.recipe.alone(event.tile)) if session.shown else {}

@@ -1,0 +1,64 @@
+"""The tab How it learned: the same noise drawn after every epoch, and the loss, from the files that training made."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image, ImageSequence
+
+from diffusion import Pipeline
+from diffusion.files.render import PADDING
+from ui.player import ASSETS, animation, player
+
+EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
+LOSS = ASSETS / "learned-loss.png"
+
+TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of what was
+there. Here the same fifty seeds are drawn after each of the *epochs*, an epoch being once through all 60,000 training
+digits: the digits are there after a single one, and the later ones teach better curves and fewer mistakes. The loss is
+the squared error of what the network says, on the digits it trains on and on others that it never sees."""
+
+
+def tab(pipe: Pipeline) -> None:
+    """The tab's components, where training left its files."""
+    gr.Markdown(TEXT, elem_id="learned-text")
+    epochs = evolution(pipe)
+    if epochs is None or not LOSS.is_file():
+        gr.Markdown("The files of the training are not here.")
+        return
+    with gr.Row(elem_id="learned"):
+        with gr.Column(min_width=300):
+            player(epochs, ["The same noise, epoch by epoch"], "evolution")
+        with gr.Column(min_width=300):
+            gr.Image(
+                str(LOSS),
+                label="Loss",
+                alt_text="Line plot of the training loss and the held-out loss, falling over the epochs",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="loss",
+            )
+
+
+def evolution(pipe: Pipeline) -> dict[str, Any] | None:
+    """The animation of the epochs, or None where there is none of such images."""
+    if not EVOLUTION.is_file():
+        return None
+    channels, height, width = pipe.model.shape
+    columns = len(pipe.names)
+    mode = "L" if channels == 1 else "RGB"
+    with Image.open(EVOLUTION) as file:
+        grids = np.stack([np.asarray(frame.convert(mode)) for frame in ImageSequence.Iterator(file)])
+    row, side = columns * (width + PADDING), height + PADDING
+    scale, rest = divmod(grids.shape[2], row - PADDING)
+    if rest:
+        return None
+    border = ((0, 0), (0, PADDING), (0, PADDING)) + ((0, 0),) * (grids.ndim - 3)
+    grids = np.pad(grids[:, ::scale, ::scale], border)
+    epochs, *colours = len(grids), *grids.shape[3:]
+    tiles = grids.reshape(epochs, -1, side, columns, width + PADDING, *colours)[:, :, :height, :, :width].swapaxes(2, 3)
+    tiles = tiles.reshape(epochs, -1, height, width, *colours)
+    captions = [f"Epoch {k + 1} of {epochs}" for k in range(epochs)]
+    names = [{"name": pipe.names[n % columns]} for n in range(tiles.shape[1])]
+    return animation([tiles], captions, names, pace=300, example=True)
