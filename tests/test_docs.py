@@ -30,17 +30,20 @@ def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None
         assert not heading or heading in anchors(target), link
 
 
-def test_the_list_of_files_in_the_library_is_complete() -> None:
-    table = (ROOT / "docs/how-it-works.md").read_text("utf-8").split("| file in `diffusion/` |")[1].split("\n\n")[0]
-    listed = set()
+@pytest.mark.parametrize("place", ["diffusion", "ui"])
+def test_the_list_of_files_is_complete(place: str) -> None:
+    table = (ROOT / "docs/how-it-works.md").read_text("utf-8").split(f"| file in `{place}/` |")[1].split("\n\n")[0]
+    listed, whole = set(), set()  # files, and folders that are listed as one
     for row in table.splitlines()[2:]:
         folder = ""  # that of the row's first file is that of the others
-        for name in re.findall(r"`([\w/]+\.py)`", row.split("|")[1]):
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", row.split("|")[1]):
+            if name.endswith("/"):
+                whole.add(name)
+                continue
             folder = name.rpartition("/")[0] or folder
             listed.add(f"{folder}/{name.rpartition('/')[2]}".lstrip("/"))
-    library = ROOT / "diffusion"
-    there = {file.relative_to(library).as_posix() for file in library.rglob("*.py") if not file.name.startswith("__")}
-    assert listed == there
+    names = {file.relative_to(ROOT / place).as_posix() for file in (ROOT / place).rglob("[!_]*.py")}
+    assert listed == {name for name in names if not name.startswith(tuple(whole) or "/")}
 
 
 def test_the_sketch_shows_every_layer_of_the_network(tiny_denoiser) -> None:
