@@ -6,17 +6,17 @@
 It runs unchanged as a Hugging Face Space.
 """
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.let_ctrl_c_end_it()
+
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
-
-from diffusion import process
-
-if __name__ == "__main__":
-    process.let_ctrl_c_end_it()
 
 from ui import serve
 

@@ -154,7 +154,7 @@ def test_drawn_digits_are_compared_with_real_ones_of_their_classes_and_each_real
 def test_too_few_digits_are_refused(tiny_denoiser, real, refuses) -> None:
     with refuses("at least 200 digits"):
         judging.evaluate(Pipeline(tiny_denoiser), Recipe((1,)), **real)
-    with refuses("needs 400 real ones to compare with, not 60: lower --count"):
+    with refuses("needs 400 real ones to compare with, not 60: ask for fewer"):
         judging.evaluate(Pipeline(tiny_denoiser), Recipe((1,) * 200, steps=1), progress=False, **real)
 
 
