@@ -6,14 +6,14 @@
 It runs unchanged as a Hugging Face Space.
 """
 
-import sys
-from collections.abc import Callable
-from typing import Any
-
 from diffusion import process
 
 if __name__ == "__main__":
     process.let_ctrl_c_end_it()
+
+import sys
+from collections.abc import Callable
+from typing import Any
 
 from ui import serve
 

@@ -70,7 +70,8 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
         if not recipes:
             continue
         names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(READER), "drawn_in": "auto"}
-        for run in sweep.sweep(pipe, recipes, flags.scores / name, names=names, **real):
+        tell = partial(print, file=sys.stderr)
+        for run in sweep.sweep(pipe, recipes, flags.scores / name, names=names, progress=True, tell=tell, **real):
             asked = run["recipe"]
             settings = {key: asked[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
             works[str(len(runs))] = partial(pipe, DIGITS, **settings)

@@ -13,13 +13,13 @@ python -m diffusion evaluate --count 100                            # prints one
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
 """
 
-import argparse
-import sys
-
 from diffusion import process
 
 if __name__ == "__main__":
     process.let_ctrl_c_end_it()
+
+import argparse
+import sys
 
 from diffusion import checks
 from diffusion.cli import compare, evaluate, interactive, recipe, sample

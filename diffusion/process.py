@@ -67,33 +67,38 @@ def answer(text: str) -> None:
 class _Unfailing(io.RawIOBase):
     """A raw stream that loses what cannot be written, and keeps the reason."""
 
-    def __init__(self, raw: io.RawIOBase):
-        self.raw = raw
+    def __init__(self, stream: io.RawIOBase):
+        self._stream = stream
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        count = len(rest)
         try:
-            while (written := self.raw.write(data)) is None:  # a full pipe that does not wait by itself
-                select.select([], [self.raw], [])
-            return written
+            while rest:
+                written = self._stream.write(rest)
+                if written is None:  # a full pipe that does not wait by itself
+                    select.select([], [self._stream], [])
+                else:
+                    rest = rest[written:]
         except OSError as error:
             self.error = error
-            return memoryview(data).nbytes
+        return count
 
     def writable(self) -> bool:
         return True
 
     def fileno(self) -> int:
-        return self.raw.fileno()
+        return self._stream.fileno()
 
     def isatty(self) -> bool:
-        return self.raw.isatty()
+        return self._stream.isatty()
 
 
 def _unfailing(stream: TextIO | None) -> TextIO:
     """A standard stream as one that never fails; one that is none of the system's, as in a notebook, stays as it is."""
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process
+        return open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: PTH123 - as long as the process
     raw = _raw(stream)
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase) or isinstance(raw, _Unfailing):
         return stream

@@ -113,8 +113,8 @@ def test_readers_and_judgements_are_the_same(same_everywhere, digits, real):
     images, labels = digits
 
     def judged() -> list[np.ndarray]:
-        reader = train_reader(images[:128], labels[:128], epochs=1, progress=False)
-        judge = Judge(Recipe(tuple(range(10)) * 20).digits, **real, reader=load_reader(), full=False, progress=False)
+        reader = train_reader(images[:128], labels[:128], epochs=1)
+        judge = Judge(Recipe(tuple(range(10)) * 20).digits, **real, reader=load_reader(), full=False)
         return [*(tensor.numpy() for tensor in reader.state_dict().values()), np.array(list(judge.floor.values()))]
 
     same_everywhere(judged)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
+from diffusion.checks import written
 from diffusion.evaluation.reader import load_reader, save_reader
 from diffusion.networks.unet import UNetConfig
 from diffusion.recipe import SETTINGS
@@ -249,6 +250,26 @@ def test_the_picture_in_the_readme_is_what_its_command_draws(tmp_path) -> None:
     assert Recipe.from_file(drawn) == Recipe.from_file(shown)
     with Image.open(drawn) as mine, Image.open(shown) as theirs:
         assert np.abs(np.asarray(mine).astype(int) - theirs).mean() < 0.5
+
+
+def test_what_is_not_said_is_what_the_weights_draw_with(make_denoiser, few_step, tmp_path) -> None:
+    main(["sample", "--weights", "few-step", "--out", str(tmp_path / "digits.png")])
+    recipe = Recipe.from_file(tmp_path / "digits.png")
+    assert replace(recipe, weights="") == few_step.recipe(range(10))
+    unet = UNetConfig((8, 8), 1, (), 16, classes=3)
+    Pipeline(make_denoiser(unet)).save_pretrained(tmp_path)
+    sample(str(tmp_path), tmp_path / "three.png")
+    assert Recipe.from_file(tmp_path / "three.png").digits == (0, 1, 2)
+
+
+@pytest.mark.parametrize("command", ["sample", "compare", "evaluate"])
+def test_help_tells_each_setting_as_it_is_declared(capsys, command) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = re.sub(r"-?\s+", "", capsys.readouterr().out)  # wherever the lines are broken
+    for setting in SETTINGS.values():
+        told = f"{setting.help}: {setting.values} (default: {written(setting.default)})"
+        assert said.count(re.sub(r"-?\s+", "", told)) == 1
 
 
 def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
