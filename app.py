@@ -14,6 +14,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from diffusion import cores
+
+if __name__ == "__main__":
+    cores.share()
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page asks for nothing outside
 
 try:

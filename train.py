@@ -21,6 +21,11 @@ from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
+from diffusion import cores
+
+if __name__ == "__main__":
+    cores.share()
+
 import torch
 
 from diffusion import checkpoint, checks, hub

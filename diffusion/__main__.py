@@ -23,6 +23,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from diffusion import cores
+
+if __name__ == "__main__":
+    cores.share()
+
 import numpy as np
 from tqdm import tqdm
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checkpoint, checks, export, render
+from diffusion.cores import sharing
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, few_step, guided
@@ -131,7 +132,8 @@ class Run(Iterator[Step]):
         self._guesses: list[np.ndarray] = []
 
     def __next__(self) -> Step:
-        step = next(self._steps)
+        with sharing.step():
+            step = next(self._steps)
         self._x, self._x0 = step.x, step.x0
         if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
             self._guesses.append(self.guess)

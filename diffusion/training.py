@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data, plot, render
+from diffusion.cores import sharing
 from diffusion.denoiser import LOSSES, Denoiser, DenoiserConfig, FewStep
 from diffusion.distillation import Distillation, student_of
 from diffusion.files import replacing, write_text
@@ -382,7 +383,8 @@ class Trainer:
         ) as bar:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
-                self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+                with sharing.step():
+                    self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
                 self.step += 1
                 bar.update()
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
@@ -431,9 +433,10 @@ class Trainer:
         random = torch.Generator(self.device).manual_seed(0)
         total = 0.0
         for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
-            x0 = data.to_float(part)
-            drawn = self.objective.draw(x0, random)
-            total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
+            with sharing.step():
+                x0 = data.to_float(part)
+                drawn = self.objective.draw(x0, random)
+                total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
         return total / len(images)
 
     def report(self) -> None:
