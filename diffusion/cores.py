@@ -16,8 +16,8 @@ BRIEFLY = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}  # turns of GNU's Op
 CHOICES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", *BRIEFLY)  # of the user, by environment variable
 
 WINDOW = 0.1  # seconds of steps that are judged together: several time slices of the scheduler
-FREE = 0.75  # share of its time for which the thread that runs the steps works, at least, on cores that are free
-MOST_REST = 32  # windows between two tries of more threads: in vain, they cost a thirtieth of the time
+FREE = 0.7  # share of its time for which the thread that runs the steps works, at least, on cores that are free
+RESTS = (4, 32)  # between two tries of more threads, at first and at most, in times of what one in vain took
 
 
 def share() -> None:
@@ -35,14 +35,16 @@ class Sharing:
     """How many threads a step takes, by what the last ones have shown.
 
     The thread that runs the steps works all the time, but for what it waits for a core, or for another thread that
-    waits for one. Where that is more than a quarter, the next steps take half as many threads, down to one; where it is
-    less, twice as many again. Tries in vain become rare. On a GPU, for which it waits as well, one thread is enough.
+    waits for one: half of the time, where one core of two is shared. Then the next steps take half as many threads, and
+    so on down to one. From time to time, twice as many are tried again, more and more rarely while that is in vain.
+    Waiting for a GPU looks the same, and one thread is enough there.
     """
 
     def __init__(self) -> None:
         self.on = False
         self._halvings = 0
-        self._rest = self._left = 0  # windows between two tries of more threads, and until the next one
+        self._rest = 0  # as in RESTS; 0 while nothing is in vain
+        self._left = 0.0  # seconds of steps until the next try
         self._seconds = self._worked = 0.0  # of the window under way
         self._lock = threading.Lock()  # a page may run steps in several threads at once
 
@@ -77,13 +79,14 @@ class Sharing:
             self._worked += worked
             if self._seconds < WINDOW:
                 return
-            free = self._worked >= FREE * self._seconds
+            seconds, free = self._seconds, self._worked >= FREE * self._seconds
             self._seconds = self._worked = 0.0
             if not free:
                 self._halvings += self.threads(most) > 1
-                self._rest = self._left = min(max(1, 2 * self._rest), MOST_REST)
-            elif self._left:
-                self._left -= 1
+                self._rest = min(max(RESTS[0], 2 * self._rest), RESTS[1])
+                self._left = self._rest * seconds
+            elif self._left > 0:
+                self._left -= seconds
             elif self._halvings:
                 self._halvings -= 1
             else:
