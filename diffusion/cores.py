@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BRIEFLY = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}  # turns of GNU's OpenMP; milliseconds of LLVM's and Intel's
-CHOICES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", *BRIEFLY)  # of the user, by environment variable
+SPINS = 10_000  # of GNU's OpenMP, which PyTorch brings along on Linux; by itself it takes 300,000, some milliseconds
+CHOICES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # of the user
 
 WINDOW = 0.1  # seconds of steps that are judged together: several time slices of the scheduler
 FREE = 0.7  # share of its time for which the thread that runs the steps works, at least, on cores that are free
-RESTS = (4, 32)  # between two tries of more threads, at first and at most, in times of what one in vain took
+RESTS = (4, 16)  # between two tries of more threads, at first and at most, in times of what one in vain took
 
 
 def share() -> None:
@@ -27,7 +27,7 @@ def share() -> None:
     alone. So do the processes of a team, which wait for each other; torchrun gives each of them one thread anyway.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1" and not any(name in os.environ for name in CHOICES):
-        os.environ.update(BRIEFLY)
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
         sharing.on = True
 
 
@@ -82,9 +82,10 @@ class Sharing:
             seconds, free = self._seconds, self._worked >= FREE * self._seconds
             self._seconds = self._worked = 0.0
             if not free:
-                self._halvings += self.threads(most) > 1
-                self._rest = min(max(RESTS[0], 2 * self._rest), RESTS[1])
-                self._left = self._rest * seconds
+                if self.threads(most) > 1:
+                    self._halvings += 1
+                    self._rest = min(max(RESTS[0], 2 * self._rest), RESTS[1])
+                    self._left = self._rest * seconds
             elif self._left > 0:
                 self._left -= seconds
             elif self._halvings:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
 
@@ -51,7 +51,7 @@ def test_on_shared_cores_steps_take_what_there_is_room_for_and_try_more_now_and_
     assert set(taken[4:8]) == {2}
     later = ran(sharing, 100, crowded)
     assert set(later) == {2, 4}
-    assert 0.01 < later.count(4) / len(later) < 0.05
+    assert 0.01 < later.count(4) / len(later) < 0.08
 
 
 def test_where_not_even_one_thread_has_a_core_to_itself_one_is_taken():
@@ -86,7 +86,7 @@ def unset(monkeypatch) -> Sharing:
 def test_a_program_shares_the_cores(unset):
     share()
     assert unset.on
-    assert int(os.environ["GOMP_SPINCOUNT"]) < 300_000  # what GNU's OpenMP takes by itself
+    assert os.environ["GOMP_SPINCOUNT"] == str(cores.SPINS)
 
 
 @pytest.mark.parametrize("name", [*CHOICES, "WORLD_SIZE"])
@@ -99,7 +99,7 @@ def test_what_the_user_set_is_left_alone(unset, name):
 
 
 @pytest.fixture
-def two_threads() -> None:
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -132,7 +132,7 @@ class TestSteps:
         assert set(seen) == {2}
 
     @pytest.fixture
-    def one_is_enough(self, monkeypatch) -> list[int]:
+    def one_is_enough(self, monkeypatch) -> Iterator[list[int]]:
         """The threads that convolutions are run with, where steps shall take one."""
         seen: list[int] = []
         monkeypatch.setattr(sharing, "on", True)
@@ -190,4 +190,4 @@ def test_a_program_says_so_before_torch_is_loaded(how, what):
     done = subprocess.run(
         [sys.executable, "-c", FIRST, how, what], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert done.stderr.strip() == f"torch, GOMP_SPINCOUNT={cores.BRIEFLY['GOMP_SPINCOUNT']}"
+    assert done.stderr.strip() == f"torch, GOMP_SPINCOUNT={cores.SPINS}"
