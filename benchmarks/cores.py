@@ -13,7 +13,6 @@ from itertools import product
 from statistics import median
 from time import perf_counter
 
-from benchmarks.stopwatch import table
 from diffusion import cores
 
 WAYS = {
@@ -33,6 +32,8 @@ def main() -> None:
     flags = parser.parse_args()
     if flags.program:
         return print(runs(flags.program, flags.seconds))
+    from benchmarks.stopwatch import table  # imports torch, which in a program has to wait for its way
+
     seen: dict[tuple[str, int], list[list[float]]] = {key: [] for key in product(WAYS, (1, 2))}
     for _ in range(flags.rounds):  # taking turns, so that a machine that is busy for a while is so for all of them
         for way, count in seen:
