@@ -9,7 +9,7 @@ It runs unchanged as a Hugging Face Space.
 from diffusion import process
 
 if __name__ == "__main__":
-    process.let_ctrl_c_end_it()
+    process.begin()
 
 import sys
 from collections.abc import Callable

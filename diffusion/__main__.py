@@ -16,7 +16,7 @@ python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # 
 from diffusion import process
 
 if __name__ == "__main__":
-    process.let_ctrl_c_end_it()
+    process.begin()
 
 import argparse
 import sys

@@ -13,7 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
+from diffusion import cores
 from diffusion.checks import BadInput
+
+
+def begin() -> None:
+    """What a program does first of all, before its slow imports: it heeds Ctrl-C, and shares the cores."""
+    let_ctrl_c_end_it()
+    cores.share()
 
 
 def let_ctrl_c_end_it() -> None:

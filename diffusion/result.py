@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
+from diffusion.cores import sharing
 from diffusion.data import to_uint8
 from diffusion.files import export, render
 from diffusion.files.atomic import write_bytes
@@ -141,7 +142,8 @@ class Run(Iterator[Step]):
         self._guesses: list[np.ndarray] = []
 
     def __next__(self) -> Step:
-        step = next(self._steps)
+        with sharing.step():
+            step = next(self._steps)
         self._x, self._x0 = step.x, step.x0
         if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
             self._guesses.append(self.guess)

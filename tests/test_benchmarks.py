@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from visitor import visit
 
-from benchmarks import course_project, frontier, growth, network, page, shapes, stopwatch
+from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.networks.unet import UNet
@@ -38,6 +38,23 @@ def test_works_take_turns_and_the_first_round_only_warms_up(monkeypatch):
 
 def test_a_table_is_markdown():
     assert stopwatch.table(["x", "y"], [["a", 1], ["b", 2]]) == "| x | y |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
+
+
+def test_of_several_rounds_the_median_counts_alone_and_in_sum(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cores", "--seconds", "2"])
+    rounds = {1: [[5.0], [9.0], [6.0]] * 4, 2: [[3.0, 1.0], [0.5, 0.5], [9.0, 9.0]] * 4}
+    seen = []
+
+    def measured(way: str, count: int, seconds: float) -> list[float]:
+        seen.append((way, seconds))
+        return rounds[count][[way for way, _ in seen].count(way) // 2 % 3]
+
+    monkeypatch.setattr(cores, "measured", measured)
+    cores.main()
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head == "| runs in 2 s | alone | two at once | sum |"
+    assert rows == [f"| {way} | 6.0 | 3.0 + 1.0 | 4.0 |" for way in cores.WAYS]
+    assert [way for way, _ in seen] == [way for way in cores.WAYS for _ in (1, 2)] * 3  # they take turns
 
 
 class TestNetwork:

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data
+from diffusion.cores import sharing
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
 from diffusion.precision import flops
@@ -179,7 +180,8 @@ class Trainer:
         ) as bar:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
-                self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+                with sharing.step():
+                    self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
                 self.step += 1
                 bar.update()
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
@@ -229,9 +231,10 @@ class Trainer:
         random = torch.Generator(self.device).manual_seed(0)
         total = 0.0
         for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
-            x0 = data.to_float(part)
-            drawn = self.objective.draw(x0, random)
-            total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
+            with sharing.step():
+                x0 = data.to_float(part)
+                drawn = self.objective.draw(x0, random)
+                total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
         return total / len(images)
 
     @property
