@@ -2,7 +2,7 @@
 
 OpenMP divides the work of a step between threads, one for each core, and a thread that is done spins until the others
 are. On idle cores nothing is quicker. Where another program needs a core, the spinning keeps it from the very thread
-that is waited for, and two programs at once come to a tenth of what one does alone (benchmarks/cores.py). So the
+that is waited for, and two programs at once do less, together, than one of them alone (benchmarks/cores.py). So the
 threads spin briefly, and a step takes fewer of them for as long as the steps show that the cores are shared.
 """
 
