@@ -136,7 +136,7 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
                         ) from None
                 if not missing:
                     raise damaged from None
-                give = f"choose as the data folder the one that holds {Path(dataset.files[0]).parent}"
+                give = f"give the folder that holds {Path(dataset.files[0]).parent} as the data folder"
                 if wrong:
                     give = f"replace {wrong}"
                 elif len(missing) < len(files):
