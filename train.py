@@ -126,7 +126,7 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
         return team.part()
     if team.leads and not state:
         prepare(config)
-    trainer = Trainer(config, team)
+    trainer = Trainer(config, team, progress=True)
     if state:
         trainer.resume(state)
         if team.leads:

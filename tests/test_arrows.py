@@ -99,3 +99,16 @@ def test_no_tab_imports_another():
 
 def test_nothing_runs_in_a_circle():
     TopologicalSorter({name: imports(name) & MODULES.keys() for name in MODULES}).prepare()
+
+
+def test_the_library_prints_nothing_and_names_no_flags():
+    """That is for programs: the command line, and what quotes a command whole."""
+    speakers = ("diffusion.cli", "diffusion.__main__", "diffusion.process", "diffusion.hub")
+    for name in MODULES:
+        if not lies_in(name, "diffusion") or any(lies_in(name, place) for place in speakers):
+            continue
+        for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+            assert not (isinstance(node, ast.Name) and node.id == "print"), f"{name} prints"
+            if isinstance(node, ast.Raise):
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                assert not any(isinstance(text, str) and " --" in text for text in texts), f"{name} names a flag"

@@ -124,7 +124,7 @@ def test_a_program_without_any_stream(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("program", "module"),
-    [("diffusion", "numpy"), ("app.py", "gradio")],
+    [("diffusion", "numpy"), ("train.py", "numpy"), ("app.py", "gradio")],
 )
 def test_ctrl_c_while_libraries_are_imported_ends_it_silently(tmp_path, program, module) -> None:
     start = f"""

@@ -36,8 +36,9 @@ class Trainer:
     it. So all of them always hold the same state, and a run may be resumed by a team of another size.
     """
 
-    def __init__(self, config: TrainConfig, team: Team | None = None):
+    def __init__(self, config: TrainConfig, team: Team | None = None, *, progress: bool = False):
         self.config = config
+        self.progress = progress  # whether to show a bar for each epoch
         self.out = Path(config.out)
         self.team = team or Team.join()
         self.device = self.team.device
@@ -175,9 +176,8 @@ class Trainer:
         name = f"epoch {self.epoch + 1}/{self.config.epochs}"
         self.denoiser.train()
         looked = time.perf_counter()
-        with tqdm(
-            desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not self.team.leads
-        ) as bar:
+        shown = self.progress and self.team.leads
+        with tqdm(desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not shown) as bar:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
                 with sharing.step():
