@@ -184,6 +184,7 @@ getattr(runpy, how)(what, run_name="__main__")
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("how", "what"), [("run_path", "app.py"), ("run_path", "train.py"), ("run_module", "diffusion")]
 )

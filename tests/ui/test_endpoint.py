@@ -130,6 +130,7 @@ def test_a_full_queue_is_told(url: str) -> None:
         assert "event: complete" in answer.read().decode()
 
 
+@pytest.mark.process
 def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
     page = app.build(Pipeline(tiny_denoiser))
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, mcp_server=True, **app.LAUNCH)
