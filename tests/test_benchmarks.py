@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from visitor import visit
+from visitor import visit, wait_for_run
 
 from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch
 from diffusion import Pipeline
@@ -227,7 +227,7 @@ def test_what_the_process_of_a_size_refuses_is_told_once():
 def test_the_page_is_watched_from_the_click_on(browser, url):
     view = visit(browser, url)
     view.get_by_label("Instant").check()
-    view.wait_for_timeout(1000)
+    wait_for_run(view)  # other weights draw at once
     for _ in range(2):
         times = page.clicked(view)
         assert 0 < times["first frame"] <= times["final grid"] < times["GIF, downloaded at once"]

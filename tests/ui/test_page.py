@@ -19,6 +19,7 @@ from visitor import (
     forget_status,
     generate,
     more,
+    open_page,
     picked,
     say,
     set_number,
@@ -519,9 +520,7 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     hosts, complaints = set(), []
     page.on("request", lambda request: hosts.add(urlparse(request.url).hostname))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(url)
-    page.wait_for_selector("#stage .tile")
-    page.wait_for_timeout(500)
+    open_page(page, url)
     if viewport is DESKTOP:
         for name in ("#prompt", "#digits", "#generate", "#stage", "#seed", "#keep-png"):
             box = page.locator(name).bounding_box()
