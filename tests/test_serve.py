@@ -171,7 +171,7 @@ def test_the_step_under_way_ends_before_the_process(tmp_path: Path) -> None:
         "def steps():\n"
         "    for _ in range(100):\n"
         "        yield 'a step'\n"
-        "        time.sleep(4)\n"
+        "        time.sleep(2)\n"  # longer than connections are waited for
         "        print('ended', flush=True)\n"
         "with gr.Blocks() as page:\n"
         "    gr.Button().click(steps, None, gr.Textbox(), api_name='steps')\n"
