@@ -120,7 +120,7 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
             push(config, flags)
         elif team.leads:
             print(
-                f"All {done} epochs of the run in {config.out} are done: add --epochs {done + 1} or more to train on, "
+                f"All epochs of the run in {config.out} are done, {done} in number: add --epochs {done + 1} or more to train on, "
                 "or --push-to-hub USER/REPO to upload it."
             )
         return team.part()
