@@ -120,8 +120,8 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
             push(config, flags)
         elif team.leads:
             print(
-                f"All {done} epochs of the run in {config.out} are done: add --epochs {done + 1} or more to train on, "
-                "or --push-to-hub USER/REPO to upload it."
+                f"All epochs of the run in {config.out} are done, {done} in number: add --epochs "
+                f"{done + 1} or more to train on, or --push-to-hub USER/REPO to upload it."
             )
         return team.part()
     if team.leads and not state:

@@ -74,8 +74,9 @@ def answer(text: str) -> None:
 class _Unfailing(io.RawIOBase):
     """A raw stream that loses what cannot be written, and keeps the reason."""
 
-    def __init__(self, stream: io.RawIOBase):
+    def __init__(self, stream: io.RawIOBase, text: TextIO):
         self._stream = stream
+        self._text = text  # which would close the raw stream, were it let go
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
@@ -111,7 +112,7 @@ def _unfailing(stream: TextIO | None) -> TextIO:
         return stream
     with suppress(OSError):
         stream.flush()
-    unfailing = _Unfailing(raw)
+    unfailing = _Unfailing(raw, stream)
     buffer: Any = unfailing if stream.buffer is raw else io.BufferedWriter(unfailing)
     return io.TextIOWrapper(
         buffer,

@@ -113,6 +113,14 @@ def test_a_recipe_that_cannot_be_told_is_an_error_unless_nobody_listens(run, tmp
 
 
 @pytest.mark.process
+def test_streams_can_be_prepared_again(tmp_path) -> None:
+    """As where one program runs a command after another: a stream that was replaced is not closed."""
+    prepare = "from diffusion import process; process.prepare(); process.prepare(); print(7, flush=True)"
+    script = 'exec "$@" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", script, "sh", sys.executable, "-c", prepare], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.process
 def test_a_program_without_any_stream(tmp_path) -> None:
     """As a service or Python's windowless starter has it: files that are opened do not become streams either."""
     out = tmp_path / "a.gif"

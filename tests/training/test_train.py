@@ -804,17 +804,34 @@ class TestStopAndResume:
             main(flags(config, init="run"))
         assert Path("run/model.safetensors").read_bytes() == before
 
-    def test_a_finished_run_resumes_to_its_end(self, config, quiet):
-        main(flags(config))
-        before = Path("run/model.safetensors").read_bytes()
-        main([*flags(config), "--resume"])
-        assert Path("run/model.safetensors").read_bytes() == before
+    def test_a_finished_run_says_so_on_any_machine(self, config, quiet, capsys):
+        main(flags(config, epochs=2))
+        before = {path: path.read_bytes() for path in Path("run").iterdir()}
+        Path("data").rename("elsewhere")
+        for epochs in (2, 1):
+            capsys.readouterr()
+            main([*flags(config, epochs=epochs), "--resume"])
+            told = capsys.readouterr().out
+            assert told.startswith(
+                "All epochs of the run in run are done, 2 in number: add --epochs 3 or more to train on"
+            )
+        assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
+
+    def test_an_epoch_is_saved_before_it_is_told(self, config):
+        def tell(line: str) -> None:
+            assert line.startswith("loss ")
+            raise BrokenPipeError
+
+        with pytest.raises(BrokenPipeError):
+            Trainer(replace(config, epochs=2)).run(tell)
+        assert saved_state(replace(config, epochs=2))["epoch"] == 1
+        assert {path.name for path in Path("run").iterdir()} > {"metrics.jsonl", "digits-001.png", "loss.png"}
 
     def test_a_run_may_resume_from_another_place(self, config, quiet):
         main(flags(config))
         Path("run").rename("moved")
         Path("data").rename("digits")
-        main([*flags(config, out="moved", data="digits"), "--resume"])
+        main([*flags(config, out="moved", data="digits", epochs=2), "--resume"])
 
     def test_a_run_resumes_with_its_own_flags(self, config, quiet):
         main(flags(config, epochs=2))
