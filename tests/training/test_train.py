@@ -1088,7 +1088,7 @@ class TestTeam:
     def test_a_team_stops_at_a_signal_and_is_saved(self, config):
         Path("run").mkdir()
         with Path("run/log").open("w+") as log:
-            command = self.command(replace(config, epochs=100_000))
+            command = self.command(replace(config, epochs=1000))  # an end, should nobody stop it
             team = subprocess.Popen(command, env=self.ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
             try:
                 deadline = time.monotonic() + 120
