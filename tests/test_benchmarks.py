@@ -60,7 +60,7 @@ def test_of_several_rounds_the_median_counts_alone_and_in_sum(monkeypatch, capsy
 
 class TestNetwork:
     def test_written_plainly_it_predicts_the_same(self):
-        denoiser = Pipeline.from_pretrained(device="cpu").denoiser
+        denoiser = Pipeline.from_pretrained(device="cpu").model
         x, labels = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 7, 10])
         with torch.inference_mode():
             for i in (999, 500, 20):
@@ -68,7 +68,7 @@ class TestNetwork:
                 torch.testing.assert_close(denoiser(x, i, labels), plain, rtol=0, atol=1e-5)
 
     def test_embeddings_that_are_constants_change_nothing_for_their_inputs(self):
-        denoiser = Pipeline.from_pretrained(device="cpu").denoiser
+        denoiser = Pipeline.from_pretrained(device="cpu").model
         inputs = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)), 500, torch.tensor([1, 2])
         with torch.inference_mode():
             folded = network.folded(denoiser, *inputs)
