@@ -126,6 +126,24 @@ class TestSteps:
         other.join()
         assert seen == [1, 2, 1, 2]
 
+    def test_a_thread_that_begins_in_the_midst_of_a_step_takes_as_many_as_the_others(self):
+        sharing = Sharing()
+        sharing.on = True
+        sharing.saw(2, 1.0, 0.5)
+        seen = []
+
+        def step() -> None:
+            seen.append(torch.get_num_threads())  # what it has from the step under way
+            sharing._halvings = 0
+            with sharing.step():
+                seen.append(torch.get_num_threads())
+
+        with sharing.step():
+            other = Thread(target=step)
+            other.start()
+            other.join()
+        assert seen == [1, 2]
+
     def test_a_library_leaves_the_threads_to_its_caller(self, tiny_denoiser):
         seen = []
         tiny_denoiser.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
