@@ -187,7 +187,7 @@ class TestSteps:
 
 
 FIRST = """
-import os, runpy, sys
+import importlib, os, runpy, sys, tomllib
 
 class Torch:
     def find_spec(self, name, *_):
@@ -198,12 +198,18 @@ sys.meta_path.insert(0, Torch())
 sys.path.insert(0, os.getcwd())
 [_, how, what] = sys.argv
 sys.argv = [what]
-getattr(runpy, how)(what, run_name="__main__")
+if how == "entry_point":  # as pip's own script does
+    with open("pyproject.toml", "rb") as file:
+        module, _, function = tomllib.load(file)["project"]["scripts"][what].partition(":")
+    getattr(importlib.import_module(module), function)()
+else:
+    getattr(runpy, how)(what, run_name="__main__")
 """
 
 
 @pytest.mark.parametrize(
-    ("how", "what"), [("run_path", "app.py"), ("run_path", "train.py"), ("run_module", "diffusion")]
+    ("how", "what"),
+    [("run_path", "app.py"), ("run_path", "train.py"), ("run_module", "diffusion"), ("entry_point", "digit-diffusion")],
 )
 def test_a_program_says_so_before_torch_is_loaded(how, what):
     environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
