@@ -48,6 +48,11 @@ class Offer:
                     setting.check(getattr(recipe, name))
                 except checks.BadInput as error:
                     raise checks.BadInput(f"With these weights, {error}") from None
+        if self.takes_guidance and recipe.activity is not None and recipe.activity.any_level:
+            raise checks.BadInput(
+                f"These weights know only a few steps from noise to images: for {recipe.activity.name} as asked, choose "
+                "the weights that draw when none are named."
+            )
 
 
 class Model(Protocol):
