@@ -153,7 +153,7 @@ class Recipe:
         """A recipe from its JSON, or BadInput."""
         try:
             values: dict[str, Any] = json.loads(text)
-            if values.pop("version") not in (1, 2):
+            if values.pop("version") != (2 if "activity" in values else 1):
                 raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
             return cls(**values)
         except checks.BadInput:

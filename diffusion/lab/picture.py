@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageFilter, ImageOps
 from diffusion.checks import BadInput, shown
 from diffusion.files.render import MAX_PIXELS
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP")  # MPO is what phones call a JPEG of theirs
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # JPEG has that of phones, MPO, in it
 WORKING = 400  # pixels of the longer side on which a digit is looked for
 FAINTEST = 0.08  # contrast of a digit with its paper, from black to white
 MIN_INK = 0.0005  # the share of a picture that a digit must cover
