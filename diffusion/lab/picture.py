@@ -228,7 +228,7 @@ def _otsu(values: np.ndarray) -> float:
 
 def centred(ink: np.ndarray) -> np.ndarray:
     """Ink (h, w) in [0, 1] as a digit of MNIST, uint8 (28, 28): scaled into 20 x 20, centred by its mass."""
-    rows, columns = (np.flatnonzero((ink > 0.5).any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((ink > 0.2).any(axis)) for axis in (1, 0))
     cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = BOX / max(cut.shape)
     height, width = (max(1, round(side * scale)) for side in cut.shape)
@@ -236,9 +236,10 @@ def centred(ink: np.ndarray) -> np.ndarray:
     digit = np.asarray(resized, dtype=float)
     digit *= 255 / digit.max()  # thin lines are faint when they are made small
     weight = digit / digit.sum()
-    middle = [(weight.sum(1 - axis) * (np.arange(size) + 0.5)).sum() for axis, size in enumerate((height, width))]
+    # MNIST's centres of mass lie on pixel 14, counted from 0.
+    middle = [(weight.sum(1 - axis) * np.arange(size)).sum() for axis, size in enumerate((height, width))]
     top, left = (
-        int(np.clip(round(SIDE / 2 - centre), 0, SIDE - size))
+        int(np.clip(round(SIDE // 2 - centre), 0, SIDE - size))
         for centre, size in zip(middle, (height, width), strict=True)
     )
     canvas = np.zeros((SIDE, SIDE), np.uint8)

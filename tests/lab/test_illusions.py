@@ -24,9 +24,7 @@ class TestViews:
         assert torch.equal(view.inverse_view(view.view(a)), a)
         assert torch.equal(view.view(view.inverse_view(a)), a)
         assert torch.equal(view.view(a + b), view.view(a) + view.view(b))
-        assert torch.equal(view.view(a).sort()[0].sum(), a.sort()[0].sum()) or torch.allclose(
-            view.view(a).norm(), a.norm()
-        )
+        assert torch.allclose(view.view(a).norm(), a.norm())
         assert name == "identity" or not torch.equal(view.view(a), a)
 
     @pytest.mark.parametrize("name", VIEWS)
@@ -52,16 +50,16 @@ class TestAnagram:
 
     @pytest.mark.parametrize("view", ["rotate-180", "flip", "rotate-90", "jigsaw"])
     def test_it_finds_the_picture_that_is_both(self, exact, model, view):
-        """Of the images of two classes, one pair is the same picture but for the view."""
-        shown = VIEWS[view].inverse_view(model.images[model.labels == 9][:1])
-        model = type(model)(torch.cat([model.images, shown]), torch.cat([model.labels, torch.tensor([6])]))
-        pipe = type(exact)(model)
-        result = pipe([6, 6], activity=Anagram((9,), (view,)), steps=20, guidance=1)
+        """The only six is the only nine through the view."""
+        nine = model.images[model.labels == 9][:1]
+        shown = VIEWS[view].inverse_view(nine)
+        pipe = type(exact)(type(model)(torch.cat([shown, nine]), torch.tensor([6, 9])))
+        result = pipe([6, 6], activity=Anagram((9,), (view,)), steps=3, guidance=1)
         wanted = ((shown[0, 0] + 1) * 127.5).round().numpy()
         assert np.abs(result.images - wanted).max() <= 2
         upright, seen = result.recipe.activity.readings(result.images, result.labels)
         assert (upright.labels, seen.labels) == ((6, 6), (9, 9))
-        assert np.abs(seen.images[0] - ((model.images[model.labels == 9][0, 0] + 1) * 127.5).numpy()).max() <= 2
+        assert np.abs(seen.images[0] - ((nine[0, 0] + 1) * 127.5).numpy()).max() <= 2
 
     def test_weights_choose_whom_to_follow(self, exact):
         one_sided = Anagram((9,), ("flip",), weights=(1, 0), inner=0)
