@@ -17,7 +17,7 @@ from diffusion.settings import Choice, Number, Several, Whole, setting
 
 METHODS = ("replacement", "repaint", "langevin", "ding")
 INSISTENCE = 4.0  # how much a guess that misses the known pixels is corrected: lambda of LanPaint
-CLASSIC_STARTS = (1, 3, 5, 7, 10, 20)  # of a strip from noise to the same: the levels skipped of a path of 34
+CLASSIC = tuple(1 - start / 34 for start in (20, 10, 7, 5, 3, 1))  # strengths of a strip, from the same to new
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Inpainting(WithPictures, name="inpaint"):
                 x = torch.where(hidden, x, noised(clean, eps, level))
             return torch.where(hidden, setup.denoise(x, i), clean)
 
-        def langevin(pasted: Setup, x: Tensor, now: Level, then: Level) -> Tensor:
+        def langevin(_: Setup, x: Tensor, now: Level, then: Level) -> Tensor:
             x0 = setup.denoise(x, now.index)
             corrected = torch.where(hidden, x0, clean + INSISTENCE * (clean - x0))
             return exchanged(x, corrected, now, setup.noise())

@@ -71,6 +71,14 @@ class Noisy:
         return float((guess - self.clean).square().mean().sqrt()) / 2
 
 
+def rising(levels: Sequence[int]) -> list[int]:
+    """Noise levels in order, from little noise to much, or BadInput."""
+    levels = [checks.whole("each of levels", level, 0, T - 1) for level in levels]
+    if not levels or levels != sorted(set(levels)):
+        raise checks.BadInput("levels must be one or more that rise, such as 250,500,750.")
+    return levels
+
+
 def noisy(pipe: Pipeline, clean: Tensor, level: int, eps: Tensor) -> Noisy:
     """Images (B, C, H, W) at a level in 0..999, with given noise: over all levels the same makes a smooth film."""
     at = pipe.model.scheduler.level(checks.whole("level", level, 0, T - 1))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
-from diffusion.activity import Setup
+from diffusion.activity import Activity, Setup
 from diffusion.data import to_float
 from diffusion.lab import picture
-from diffusion.lab.edit import WithPictures, noised
+from diffusion.lab.edit import noised
 from diffusion.lab.illusions import LABEL, sum_of
 from diffusion.noise import Noise
 from diffusion.pipeline import Pipeline
@@ -29,7 +29,7 @@ ROUNDS = 4  # of the fixed point that inverts a step of DDIM
 
 
 @dataclass(frozen=True)
-class Morph(WithPictures, name="morph"):
+class Morph(Activity, name="morph"):
     """The images of a recipe as moments of a way through several digits, its stops.
 
     Between two stops the noise moves along the sphere (Shoemake 1985; Song et al. 2020, DDIM,

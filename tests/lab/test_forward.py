@@ -49,6 +49,10 @@ def test_many_steps_find_a_digit_where_one_guess_is_a_mean(exact, model, clean):
 def test_bad_input(exact, few_step, clean, refuses):
     with refuses("level must be a whole number from 0 to 999"):
         forward.noisy(exact, clean, 1000, clean)
+    assert forward.rising([250, 500]) == [250, 500]
+    for levels in ([], [500, 250], [250, 250]):
+        with refuses("levels must be one or more that rise"):
+            forward.rising(levels)
     noisy = forward.noisy(exact, clean, 500, clean)
     with refuses("stride must be"):
         forward.many_steps(exact, exact.recipe([0]), noisy, 0)
