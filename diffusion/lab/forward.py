@@ -4,6 +4,7 @@ Only the last draws digits. The blur and the one guess are the best single answe
 error; both are means over all that an image may have been, and the noisier it is, the more these differ.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log10
