@@ -5,7 +5,7 @@ the run begins and does nothing else, so that every sampler, seed, animation and
 activity, input pictures and all. The activities themselves are in lab/.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Protocol
 
@@ -67,6 +67,7 @@ class Activity:
     """
 
     name: ClassVar[str] = ""
+    defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
+from diffusion.activity import Activity
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.scheduler import Scheduler
 from diffusion.settings import Setting
@@ -38,6 +39,12 @@ class Offer:
     def defaults(self) -> dict[str, Any]:
         """The settings that these weights draw with unless others are asked for."""
         return {name: setting.default for name, setting in self.settings.items()}
+
+    def defaults_for(self, activity: Activity | None) -> dict[str, Any]:
+        """Those that these weights do an activity with: its own, where the weights can do all that others can."""
+        wanted = {} if activity is None else activity.defaults
+        free = {name: value for name, value in wanted.items() if self.settings[name] is SETTINGS[name]}
+        return self.defaults | free
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""

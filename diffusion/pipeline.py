@@ -82,7 +82,7 @@ class Pipeline:
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
         labels = checks.labels("digits", digits, len(self.names))
-        return Recipe(tuple(labels), **self.offer.defaults | settings)
+        return Recipe(tuple(labels), **self.offer.defaults_for(settings.get("activity")) | settings)
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""

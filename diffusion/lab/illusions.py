@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -28,7 +29,9 @@ class Anagram(Activity, name="anagram"):
 
     At each level the guesses of all views are made upright again and combined (Geng et al. 2023, Visual Anagrams,
     https://arxiv.org/abs/2311.17919, equations 3 and 4). Guessing eps or x0 comes to the same: both are affine. Their
-    sum in the place of the mean is the mean with more guidance.
+    sum in the place of the mean is the mean with more guidance. A run that follows a mean draws no sample of what both
+    digits allow; Langevin dynamics at each level brings it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
+    https://arxiv.org/abs/2302.11552, section 4).
     """
 
     digits: tuple[int, ...] = setting(Several(LABEL, 1, 7), (9,), "the digit that is read through each view")
@@ -47,10 +50,15 @@ class Anagram(Activity, name="anagram"):
         "whether guided guesses are clipped to black and white before the mean",
     )
     rectify: bool = setting(YesNo(), False, "give the mean of the guessed noises the variance that noise has")
+    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
 
-    inner: int = setting(
-        Whole(0, 20), 0, "steps of Langevin dynamics at each level, which make the mean of guesses a fair compromise"
+    defaults = MappingProxyType(
+        {"sampler": "ddim", "steps": 15, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
+
+    @property
+    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
+        return self.inner > 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,6 +17,7 @@ from diffusion.activity import Setup
 from diffusion.samplers import Denoise, Step
 from diffusion.scheduler import Level
 
+MIN_SIGMA = 0.3  # where there is less noise, the picture is settled, and inner steps change it no more
 RATE = 0.3  # of Langevin dynamics: the time of one step, where 1 forgets about two thirds of the noise
 
 Inner = Callable[[Setup, Tensor, Level, Level], Tensor]
@@ -24,12 +25,12 @@ Inner = Callable[[Setup, Tensor, Level, Level], Tensor]
 
 
 def stepwise(setup: Setup, inner: Inner, times: int) -> Setup:
-    """The run where, at each level that has some signal and some noise below it, `inner` is done so many times."""
+    """The run where, at each level with enough noise and some signal, `inner` is done so many times."""
 
     @torch.no_grad()
     def walk(denoise: Denoise, x: Tensor, levels: Sequence[Level], noise: Callable[[], Tensor]) -> Iterator[Step]:
         for index, (now, then) in enumerate(pairwise(levels)):
-            if now.alpha > 0 and then.sigma > 0:
+            if now.alpha > 0 and now.sigma >= MIN_SIGMA and then.sigma > 0:
                 for _ in range(times):
                     x = inner(setup, x, now, then)
             for step in setup.walk(denoise, x, [now, then], noise):

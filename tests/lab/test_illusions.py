@@ -43,7 +43,7 @@ class TestAnagram:
     @pytest.mark.parametrize("reduction", ["mean", "alternate"])
     @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_with_the_identity_view_it_is_the_plain_run_to_the_last_bit(self, exact, sampler, reduction, clip):
-        settings = {"sampler": sampler, "steps": 4, "guidance": 2.0}
+        settings = {"sampler": sampler, "steps": 4, "guidance": 2.0, "guidance_interval": (300, 999)}
         same = Anagram((6,), ("identity",), reduction, clip=clip, rectify=True, inner=0)
         drawn, plain = exact([6, 6], activity=same, **settings), exact([6, 6], **settings)
         assert np.array_equal(drawn.frames, plain.frames)
@@ -61,9 +61,19 @@ class TestAnagram:
         assert (upright.labels, seen.labels) == ((6, 6), (9, 9))
         assert np.abs(seen.images[0] - ((nine[0, 0] + 1) * 127.5).numpy()).max() <= 2
 
+    def test_settings_that_nobody_names_are_those_of_the_activity(self, exact, few_step, refuses):
+        anagram = Anagram((9,), inner=0)
+        recipe = exact.recipe([6], activity=anagram, steps=3)
+        assert (recipe.steps, recipe.guidance, recipe.sampler) == (3, Anagram.defaults["guidance"], "ddim")
+        narrow = few_step.recipe([6], activity=anagram)
+        assert narrow.guidance == few_step.offer.defaults["guidance"]
+        assert few_step.run(narrow).result().images.shape == (1, 28, 28)
+        with refuses("choose the weights"):
+            few_step([6], activity=Anagram((9,), inner=2))
+
     def test_weights_choose_whom_to_follow(self, exact):
         one_sided = Anagram((9,), ("flip",), weights=(1, 0), inner=0)
-        settings = {"steps": 4, "sampler": "ddim"}
+        settings = {"steps": 4, "sampler": "ddim", "guidance": 2.0, "guidance_interval": (0, 999)}
         assert np.array_equal(exact([6], activity=one_sided, **settings).images, exact([6], **settings).images)
 
     def test_rectified_noise_varies_as_the_guessed_noises_do(self):
