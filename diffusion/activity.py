@@ -46,7 +46,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Look:
     """One way to look at what was drawn.
 
     Attributes:
@@ -91,9 +91,9 @@ class Activity:
         """The same for some images of the recipe only, counted from 0."""
         return self
 
-    def readings(self, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
+    def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         """All the ways in which images uint8 (N, H, W[, C]) that were asked for as these labels are to be read."""
-        return [Reading("", images, tuple(labels))]
+        return [Look("", images, tuple(labels))]
 
     def to_dict(self) -> dict[str, Any]:
         """Its name and settings, as they stand in the JSON of a recipe."""
