@@ -6,6 +6,11 @@
 It runs unchanged as a Hugging Face Space.
 """
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.begin()
+
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +90,7 @@ def main() -> None:
         page = build()
     except BadInput as error:
         sys.exit(f"app.py: {error}")
+    process.prepare()
     serve.launch(page, SERVER, **LAUNCH)
 
 

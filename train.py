@@ -20,6 +20,11 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.begin()
+
 import torch
 
 from diffusion import checkpoint, checks
@@ -78,9 +83,12 @@ def config_of(flags: argparse.Namespace) -> TrainConfig:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    process.prepare()
     try:
         config, flags = parse(arguments)
         run(config, flags)
+    except KeyboardInterrupt:  # before the training, or after it
+        sys.exit("\nStopped.")
     except checks.BadInput as error:
         sys.exit(f"train.py: {error}")
     except OSError as error:
@@ -92,8 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
         if not out_of_memory(error):
             raise
         sys.exit("train.py: The memory is full: choose a smaller --batch-size, or fewer --channels.")
-    except KeyboardInterrupt:  # before the training, or after it
-        sys.exit("\nStopped.")
 
 
 def run(config: TrainConfig, flags: argparse.Namespace) -> None:
@@ -114,13 +120,13 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
             push(config, flags)
         elif team.leads:
             print(
-                f"All {done} epochs of the run in {config.out} are done: add --epochs {done + 1} or more to train on, "
-                "or --push-to-hub USER/REPO to upload it."
+                f"All epochs of the run in {config.out} are done, {done} in number: add --epochs "
+                f"{done + 1} or more to train on, or --push-to-hub USER/REPO to upload it."
             )
         return team.part()
     if team.leads and not state:
         prepare(config)
-    trainer = Trainer(config, team)
+    trainer = Trainer(config, team, progress=True)
     if state:
         trainer.resume(state)
         if team.leads:

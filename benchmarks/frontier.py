@@ -4,7 +4,7 @@
     python -m benchmarks.frontier --weights checkpoints/model.safetensors,runs/mnist --sampler ddim --steps 2,4
 
 Quality is the Frechet distance to the test digits, in the reader's features, and the accuracy of --count digits; the
-time is that of ten. Both are of the quickest precision. Scores are kept in --scores, so that it goes on where it
+time is that of ten. Both are of the quickest precision. Scores are kept in --scores, so that it continues where it
 stopped; times are always taken anew, of all in turns. What some weights cannot do is left out, and their defaults are
 always in. Prints a Markdown table, and writes it and pictures of those lines that reach the frontier.
 """
@@ -70,7 +70,8 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
         if not recipes:
             continue
         names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(READER), "drawn_in": "auto"}
-        for run in sweep.sweep(pipe, recipes, flags.scores / name, names=names, **real):
+        tell = partial(print, file=sys.stderr)
+        for run in sweep.sweep(pipe, recipes, flags.scores / name, names=names, progress=True, tell=tell, **real):
             asked = run["recipe"]
             settings = {key: asked[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
             works[str(len(runs))] = partial(pipe, DIGITS, **settings)

@@ -3,8 +3,8 @@
     python -m benchmarks.recipes                     # a day on two CPU cores
     python -m benchmarks.recipes --small --epochs 1  # a small network: an hour on two CPU cores
 
-Each variant is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown table of
-digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
+Each variant is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown table
+of digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
 reader's features, the share of exactly black pixels, and how often a fresh classifier tells drawn digits from real
 training digits (0.5: never).
 """
@@ -92,7 +92,7 @@ def measured(configs: dict[str, TrainConfig], flags: argparse.Namespace) -> dict
     """The figures of each, trained where that is not done yet, and of real digits."""
     recipe = Recipe(tuple(range(10)) * (flags.count // 10), guidance=1.0, steps=flags.steps, sampler="ddim")
     train, test = (data.load("mnist", flags.data, train=part) for part in (True, False))
-    judge = Judge(recipe.digits, train=train, test=test, full=False)
+    judge = Judge(recipe.digits, train=train, test=test, full=False, progress=True)
     rows = {name: figures(config, recipe, judge) for name, config in configs.items()}
     return rows | {"real": judge.floor | {"told_apart": 0.5}}
 
@@ -114,9 +114,9 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
         if (trainer.out / "state.pt").exists():
             trainer.resume(saved_state(config))
         trainer.run()
-    drawn = draw(Pipeline(trainer.ema.model), recipe)
+    drawn = draw(Pipeline(trainer.ema.model), recipe, progress=True)
     values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}
-    values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others)
+    values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others, progress=True)
     write_text(path, json.dumps({"key": key, "figures": values}))
     return values
 

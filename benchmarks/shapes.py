@@ -3,7 +3,7 @@
     python -m benchmarks.shapes            # an hour on two CPU cores
 
 Small networks of about the same work, each a change of the first, are trained with the preset "best", but AdamW, for
-as many epochs. Each is a run below runs/benchmarks/, and the benchmark goes on where it stopped. It prints a Markdown
+as many epochs. Each is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown
 table: parameters, arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the figures
 of digits drawn without guidance, as in benchmarks.recipes.
 """

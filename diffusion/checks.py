@@ -123,6 +123,8 @@ def _plain(value: Any) -> Any:
 
 def unusable(error: OSError) -> str:
     """A sentence on a file that cannot be read or written, or whose name no file can have."""
+    if error.filename is None:
+        return f"This computer refuses that: {error.strerror or error}. Free space or try again."
     return f"Cannot use {shown(error.filename)}: {error.strerror or error}. Choose another path."
 
 

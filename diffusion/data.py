@@ -132,11 +132,11 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
                         raise BadInput(unusable(error)) from None
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise BadInput(
-                            f"There is no space left in {folder}: free some, or choose another --data."
+                            f"There is no space left in {folder}: free some, or choose another data folder."
                         ) from None
                 if not missing:
                     raise damaged from None
-                give = f"give the folder that holds {Path(dataset.files[0]).parent} with --data"
+                give = f"give the folder that holds {Path(dataset.files[0]).parent} as the data folder"
                 if wrong:
                     give = f"replace {wrong}"
                 elif len(missing) < len(files):

@@ -1,5 +1,6 @@
 """The hardware: its cores, its quickest precision and its best rate."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,10 @@ def use_allowed_cores() -> int:
     """Let torch use as many threads as the process's quota allows, which it does not see for itself; returns them.
 
     A container, systemd (CPUQuota) or Slurm sets the quota, on the process's own control group or on one above it.
+    What the user chose by OMP_NUM_THREADS stays as it is.
     """
+    if "OMP_NUM_THREADS" in os.environ:
+        return torch.get_num_threads()
     for folder in _control_groups():
         for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):  # of cgroup v2, and of v1
             try:

@@ -36,7 +36,7 @@ class Pipeline:
     Args:
         model: what draws: a `Denoiser`, or anything that keeps the contract of model.py.
         weights: the fingerprint of their file, where there is one.
-        drawing: the same model, prepared for this machine: see inference.py.
+        drawing: the same model, prepared for this machine: see precision.py.
     """
 
     def __init__(self, model: Model, weights: str = "", drawing: Model | None = None):
@@ -55,8 +55,8 @@ class Pipeline:
     ) -> "Pipeline":
         """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
 
-        The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes the odd digit
-        only; or auto, whatever is quickest here (inference.py). Raises BadInput where there are no such weights.
+        The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes about one digit in
+        a hundred; or auto, whatever is quickest here (precision.py). Raises BadInput where there are no such weights.
         """
         device = device or best_device()
         file = checkpoint.find(source, revision)

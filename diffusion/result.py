@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
+from diffusion.cores import sharing
 from diffusion.data import to_uint8
 from diffusion.files import export, render
 from diffusion.files.atomic import write_bytes
@@ -40,7 +41,7 @@ class Result:
     Attributes:
         images: uint8 (N, H, W), or (N, H, W, 3) in colour: (N, 28, 28), white on black, for MNIST.
         frames: uint8 (F, N, H, W[, 3]), the trajectory from noise to images, evenly thinned to at most 40 frames.
-        guesses: uint8 like the frames: what the network takes each frame for, its guess of the clean images.
+        guesses: uint8 like the frames: the network's guess of the clean images, made from each frame.
         levels: the noise level of each frame, F of them, from 999 down to 0, and -1 at the end, which is clean.
         recipe: what was asked.
     """
@@ -141,7 +142,8 @@ class Run(Iterator[Step]):
         self._guesses: list[np.ndarray] = []
 
     def __next__(self) -> Step:
-        step = next(self._steps)
+        with sharing.step():
+            step = next(self._steps)
         self._x, self._x0 = step.x, step.x0
         if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
             self._guesses.append(self.guess)

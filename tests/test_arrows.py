@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from diffusion import _MODULES as PUBLIC  # where the public names of the library come from
+
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (  # from the top to the ground: a module imports from its own layer and from those below
-    "app train benchmarks docs diffusion.__main__",
+    "app train benchmarks docs diffusion.command",
+    "diffusion.__main__",
     "ui.tabs",
     "ui diffusion.cli diffusion.hub",
     "diffusion.lab diffusion.training diffusion.evaluation",
@@ -19,7 +22,7 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity",
     "diffusion.samplers diffusion.networks",
     "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings",
-    "diffusion.checks diffusion.noise diffusion.hardware diffusion.process",
+    "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores",
 )
 STRANGERS = (  # who does not know whom
     ("diffusion.lab", "diffusion.training diffusion.evaluation diffusion.networks"),
@@ -57,8 +60,9 @@ def imports(name: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
-            found |= submodules or {node.module}
+            names = [alias.name for alias in node.names]
+            public = {f"diffusion.{PUBLIC[name]}" for name in names if node.module == "diffusion" and name in PUBLIC}
+            found |= ({f"{node.module}.{name}" for name in names} & MODULES.keys() | public) or {node.module}
     return found - {name}
 
 
@@ -99,3 +103,16 @@ def test_no_tab_imports_another():
 
 def test_nothing_runs_in_a_circle():
     TopologicalSorter({name: imports(name) & MODULES.keys() for name in MODULES}).prepare()
+
+
+def test_the_library_prints_nothing_and_names_no_flags():
+    """That is for programs: the command line, and what quotes a command whole."""
+    speakers = ("diffusion.cli", "diffusion.__main__", "diffusion.process", "diffusion.hub")
+    for name in MODULES:
+        if not lies_in(name, "diffusion") or any(lies_in(name, place) for place in speakers):
+            continue
+        for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+            assert not (isinstance(node, ast.Name) and node.id == "print"), f"{name} prints"
+            if isinstance(node, ast.Raise):
+                texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+                assert not any(isinstance(text, str) and " --" in text for text in texts), f"{name} names a flag"

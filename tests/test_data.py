@@ -269,7 +269,7 @@ def test_missing_data_is_told_with_the_folder_that_is_wanted(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     with refuses(f"{DATASETS[name].title} is not in nowhere and could not be downloaded") as told:
         load(name, "nowhere", train=True)
-    assert f"the folder that holds {Path(DATASETS[name].files[0]).parent} with --data." in str(told.value)
+    assert f"give the folder that holds {Path(DATASETS[name].files[0]).parent} as the data folder." in str(told.value)
 
 
 @each_dataset

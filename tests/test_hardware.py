@@ -52,10 +52,14 @@ def test_a_quota_limits_the_threads(monkeypatch, files, wanted):
         return files[str(path)]
 
     threads = [4]
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(Path, "read_text", read_text)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     assert use_allowed_cores() == wanted
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")  # the user's own choice
+    threads[:] = [4]
+    assert use_allowed_cores() == 4
 
 
 def test_the_matrix_rate_is_that_of_a_machine():

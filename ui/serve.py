@@ -6,7 +6,6 @@ while it is imported. Whatever cannot be ends the program in one sentence.
 
 import argparse
 import asyncio
-import atexit
 import errno
 import importlib.util
 import logging
@@ -20,9 +19,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.request import getproxies
+
+from diffusion import process
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -186,7 +188,7 @@ def _ready_folder() -> None:
             _refuse(f"GRADIO_TEMP_DIR: {chosen} cannot be used ({reason}); choose another folder, or unset it.")
     else:
         folder = Path(tempfile.mkdtemp(prefix="digit-diffusion-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        process.at_end(partial(shutil.rmtree, folder, ignore_errors=True))
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
 
 

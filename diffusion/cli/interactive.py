@@ -1,7 +1,6 @@
 """The interactive prompt, `python -m diffusion`: type what to draw, see it in the terminal, keep it as PNG or GIF."""
 
 import json
-import os
 import random
 import re
 import sys
@@ -10,17 +9,16 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from io import BufferedReader, TextIOWrapper
-from itertools import groupby
 from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import shorten
 from typing import Any, TextIO
 
-import numpy as np
 from tqdm import tqdm
 
 from diffusion import checks, prompts
 from diffusion.checks import written
+from diffusion.cli.terminal_pictures import picture, shows_colours
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS
@@ -37,13 +35,11 @@ grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
 {_SETTINGS}
 seed random               from a new one each time
-weights few-step          1, 2, 4 or 8 steps, till: weights bundled; or a file, folder or user/repo
+weights few-step          draws in 1, 2, 4 or 8 steps; or bundled, a file, a folder, or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
 COMMANDS = (*SET, "grid", "png", "gif", "save", "settings", "help", "quit", "exit")
-SHADES = " .:-=+*#%@"
-HALF_BLOCK = "\N{UPPER HALF BLOCK}"
 SHOWN = 50  # images of a drawing, at most; its file holds them all
 
 
@@ -51,9 +47,6 @@ def interact(weights: str = "bundled") -> None:
     """Read lines from the standard input and answer them, until there are no more. Raises BadInput without weights."""
     with suppress(ImportError):
         import readline  # noqa: F401 - gives input() line editing and history, where there is such a module
-    for stream in (sys.stdin, sys.stdout):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # bytes that are no text are nonsense, and answered as such
     print(GREETING, flush=True)
     conversation = Conversation(weights)
     by_hand = sys.stdin.isatty()
@@ -62,7 +55,7 @@ def interact(weights: str = "bundled") -> None:
     while not conversation.over:
         try:
             line = input("> " if by_hand else "")
-        except (EOFError, KeyboardInterrupt):
+        except (EOFError, OSError, KeyboardInterrupt):  # OSError: from a terminal that is gone
             print(end="\n" if by_hand else "")
             break
         try:
@@ -80,7 +73,7 @@ def _follow_mark(stream: TextIO) -> None:
     if isinstance(stream, TextIOWrapper) and isinstance(stream.buffer, BufferedReader):
         encoding = json.detect_encoding(stream.buffer.peek(4)[:4])
         if encoding != "utf-8":
-            stream.reconfigure(encoding=encoding)
+            stream.reconfigure(encoding=encoding, errors="replace")
 
 
 class Conversation:
@@ -179,62 +172,3 @@ class Conversation:
                 told = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
                 raise checks.BadInput(told) from None
             raise
-
-
-def picture(images: np.ndarray, width: int, *, colours: bool) -> str:
-    """Images as text, as many side by side as fit.
-
-    Args:
-        images: uint8 (N, H, W), or (N, H, W, 3) in colour.
-        width: of the text, in characters.
-        colours: half blocks in the 256 colours of a terminal, two pixels each, and at half their size the images that
-            do not fit in one row; or else plain characters, from " " for black to "@" for white.
-    """
-    n, h, w = images.shape[:3]
-    images = images.reshape(n, h, w, -1)
-    if colours and n * (w + 1) - 1 > width:
-        h, w = h // 2, w // 2
-        images = images[:, : 2 * h, : 2 * w].reshape(n, h, 2, w, 2, -1).mean((2, 4))
-    columns = max(1, (width + 1) // (w + 1))
-    drawn = [_half_blocks(image) if colours else _shades(image) for image in images]
-    rows = [drawn[at : at + columns] for at in range(0, n, columns)]
-    return "\n\n".join("\n".join(" ".join(line).rstrip() for line in zip(*row, strict=True)) for row in rows)
-
-
-def shows_colours(stream: TextIO) -> bool:
-    """Whether half blocks in colour can be shown there: on a terminal that has both, without NO_COLOR."""
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    try:
-        HALF_BLOCK.encode(stream.encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _half_blocks(image: np.ndarray) -> list[str]:
-    """The lines of an image (H, W, C): the block is the upper pixel, its background the lower one."""
-    lines = []
-    colours = _colours(image)
-    for pair in zip(colours[::2], colours[1::2], strict=False):  # two rows to a line
-        line = ""
-        for (top, bottom), run in groupby(zip(*pair, strict=True)):
-            line += f"\x1b[38;5;{top};48;5;{bottom}m" + HALF_BLOCK * len(list(run))
-        lines.append(line + "\x1b[0m")
-    return lines
-
-
-def _colours(image: np.ndarray) -> np.ndarray:
-    """The nearest of a terminal's 256 colours for each pixel of an image (H, W, C): (H, W)."""
-    if image.shape[2] == 1:  # black, 24 greys, white
-        levels, codes = np.array([0, *range(8, 239, 10), 255]), np.array([16, *range(232, 256), 231])
-        return codes[np.abs(image - levels).argmin(-1)]
-    levels = np.array([0, 95, 135, 175, 215, 255])  # of red, green and blue, in a cube of 216 colours
-    return 16 + np.abs(image[..., None] - levels).argmin(-1) @ [36, 6, 1]
-
-
-def _shades(image: np.ndarray) -> list[str]:
-    """The lines of an image (H, W, C), of which each shows the mean of two rows: a character is about twice as high."""
-    h = len(image) // 2
-    grey = image[: 2 * h].reshape(h, 2, image.shape[1], -1).mean((1, 3))
-    return ["".join(SHADES[shade] for shade in line) for line in (grey / 255 * (len(SHADES) - 1)).round().astype(int)]

@@ -49,7 +49,7 @@ def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
     return (torch.cat(nearest) / pixels.shape[1] ** 0.5).numpy()
 
 
-def told_apart(drawn: Tensor, real: Tensor, *, progress: bool = True) -> float:
+def told_apart(drawn: Tensor, real: Tensor, *, progress: bool = False) -> float:
     """The two-sample test: how often a fresh classifier is right on unseen images, drawn or real.
 
     uint8 (N, H, W[, C]) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017,

@@ -32,6 +32,7 @@ class Judge:
         train, test: real images. The test set is what the drawn crowd should be like.
         reader: the judge's eyes, by default the one that ships.
         full: also the figures that train classifiers of their own, minutes on a CPU.
+        progress: whether to show bars of progress on the standard error.
 
     Attributes:
         floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
@@ -47,7 +48,7 @@ class Judge:
         test: Images,
         reader: Reader | None = None,
         full: bool = True,
-        progress: bool = True,
+        progress: bool = False,
     ):
         if len(asked) < FEWEST:
             raise BadInput(
@@ -136,14 +137,14 @@ def _two_crowds(asked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if len(indices) < 2 * count:
             raise BadInput(
                 f"Evaluating {count:,} images of class {label} needs {2 * count:,} real ones to compare with, not "
-                f"{len(indices):,}: lower --count."
+                f"{len(indices):,}: ask for fewer."
             )
         indices = indices[torch.randperm(len(indices), generator=random, device="cpu")]
         crowds.append((indices[:count], indices[count : 2 * count]))
     return torch.cat([crowd[0] for crowd in crowds]), torch.cat([crowd[1] for crowd in crowds])
 
 
-def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = True) -> np.ndarray:
+def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False) -> np.ndarray:
     """Draw a recipe of any length, a batch at a time: uint8 (N, H, W[, C])."""
     steps = ceil(len(recipe.digits) / BATCH) * recipe.steps
     with tqdm(total=steps, unit="step", desc="draw", disable=not progress) as bar:
@@ -158,7 +159,7 @@ def evaluate(
     test: Images,
     reader: Reader | None = None,
     full: bool = True,
-    progress: bool = True,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Draw a recipe and judge it beside real images; the arguments are those of `Judge`.
 

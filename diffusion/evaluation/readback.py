@@ -1,4 +1,4 @@
-"""Reading drawn digits back: what the reader makes of each, and drawing again what it does not read right."""
+"""Reading drawn digits back: what the reader reads in each, and drawing again what it reads wrong."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ STRIDE = 2654435761  # between the seeds that an image is tried with: 2**32 over
 
 @dataclass(frozen=True)
 class Reading:
-    """What the reader makes of one image."""
+    """What the reader reads in one image."""
 
     asked: int  # the label that was asked for
     read: int  # the likeliest label
@@ -60,7 +60,7 @@ def check_reader(pipe: Pipeline, reader: Reader) -> None:
 
 
 def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
-    """What the reader makes of each image of a result: those whose `right` is false are misses.
+    """What the reader reads in each image of a result: those whose `right` is false are misses.
 
     Where an activity wants images to be looked at in several ways, each reading is that of the worst.
     """

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from diffusion.checkpoint import BUNDLED, write_weights
 from diffusion.checks import BadInput
+from diffusion.cores import sharing
 from diffusion.data import to_float
 from diffusion.hardware import CPU_FLOAT32, best_device
 
@@ -44,7 +45,11 @@ class Reader(nn.Module):
         """uint8 (N, H, W[, C]) -> how likely each class is, float32 (N, classes), and float64 features (N, 96)."""
         device = self.head.weight.device
         parts = (images if isinstance(images, Tensor) else torch.from_numpy(images)).split(BATCH)
-        features = torch.cat([self.features(to_float(part.to(device))) for part in parts])
+        found = []
+        for part in parts:
+            with sharing.step():
+                found.append(self.features(to_float(part.to(device))))
+        features = torch.cat(found)
         return self.head(features).softmax(dim=1).cpu().numpy(), features.double().cpu().numpy()
 
     def accuracy(self, images: np.ndarray | Tensor, labels: Tensor) -> float:
@@ -81,7 +86,7 @@ def train_reader(
     dataset: str = "mnist",
     jitter: bool = True,
     seed: int = 0,
-    progress: bool = True,
+    progress: bool = False,
 ) -> Reader:
     """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`."""
     device = best_device()
@@ -101,13 +106,14 @@ def _train(reader: Reader, images: Tensor, labels: Tensor, epochs: int, jitter: 
     for _ in range(epochs):
         order = torch.randperm(len(images), device=images.device)
         for chosen in order[: steps * batch].split(batch):
-            x = to_float(images[chosen])
-            loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            with images.device:  # AdamW keeps its count of steps on the default device
-                optimizer.step()
-            decay.step()
+            with sharing.step():
+                x = to_float(images[chosen])
+                loss = F.cross_entropy(reader(_jittered(x) if jitter else x), labels[chosen])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                with images.device:  # AdamW keeps its count of steps on the default device
+                    optimizer.step()
+                decay.step()
             bar.update()
     bar.close()
     return reader.eval().requires_grad_(False)

@@ -1,8 +1,7 @@
 """Evaluating over several recipes into a folder: scores, a table, plots, and the best and worst digits."""
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,16 @@ def sweep(
     folder: str | Path,
     *,
     names: Mapping[str, str],
-    progress: bool = True,
+    progress: bool = False,
+    tell: Callable[[str], object] = lambda _: None,
     **real: Any,
 ) -> list[Run]:
-    """Evaluate recipes that differ in anything but digits and seed, and go on where an earlier sweep stopped.
+    """Evaluate recipes that differ in anything but digits and seed, and continue where an earlier sweep stopped.
 
     Args:
         names: of all else that the scores depend on, such as the weights and the reader.
+        progress: whether to show bars of progress on the standard error.
+        tell: gets a line on each recipe before it is drawn.
         real: train, test, reader and full, as in `Judge`.
 
     Raises BadInput where the folder holds scores of other names, digits, counts or seeds, which are not comparable, and
@@ -42,7 +44,7 @@ def sweep(
     """
     folder = Path(folder)
     wanted = [{**names} | about(pipe, recipe) for recipe in recipes]
-    busy = f"{folder} holds a sweep that is under way: wait for its end, or choose another --out."
+    busy = f"{folder} holds a sweep that is under way: wait for its end, or choose another folder."
     with locked(folder / SCORES, busy):
         runs = _earlier(folder / SCORES, wanted[0])
         full = real.get("full", True)
@@ -54,8 +56,7 @@ def sweep(
         )
         for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
             if judge and _lacks(runs, run, full):
-                if progress:
-                    print(f"{number}/{len(recipes)}: {title(run)}", file=sys.stderr)
+                tell(f"{number}/{len(recipes)}: {title(run)}")
                 drawn = draw(pipe, recipe, progress=progress)
                 runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
                 for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
@@ -78,9 +79,9 @@ def _earlier(path: Path, wanted: Run) -> list[Run]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        raise BadInput(f"{path} holds no scores: delete it, or choose another --out.") from None
+        raise BadInput(f"{path} holds no scores: delete it, or choose another folder.") from None
     if not same:
-        raise BadInput(f"{path} is of other weights, digits or settings: delete it, or choose another --out.")
+        raise BadInput(f"{path} is of other weights, digits or settings: delete it, or choose another folder.")
     return runs
 
 

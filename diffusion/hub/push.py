@@ -103,7 +103,7 @@ def check_push(repo: str, tag: str | None = None) -> None:
     except failures() as error:
         failure = _failure(error)
     if failure:
-        raise BadInput(f"{failure}; or train without --push-to-hub, and push later with --resume.")
+        raise BadInput(f"{failure}; or train first, and push the run afterwards.")
 
 
 def check_repo(repo: str) -> None:

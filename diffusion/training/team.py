@@ -28,7 +28,7 @@ class Team:
         if device.type == "cuda":
             rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
             if rank >= count:
-                raise BadInput(f"Each process needs a GPU of its own: choose --nproc-per-node {count} or less.")
+                raise BadInput(f"Each process needs a GPU of its own: start {count} or fewer on this machine.")
             device = torch.device("cuda", rank)
             torch.cuda.set_device(device)
             distributed.init_process_group("nccl", device_id=device)

@@ -1,4 +1,7 @@
-"""A training run: it turns noise and guesses into a model, epoch by epoch, in a folder of its own (folder.py)."""
+"""A training run: it turns noise and guesses into a model, epoch by epoch, in a folder of its own (folder.py).
+
+It is one class, and so this file is longer than others: all that changes in a run is what a resumed run must restore.
+"""
 
 import math
 import time
@@ -13,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks, data
+from diffusion.cores import sharing
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
 from diffusion.precision import flops
@@ -32,8 +36,9 @@ class Trainer:
     it. So all of them always hold the same state, and a run may be resumed by a team of another size.
     """
 
-    def __init__(self, config: TrainConfig, team: Team | None = None):
+    def __init__(self, config: TrainConfig, team: Team | None = None, *, progress: bool = False):
         self.config = config
+        self.progress = progress  # whether to show a bar for each epoch
         self.out = Path(config.out)
         self.team = team or Team.join()
         self.device = self.team.device
@@ -171,12 +176,12 @@ class Trainer:
         name = f"epoch {self.epoch + 1}/{self.config.epochs}"
         self.denoiser.train()
         looked = time.perf_counter()
-        with tqdm(
-            desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not self.team.leads
-        ) as bar:
+        shown = self.progress and self.team.leads
+        with tqdm(desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not shown) as bar:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
-                self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
+                with sharing.step():
+                    self.total += self.train_step(data.to_float(self.images[chosen]), self.labels[chosen])
                 self.step += 1
                 bar.update()
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
@@ -226,9 +231,10 @@ class Trainer:
         random = torch.Generator(self.device).manual_seed(0)
         total = 0.0
         for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
-            x0 = data.to_float(part)
-            drawn = self.objective.draw(x0, random)
-            total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
+            with sharing.step():
+                x0 = data.to_float(part)
+                drawn = self.objective.draw(x0, random)
+                total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
         return total / len(images)
 
     @property

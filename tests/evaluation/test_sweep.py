@@ -8,6 +8,7 @@ import pytest
 from diffusion import Pipeline, Recipe
 from diffusion.evaluation import sweep
 from diffusion.evaluation.judge import about
+from diffusion.evaluation.reader import load_reader
 from diffusion.files.lock import locked
 
 DIGITS = tuple(range(10)) * 20
@@ -23,8 +24,11 @@ def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
     return [Recipe(DIGITS, scale, count, "ddim", guidance_interval=(0, 999)) for scale in guidance for count in steps]
 
 
-def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path) -> None:
-    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, progress=False, **real)
+def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> None:
+    told: list[str] = []
+    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=told.append, **real)
+    assert [line.split(":")[0] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    assert capsys.readouterr() == ("", "")  # and no bars unasked
     assert json.loads((tmp_path / "scores.json").read_text()) == {"runs": runs}
     assert [(run["recipe"]["guidance"], run["recipe"]["steps"], run["evaluations"]) for run in runs] == [
         (1, 1, 1),
@@ -49,7 +53,7 @@ def test_it_goes_on_where_it_stopped_and_draws_nothing_twice(pipe, real, tmp_pat
     drawn = []
     draw = sweep.draw
     monkeypatch.setattr(sweep, "draw", lambda pipe, recipe, **_: drawn.append(recipe) or draw(pipe, recipe, **_))
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     first = sweep.sweep(pipe, recipes(steps=(1,)), tmp_path, **some)
     everything = sweep.sweep(pipe, recipes(), tmp_path, **some)
     assert drawn == recipes(steps=(1,)) + recipes(steps=(2,))
@@ -61,7 +65,8 @@ def test_it_goes_on_where_it_stopped_and_draws_nothing_twice(pipe, real, tmp_pat
 
 def test_a_quick_score_is_made_again_where_all_figures_are_asked_for(pipe, real, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("diffusion.evaluation.judge.told_apart", lambda *_, **__: 0.75)
-    some = {"names": NAMES, "progress": False} | real
+    monkeypatch.setattr("diffusion.evaluation.judge.train_reader", lambda *_, **__: load_reader())
+    some = {"names": NAMES} | real
     sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, full=False, **some)
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, full=True, **some)
     assert run["told_apart"]["value"] == 0.75
@@ -81,7 +86,7 @@ def test_a_quick_score_is_made_again_where_all_figures_are_asked_for(pipe, real,
     ids=str,
 )
 def test_scores_that_cannot_be_compared_are_refused_and_kept(pipe, real, tmp_path, refuses, change) -> None:
-    some = {"full": False, "progress": False} | real
+    some = {"full": False} | real
     sweep.sweep(pipe, recipes((1,)), tmp_path, names=NAMES, **some)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     names = change.pop("names", NAMES)
@@ -91,7 +96,7 @@ def test_scores_that_cannot_be_compared_are_refused_and_kept(pipe, real, tmp_pat
 
 
 def test_intervals_of_guidance_are_told_apart(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     sweep.sweep(pipe, recipes((1, 2), (2.0,)), tmp_path, **some)
     inside = [replace(recipe, guidance_interval=(200, 700)) for recipe in recipes((1, 2), (2.0,))]
     runs = sweep.sweep(pipe, inside, tmp_path, **some)
@@ -107,7 +112,7 @@ def test_unguided_digits_are_on_the_line_of_every_interval(pipe, real, tmp_path,
     monkeypatch.setattr(
         sweep.plot, "lines", lambda series, **how: drawn.append((how["x"], series)) or lines(series, **how)
     )
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     unguided, guided = recipes((1,))
     wanted = [replace(unguided, guidance_interval=(400, 700)), guided, replace(guided, guidance_interval=(200, 999))]
     off, everywhere, inside = (run["frechet_distance"]["value"] for run in sweep.sweep(pipe, wanted, tmp_path, **some))
@@ -122,7 +127,7 @@ def test_unguided_digits_are_on_the_line_of_every_interval(pipe, real, tmp_path,
 
 def test_a_sweep_that_is_under_way_is_left_alone(pipe, real, tmp_path, refuses) -> None:
     with locked(tmp_path / sweep.SCORES), refuses("holds a sweep that is under way"):
-        sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, progress=False, **real)
+        sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, **real)
     assert not list(tmp_path.iterdir())
 
 
@@ -134,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(pipe, real, tmp
 
 
 def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     wanted = [
         replace(recipe, spacing=spacing) for spacing in ("trailing", "karras") for recipe in recipes((1, 2), (1.0,))
     ]
@@ -147,7 +152,7 @@ def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
 
 
 def test_etas_are_told_apart_and_plotted(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     wanted = [replace(recipe, eta=eta) for eta in (0.0, 0.5) for recipe in recipes((2,), (1.0,))]
     assert [run["recipe"]["eta"] for run in sweep.sweep(pipe, wanted, tmp_path, **some)] == [0, 0.5]
     rows = (tmp_path / "table.md").read_text().splitlines()[2:-1]
@@ -160,14 +165,14 @@ def test_etas_are_told_apart_and_plotted(pipe, real, tmp_path) -> None:
 
 
 def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
     del run["recipe"]["spacing"]
     assert sweep.title(run) == "ddim, 1 steps, guidance 1"
 
 
 def test_a_lost_table_or_plot_is_made_again(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False, "progress": False} | real
+    some = {"names": NAMES, "full": False} | real
     sweep.sweep(pipe, recipes(), tmp_path, **some)
     made = {path.name for path in tmp_path.iterdir()}
     for name in ("table.md", "accuracy-steps.png"):
@@ -189,4 +194,4 @@ def test_the_shares_of_the_digits_are_part_of_what_is_evaluated(pipe, digits, sh
 def test_scores_that_are_none_are_refused(pipe, real, tmp_path, refuses, text) -> None:
     (tmp_path / "scores.json").write_text(text)
     with refuses("holds no scores"):
-        sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, progress=False, **real)
+        sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, **real)

@@ -407,7 +407,7 @@ class TestCheckPush:
         with refuses("(503)"):
             check_push(REPO)
         turn_to("http://127.0.0.1:9", monkeypatch)
-        with refuses("train without --push-to-hub, and push later with --resume"):
+        with refuses("train first, and push the run afterwards"):
             check_push(REPO)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         with refuses("HF_HUB_OFFLINE is set"):
@@ -415,7 +415,7 @@ class TestCheckPush:
 
     def test_a_gateway_s_own_page_is_no_hub(self, refuses, monkeypatch):
         monkeypatch.setattr("huggingface_hub.HfApi.whoami", lambda self: ["<html>"])
-        with refuses("train without --push-to-hub"):
+        with refuses("train first"):
             check_push(REPO)
 
 
@@ -579,6 +579,7 @@ PUSH = "from diffusion.hub.push import check_push, push; check_push('{repo}'); p
 PULL = "from diffusion import Pipeline; Pipeline.from_pretrained('{repo}', revision='{tag}').save_pretrained('{to}')"
 
 
+@pytest.mark.process
 def test_from_end_to_end_in_processes_of_their_own(hub, run):
     """Push, pull into a fresh cache, and load once more without a connection: as a user's shell would."""
     said = []

@@ -1,0 +1,106 @@
+"""python -m diffusion evaluate and train-reader: measure the quality, and train what measures it."""
+
+import argparse
+import json
+import sys
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from diffusion import checkpoint, checks, data, process
+from diffusion.checks import typed
+from diffusion.cli.flags import add_drawing, add_real, digits, real, recipe
+from diffusion.evaluation import judge, sweep
+from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.files.atomic import check_writable
+from diffusion.files.lock import locked
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import SETTINGS, Recipe
+
+SWEPT = tuple(name for name in SETTINGS if name not in ("seed", "guidance_interval"))
+
+
+def add(commands: Any) -> None:
+    """The parsers of both commands, among those of `add_subparsers`."""
+    parser = commands.add_parser("evaluate", help="measure the quality, beside real digits")
+    add_drawing(parser, count=1000, several=SWEPT)
+    add_real(parser)
+    parser.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
+    parser.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
+    parser.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help=f"folder for scores, table and pictures; {', '.join(f'--{name}' for name in SWEPT)} may then be lists, "
+        "like 4,10: a sweep, which continues where it stopped",
+    )
+    parser.set_defaults(command=evaluate)
+
+    about = "train the classifier that evaluate reads with"
+    parser = commands.add_parser("train-reader", help=about)
+    add_real(parser)
+    parser.add_argument("--epochs", type=typed, default=15, help="passes over the training images (default: 15)")
+    parser.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
+    parser.set_defaults(command=train)
+
+
+def evaluate(flags: argparse.Namespace) -> None:
+    """Print the quality figures: one JSON object, or a Markdown table."""
+    file = checkpoint.find(flags.weights, flags.revision)
+    pipe = Pipeline.from_pretrained(file, precision=flags.precision)
+    recipes = _recipes(flags, pipe)
+    reader = _reader(flags, pipe)
+    measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
+    names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
+    if flags.precision != "fp32":
+        names["drawn_in"] = flags.precision  # "precision" is one of the figures
+    if flags.out:
+        tell = partial(print, file=sys.stderr)
+        runs = sweep.sweep(pipe, recipes, flags.out, names=names, tell=tell, **measure)
+    else:
+        runs = [names | judge.evaluate(pipe, recipes[0], **measure)]
+    one = runs[0] if len(runs) == 1 else {"runs": runs}
+    process.answer(sweep.table(runs) if flags.table else json.dumps(one, indent=2))
+
+
+def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:
+    """A recipe for each combination of the settings, all of the same digits, or BadInput."""
+    asked_for = digits(flags, pipe.names)  # once: some are drawn by lot
+    lists = {name: getattr(flags, name) or [pipe.offer.defaults[name]] for name in SWEPT}
+    recipes = []
+    for values in product(*lists.values()):
+        one = argparse.Namespace(**vars(flags) | dict(zip(lists, values, strict=True)))
+        recipes.append(recipe(one, pipe, asked_for))
+        pipe.check(recipes[-1])
+    if len(recipes) > 1 and not flags.out:
+        raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")
+    return recipes
+
+
+def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
+    """The reader, or BadInput where it and the weights are not both of the data set that is asked for."""
+    dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]
+    if (pipe.names, pipe.model.shape) != (dataset.names, (dataset.channels, dataset.size, dataset.size)):
+        raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")
+    reader = load_reader(flags.reader)
+    if reader.dataset != flags.dataset:
+        raise checks.BadInput(
+            f"This reader reads {reader.dataset}: make another with `python -m diffusion train-reader --dataset "
+            f"{flags.dataset}`, and name it with --reader."
+        )
+    return reader
+
+
+def train(flags: argparse.Namespace) -> None:
+    """Train the reader, say how well it reads the test images, and write it."""
+    epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
+    out = Path(flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors"))
+    images = real(flags)
+    busy = f"A reader is being trained for {out} already: wait for its end, or choose another --out."
+    check_writable(out)  # before the training
+    with locked(out, busy):
+        reader = train_reader(*images["train"], epochs=epochs, dataset=flags.dataset, progress=True)
+        save_reader(reader, out)
+    test = images["test"]
+    print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")

@@ -1,0 +1,83 @@
+"""The flags that several commands share, and what they come to: weights, digits, a recipe, real images."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from diffusion import checks, data, prompts
+from diffusion.checks import typed, written
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import SETTINGS, Recipe
+
+
+def add_drawing(parser: argparse.ArgumentParser, *, count: int = 1, several: Sequence[str] = ()) -> None:
+    """What to draw, with which weights and which settings.
+
+    A setting that is not given is None; its value is not checked yet, and of those in `several` it is a list.
+
+    Args:
+        count: how many of each digit, unless told.
+    """
+    parser.add_argument(
+        "--weights",
+        help="few-step, which draws in 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
+        "(default: the bundled weights)",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
+    parser.add_argument(
+        *("--digits", "--prompt"),
+        metavar="TEXT",
+        help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: one of each)',
+    )
+    parser.add_argument("--count", type=typed, default=count, help=f"how many of each digit (default: {count})")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        help="fp32; bf16, which visibly changes about one digit in a hundred; auto: the quickest (default: fp32)",
+    )
+    group = parser.add_argument_group("settings", "Other weights than the bundled ones may have defaults of their own.")
+    for name, setting in SETTINGS.items():
+        read: Callable[[str], Any] = setting.values.read
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=partial(_each, read) if name in several else read,
+            metavar=name.split("_")[-1].upper(),
+            help=f"{setting.help}: {setting.values} (default: {written(setting.default)})",
+        )
+
+
+def _each(read: Callable[[str], Any], text: str) -> list[Any]:
+    return [read(part) for part in text.split(",")]
+
+
+def digits(flags: argparse.Namespace, names: Sequence[str]) -> list[int]:
+    """The digits that --digits asks for: where it is not given, one of each that the weights draw. Or BadInput."""
+    return list(range(len(names))) if flags.digits is None else prompts.digits(flags.digits, names)
+
+
+def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **usual: Any) -> Recipe:
+    """What to draw: `--count` of each digit, with the settings that are given, or else with the usual ones.
+
+    Where a setting is in neither, it is the weights' own default. Raises BadInput for what no run can have.
+    """
+    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
+    if len(digits) * count > checks.MAX_IMAGES:
+        raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
+    given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
+    return pipe.recipe(tuple(digits) * count, **usual | given)
+
+
+def add_real(parser: argparse.ArgumentParser) -> None:
+    """Which real images."""
+    parser.add_argument("--dataset", default="mnist", help=f"{', '.join(data.DATASETS)} (default: mnist)")
+    parser.add_argument(
+        "--data", default="data", help="folder of the real images, downloaded where missing (default: data)"
+    )
+
+
+def real(flags: argparse.Namespace) -> dict[str, tuple[Tensor, Tensor]]:
+    """The training and the test images that are asked for."""
+    return {part: data.load(flags.dataset, flags.data, train=part == "train") for part in ("train", "test")}
