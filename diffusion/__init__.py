@@ -1,15 +1,5 @@
 """Class-conditional diffusion on MNIST, from scratch."""
 
-<<<<<<< HEAD
-from diffusion import lab
-from diffusion.checks import BadInput
-from diffusion.pipeline import Pipeline
-from diffusion.recipe import Recipe
-from diffusion.result import Result
-from diffusion.samplers import Step
-
-__all__ = ["BadInput", "Pipeline", "Recipe", "Result", "Step", "lab"]
-=======
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,4 +25,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
->>>>>>> house

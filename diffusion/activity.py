@@ -7,6 +7,7 @@ activity, input pictures and all. The activities themselves are in lab/.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -101,13 +102,14 @@ class Activity:
 
 
 ACTIVITIES: dict[str, type[Activity]] = {}
-"""Every activity by name, once diffusion.lab is imported."""
+"""Every activity by name, as diffusion.lab has them."""
 
 
 def from_dict(values: Any) -> Activity:
     """The activity that `to_dict` wrote, or BadInput."""
     values = dict(values)
     name = values.pop("name")
+    import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
         raise BadInput("This recipe is of a newer version: update the project to read it.")
     return ACTIVITIES[name](**values)
