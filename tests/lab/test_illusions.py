@@ -132,6 +132,7 @@ class TestHybrid:
             exact([3, 8], activity=Hybrid(8))
 
 
+@pytest.mark.process
 def test_a_recipe_is_read_by_who_has_not_seen_the_lab(exact, tmp_path):
     (tmp_path / "anagram.json").write_text(exact.recipe([6], activity=Anagram()).to_json())
     code = "import sys; from diffusion import Recipe; print(Recipe.from_file(sys.argv[1]).activity.digits)"
