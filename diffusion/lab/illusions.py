@@ -50,10 +50,10 @@ class Anagram(Activity, name="anagram"):
         "whether guided guesses are clipped to black and white before the mean",
     )
     rectify: bool = setting(YesNo(), False, "give the mean of the guessed noises the variance that noise has")
-    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
+    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
 
     defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 15, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+        {"sampler": "ddim", "steps": 30, "guidance": 3.0, "guidance_interval": (0, 999), "spacing": "trailing"}
     )
 
     @property
