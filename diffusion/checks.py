@@ -130,5 +130,6 @@ def unusable(error: OSError) -> str:
 
 def shown(value: Any) -> str:
     """`value` for a message: short whatever it is."""
-    text = "nothing" if value is None else " ".join(repr(value).split())
+    pair = isinstance(value, tuple) and len(value) == 2 and all(isinstance(each, int | float) for each in value)
+    text = "nothing" if value is None else written(value) if pair else " ".join(repr(value).split())
     return text if len(text) <= 40 else text[:37] + "..."

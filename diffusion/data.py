@@ -104,10 +104,6 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
     dataset = DATASETS[choice("dataset", name, DATASETS)]
     from torchvision import datasets  # slow to import, and only training and evaluation need it
 
-    files = [Path(folder) / file for file in dataset.files]
-    own_folder = Path(folder) / Path(dataset.files[0]).parts[0]
-    damaged = BadInput(f"The {dataset.title} files in {folder} are damaged. Delete {own_folder} and try again.")
-
     def read(download: bool) -> Any:
         # CIFAR-10 is made of pickles, which can run any code: torchvision opens them only after their checksums,
         # which it knows by heart, are found right, downloaded or not.
@@ -116,40 +112,52 @@ def load(name: str, folder: str | Path, *, train: bool) -> tuple[Tensor, Tensor]
     try:
         found = read(download=False)
     except UNREADABLE:
+        files = [Path(folder) / file for file in dataset.files]
         with locked(files[0]):  # another process may be at the same
             wrong = _unpack(files)
             archive = Path(folder) / dataset.archive
-            if (
-                dataset.archive and archive.is_file()
-            ):  # by its checksum, which torchvision finds wrong before it downloads
+            if dataset.archive and archive.is_file():  # torchvision finds its checksum wrong before it downloads
                 wrong = wrong or f"{archive}, whose content is not the original"
             try:
                 found = read(download=True)
             except UNREADABLE as error:
-                missing = [file for file in files if not file.is_file()]
-                if isinstance(error, OSError) and not isinstance(error, URLError):
-                    if error.filename:
-                        raise BadInput(unusable(error)) from None
-                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                        raise BadInput(
-                            f"There is no space left in {folder}: free some, or choose another data folder."
-                        ) from None
-                if not missing:
-                    raise damaged from None
-                give = f"give the folder that holds {Path(dataset.files[0]).parent} as the data folder"
-                if wrong:
-                    give = f"replace {wrong}"
-                elif len(missing) < len(files):
-                    give = f"add {missing[0]}, which is missing"
-                raise BadInput(
-                    f"{dataset.title} is not in {folder} and could not be downloaded ({_reason(error)}). "
-                    f"Connect to the internet, or {give}."
-                ) from None
+                raise _not_there(dataset, Path(folder), wrong, error) from None
     images, labels = (torch.as_tensor(part, device="cpu") for part in (found.data, found.targets))
     shape = (len(labels), dataset.size, dataset.size) + ((dataset.channels,) if dataset.channels > 1 else ())
     if images.shape != shape or len(labels) == 0 or not 0 <= labels.min() <= labels.max() < len(dataset.names):
-        raise damaged
+        raise _damaged(dataset, Path(folder))
     return (images.transpose(1, 2) if dataset.transposed else images).contiguous(), labels
+
+
+def _damaged(dataset: Dataset, folder: Path) -> BadInput:
+    own_folder = folder / Path(dataset.files[0]).parts[0]
+    return BadInput(f"The {dataset.title} files in {folder} are damaged. Delete {own_folder} and try again.")
+
+
+def _not_there(dataset: Dataset, folder: Path, wrong: str, error: BaseException) -> BadInput:
+    """Why a data set could be neither read nor downloaded, and what to do.
+
+    Args:
+        wrong: a file that is there and no use, and why.
+        error: what the download ended with.
+    """
+    if isinstance(error, OSError) and not isinstance(error, URLError):
+        if error.filename:
+            return BadInput(unusable(error))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return BadInput(f"There is no space left in {folder}: free some, or choose another data folder.")
+    missing = [path for file in dataset.files if not (path := folder / file).is_file()]
+    if not missing:
+        return _damaged(dataset, folder)
+    give = f"give the folder that holds {Path(dataset.files[0]).parent} as the data folder"
+    if wrong:
+        give = f"replace {wrong}"
+    elif len(missing) < len(dataset.files):
+        give = f"add {missing[0]}, which is missing"
+    return BadInput(
+        f"{dataset.title} is not in {folder} and could not be downloaded ({_reason(error)}). Connect to the internet, "
+        f"or {give}."
+    )
 
 
 def _unpack(files: Sequence[Path]) -> str:

@@ -138,19 +138,25 @@ class Run(Iterator[Step]):
         count = min(render.FRAMES, last + 1)
         self._kept = {round(k * last / (count - 1)) - 1 for k in range(count)} if last else set()  # -1 is the start
         self._x, self._x0 = start, torch.full_like(start, -1)
-        self._frames, self._levels = [self.frame], [levels[0].index]
+        self._level = levels[0].index
+        self._frames, self._levels = [self.frame], [self._level]
         self._guesses: list[np.ndarray] = []
 
     def __next__(self) -> Step:
         with sharing.step():
             step = next(self._steps)
-        self._x, self._x0 = step.x, step.x0
+        self._x, self._x0, self._level = step.x, step.x0, step.level
         if step.index - 1 in self._kept:  # this step's guess was made from what the last one left
             self._guesses.append(self.guess)
         if step.index in self._kept:
             self._frames.append(self.frame)
             self._levels.append(step.level)
         return step
+
+    @property
+    def level(self) -> int:
+        """The noise level of the images as they are now, -1 at the end."""
+        return self._level
 
     @property
     def frame(self) -> np.ndarray:

@@ -12,7 +12,6 @@ from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.evaluation.sheet import Axis, Sheet
-from diffusion.scheduler import T
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Work:
     def steps_of(self, recipe: Recipe) -> Iterator[Moment | Result]:
         """The moments of a run, from the start on, and at last its result."""
         run = self.of(recipe).run(recipe)
-        yield Moment(0, T - 1, run.frame, run.guess)
+        yield Moment(0, run.level, run.frame, run.guess)
         for step in run:
             yield Moment(step.index + 1, step.level, run.frame, run.guess)
         yield run.result()

@@ -152,8 +152,8 @@ class Conversation:
     def set_weights(self, name: str) -> None:
         """Draw with these weights from now on."""
         pipe = Pipeline.from_pretrained(name)
-        before, after = self.pipe.offer.defaults, pipe.offer.defaults
-        wanted = replace(self.recipe, **{name: after[name] for name in after if after[name] != before[name]})
+        before, after = self.pipe.offer.settings, pipe.offer.settings
+        wanted = replace(self.recipe, **{name: after[name].default for name in after if after[name] != before[name]})
         pipe.check(wanted)
         self.pipe, self.weights, self.recipe = pipe, name, wanted
 

@@ -17,7 +17,7 @@ from diffusion.recipe import Recipe
 SCORES = "scores.json"
 SAME = ("digits", "seed")  # what the recipes of one folder have in common
 
-Run = dict[str, Any]
+Scores = dict[str, Any]
 """The scores of one recipe: what `judge.about` says of it, and each figure as {"value", "floor"}."""
 
 
@@ -30,7 +30,7 @@ def sweep(
     progress: bool = False,
     tell: Callable[[str], object] = lambda _: None,
     **real: Any,
-) -> list[Run]:
+) -> list[Scores]:
     """Evaluate recipes that differ in anything but digits and seed, and continue where an earlier sweep stopped.
 
     Args:
@@ -67,14 +67,14 @@ def sweep(
         return [run for one in wanted for run in runs if _is_of(run, one)]
 
 
-def _keep(runs: Sequence[Run], folder: Path) -> None:
+def _keep(runs: Sequence[Scores], folder: Path) -> None:
     write_text(folder / SCORES, json.dumps({"runs": runs}, indent=2) + "\n")
 
 
-def _earlier(path: Path, wanted: Run) -> list[Run]:
+def _earlier(path: Path, wanted: Scores) -> list[Scores]:
     """The runs of an earlier sweep, or BadInput where they are not of this kind."""
     try:
-        runs: list[Run] = json.loads(path.read_bytes())["runs"]
+        runs: list[Scores] = json.loads(path.read_bytes())["runs"]
         same = all(_kind(run) == _kind(wanted) for run in runs)
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -85,21 +85,21 @@ def _earlier(path: Path, wanted: Run) -> list[Run]:
     return runs
 
 
-def _kind(run: Run) -> dict[str, Any]:
+def _kind(run: Scores) -> dict[str, Any]:
     """All but what a sweep varies, and the figures."""
     recipe = {name: run["recipe"][name] for name in SAME}
     return {name: value for name, value in run.items() if isinstance(value, str | int)} | recipe | {"evaluations": None}
 
 
-def _is_of(run: Run, wanted: Run) -> bool:
+def _is_of(run: Scores, wanted: Scores) -> bool:
     return all(run.get(name) == value for name, value in wanted.items())
 
 
-def _lacks(runs: Sequence[Run], wanted: Run, full: bool) -> bool:
+def _lacks(runs: Sequence[Scores], wanted: Scores, full: bool) -> bool:
     return not any(_is_of(run, wanted) and ("told_apart" in run or not full) for run in runs)
 
 
-def title(run: Run, without: str = "") -> str:
+def title(run: Scores, without: str = "") -> str:
     """How a run's digits were drawn, like "ddim, 20 steps, guidance 2", without one of these if asked."""
     recipe = run["recipe"]
     spacing = recipe.get("spacing", "trailing")  # older scores do not say
@@ -120,7 +120,7 @@ def _slug(text: str) -> str:
     return text.replace(",", "").replace(" ", "-")
 
 
-def table(runs: Sequence[Run]) -> str:
+def table(runs: Sequence[Scores]) -> str:
     """The figures of runs as a Markdown table: drawn beside real for one, a row each for several."""
     most = max(runs, key=len)
     names = [name for name, row in most.items() if isinstance(row, dict) and "floor" in row]
@@ -144,7 +144,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "| " + " | ".join("---" for _ in rows[0]) + " |", *lines[1:]])
 
 
-def _plots(runs: Sequence[Run], folder: Path) -> None:
+def _plots(runs: Sequence[Scores], folder: Path) -> None:
     """Distance and accuracy against steps, guidance and eta: lines of all that has the rest in common, the longest."""
     for axis in ("steps", "guidance", "eta"):
         for figure in ("frechet_distance", "accuracy"):
@@ -161,7 +161,7 @@ def _plots(runs: Sequence[Run], folder: Path) -> None:
                 render.save_png(folder / f"{_slug(figure).replace('_', '-')}-{axis}.png", drawn)
 
 
-def _in_every_interval(runs: Sequence[Run]) -> list[Run]:
+def _in_every_interval(runs: Sequence[Scores]) -> list[Scores]:
     """The runs, with each unguided one once for every interval of the others: it is the same in all of them."""
     guided = [run for run in runs if run["recipe"]["guidance"] > 1]
     intervals = {tuple(run["recipe"]["guidance_interval"]): None for run in guided}

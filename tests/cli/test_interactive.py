@@ -316,10 +316,8 @@ def test_few_step_weights_refuse_what_they_cannot_take_when_it_is_set(capsys, re
             conversation.answer(line)
     assert conversation.recipe == before
     conversation.answer("weights bundled")
-    conversation.answer("spacing karras")
-    with refuses("With these weights, "):
-        conversation.answer("weights few-step")
-    assert conversation.weights == "bundled"
-    conversation.answer("spacing trailing")
-    conversation.answer("weights few-step")
-    assert conversation.recipe.sampler == "ddim"  # the only one that they take
+    for line in ("spacing karras", "guidance_interval 300,800", "seed 5", "weights few-step"):
+        conversation.answer(line)
+    recipe = conversation.recipe  # what they declare in their own way is their own
+    assert (recipe.sampler, recipe.spacing, recipe.guidance_interval) == ("ddim", "trailing", (400, 700))
+    assert conversation.seed == 5

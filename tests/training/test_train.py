@@ -817,6 +817,21 @@ class TestStopAndResume:
             )
         assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
 
+    def test_a_run_whose_preset_is_called_recipe_as_it_was_once_is_resumed(self, config, quiet):
+        assert parse(["--recipe", "flow"])[0] == parse(["--preset", "flow"])[0]
+        main(flags(config, preset="flow"))
+
+        def as_before(saved: dict[str, object]) -> dict[str, object]:
+            return {"recipe" if name == "preset" else name: value for name, value in saved.items()}
+
+        file = Path("run/config.json")
+        file.write_text(json.dumps(as_before(json.loads(file.read_text()))))
+        state = torch.load("run/state.pt", weights_only=True)
+        torch.save(state | {"config": as_before(state["config"])}, "run/state.pt")
+        main(["--resume", "--out", "run", "--epochs", "2"])
+        assert saved_state(replace(config, preset="flow", epochs=2))["epoch"] == 2
+        assert json.loads(file.read_text())["preset"] == "flow"
+
     def test_an_epoch_is_saved_before_it_is_told(self, config):
         def tell(line: str) -> None:
             assert line.startswith("loss ")
