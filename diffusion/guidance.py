@@ -13,13 +13,16 @@ from diffusion.scheduler import Level, T
 EVERYWHERE = (0, T - 1)  # the interval of all levels
 
 
-def guided(model: Model, condition: Tensor, guidance: float, interval: tuple[int, int] = EVERYWHERE) -> Denoise:
+def guided(
+    model: Model, condition: Tensor, guidance: float, interval: tuple[int, int] = EVERYWHERE, clip: bool = True
+) -> Denoise:
     """The denoise function for a condition, such as labels (B,): uncond + guidance * (cond - uncond).
 
     This is the scale w of Imagen and Stable Diffusion: 1 is no guidance and 0 is unconditional, each of which runs the
     network once a step; anything else runs it on a doubled batch. (Ho & Salimans 2022,
     https://arxiv.org/abs/2207.12598, write it 1 + w.) Guiding x0 is the same as guiding eps or v, of which it is an
-    affine function (a bounded denoiser clamps both halves first). The guided x0 is clipped to [-1, 1].
+    affine function (a bounded denoiser clamps both halves first). The guided x0 is clipped to [-1, 1], unless it is
+    to be combined with others before that.
 
     Guidance above 1 is on only in an interval of levels, both ends in it (Kynkaanniemi et al. 2024,
     https://arxiv.org/abs/2404.07724): at the noisiest levels it makes all digits alike, and at the cleanest it does
@@ -36,7 +39,7 @@ def guided(model: Model, condition: Tensor, guidance: float, interval: tuple[int
         else:
             cond, uncond = model(torch.cat([x, x]), i, torch.cat([condition, null])).chunk(2)
             x0 = uncond + scale * (cond - uncond)
-        return x0.clamp(-1, 1)
+        return x0.clamp(-1, 1) if clip else x0
 
     return denoise
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
+from diffusion.activity import Activity
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.scheduler import Scheduler
 from diffusion.settings import Setting
@@ -39,6 +40,12 @@ class Offer:
         """The settings that these weights draw with unless others are asked for."""
         return {name: setting.default for name, setting in self.settings.items()}
 
+    def defaults_for(self, activity: Activity | None) -> dict[str, Any]:
+        """Those that these weights do an activity with: its own, where the weights can do all that others can."""
+        wanted = {} if activity is None else activity.defaults
+        free = {name: value for name, value in wanted.items() if self.settings[name] is SETTINGS[name]}
+        return self.defaults | free
+
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
         checks.labels("digits", recipe.digits, len(self.names))
@@ -48,6 +55,11 @@ class Offer:
                     setting.check(getattr(recipe, name))
                 except checks.BadInput as error:
                     raise checks.BadInput(f"With these weights, {error}") from None
+        if self.takes_guidance and recipe.activity is not None and recipe.activity.any_level:
+            raise checks.BadInput(
+                f"These weights know only a few steps from noise to images: for {recipe.activity.name} as asked, "
+                "choose the weights that draw when none are named."
+            )
 
 
 class Model(Protocol):

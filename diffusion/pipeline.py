@@ -1,7 +1,8 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion import checkpoint, checks
+from diffusion.activity import Setup
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
@@ -18,19 +20,8 @@ from diffusion.precision import prepared
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise
-from diffusion.scheduler import Level
 
 BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a run is made of. An edit may wrap the denoise function, cut the levels, and replace the start."""
-
-    denoise: Denoise
-    levels: Sequence[Level]  # the path, from that of the start to the clean image
-    start: Tensor  # the noisy images (B, C, H, W), at the first level
-    noise: Noise  # fresh noise for samplers that add some
 
 
 Edit = Callable[[Setup], Setup]
@@ -91,7 +82,7 @@ class Pipeline:
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
         labels = checks.labels("digits", digits, len(self.names))
-        return Recipe(tuple(labels), **self.offer.defaults | settings)
+        return Recipe(tuple(labels), **self.offer.defaults_for(settings.get("activity")) | settings)
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""
@@ -129,16 +120,17 @@ class Pipeline:
         """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline.
 
         Args:
-            edit: changes what the run is made of, before it begins.
+            edit: changes what the run is made of, before it begins and after the recipe's own activity did.
 
         Raises BadInput for a recipe that these weights cannot draw.
         """
         self.check(recipe)
         recipe = replace(recipe, weights=self.weights)
-        setup = edit(self.setup(recipe))
-        sampler = SAMPLERS[recipe.sampler]
-        options = {name: getattr(recipe, name) for name in sampler.options}
-        steps = sampler(setup.denoise, setup.start, setup.levels, setup.noise, **options)
+        setup = self.setup(recipe)
+        if recipe.activity is not None:
+            setup = recipe.activity.edit(setup)
+        setup = edit(setup)
+        steps = setup.walk(setup.denoise, setup.start, setup.levels, setup.noise)
         return Run(recipe, steps, setup.start, setup.levels)
 
     def setup(self, recipe: Recipe) -> Setup:
@@ -146,15 +138,22 @@ class Pipeline:
         labels = torch.tensor(recipe.digits, device=self.model.device)
         levels = self.model.scheduler.levels(recipe.steps, recipe.spacing)
         noise = Noise(recipe.seeds, self.model.shape, self.model.device)
-        if self.offer.takes_guidance:
-            denoise = taking_guidance(self.drawing, labels, recipe.guidance, levels)
-        else:
-            denoise = guided(self.drawing, labels, recipe.guidance, recipe.guidance_interval)
-        return Setup(denoise, levels, noise(), noise)
+        sampler = SAMPLERS[recipe.sampler]
+
+        def guide(labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
+            guidance = recipe.guidance if guidance is None else guidance
+            if self.offer.takes_guidance:
+                return taking_guidance(self.drawing, labels, guidance, levels)
+            return guided(self.drawing, labels, guidance, recipe.guidance_interval, clip)
+
+        walk = partial(sampler, **{name: getattr(recipe, name) for name in sampler.options})
+        return Setup(guide(labels), levels, noise(), noise, guide, labels, walk)
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
         self.offer.check(recipe)
+        if recipe.activity is not None:
+            recipe.activity.check(recipe.digits, self.model.shape, len(self.names))
 
 
 def _trial(denoiser: Denoiser, count: int) -> Iterator[Tensor]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion import checks
+from diffusion.activity import Activity, from_dict
 from diffusion.files.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
@@ -54,6 +55,7 @@ class Recipe:
         advice="trailing is even, the others are closer together at the ends",
     )
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
+    activity: Activity | None = None  # what else is done than to draw, with its input pictures: see lab/
     weights: str = ""  # the fingerprint of the weights that drew it, where known
 
     def __post_init__(self) -> None:
@@ -69,6 +71,10 @@ class Recipe:
                     f"{name} belongs to the sampler {takes}: choose that, or leave it at {default:g} with "
                     f"{self.sampler}."
                 )
+        if isinstance(self.activity, dict):  # as JSON has it
+            object.__setattr__(self, "activity", from_dict(self.activity))
+        if self.activity is not None and not isinstance(self.activity, Activity):
+            raise checks.BadInput(f"activity must be one of diffusion.lab, not {checks.shown(self.activity)}.")
         if self.weights != "" and not checks.is_fingerprint(self.weights):
             raise checks.BadInput(f"weights must be eight hex digits, or nothing, not {checks.shown(self.weights)}.")
 
@@ -104,7 +110,16 @@ class Recipe:
     def alone(self, k: int) -> "Recipe":
         """Image k, counted from 0, of this recipe and no other."""
         k = checks.whole("The image", k, 0, len(self.digits) - 1)
-        return replace(self, digits=(self.digits[k],), seed=self.seeds[k], redrawn=())
+        return replace(self.some([k], [self.seeds[k]]), seed=self.seeds[k], redrawn=())
+
+    def some(self, chosen: Sequence[int], seeds: Sequence[int]) -> "Recipe":
+        """Some images of this recipe, counted from 0, each from a seed of its own."""
+        return replace(
+            self,
+            digits=tuple(self.digits[k] for k in chosen),
+            redrawn=tuple(enumerate(seeds)),
+            activity=self.activity and self.activity.some(chosen),
+        )
 
     @property
     def name(self) -> str:
@@ -122,12 +137,15 @@ class Recipe:
         for start in range(0, len(self.digits), size):
             seed = (self.seed + start) % (checks.MAX_SEED + 1)
             redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < start + size)
-            yield replace(self, digits=self.digits[start : start + size], seed=seed, redrawn=redrawn)
+            chosen = range(start, min(start + size, len(self.digits)))
+            yield replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
+        values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
+        version = 1 if self.activity is None else 2  # who knows no activities says that the recipe is newer
         return json.dumps(
-            {"version": 1} | {name: value for name, value in asdict(self).items() if value not in ("", ())}
+            {"version": version} | {name: value for name, value in values.items() if value not in ("", (), None)}
         )
 
     @classmethod
@@ -135,7 +153,7 @@ class Recipe:
         """A recipe from its JSON, or BadInput."""
         try:
             values: dict[str, Any] = json.loads(text)
-            if values.pop("version") != 1:
+            if values.pop("version") != (2 if "activity" in values else 1):
                 raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
             return cls(**values)
         except checks.BadInput:

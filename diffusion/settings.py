@@ -116,6 +116,28 @@ class Wholes:
 
 
 @dataclass(frozen=True)
+class Several:
+    """Some values of one kind."""
+
+    of: Values
+    least: int = 0
+    most: int = 1000
+
+    def __str__(self) -> str:
+        return f"some, each {self.of}"
+
+    def check(self, name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise checks.BadInput(f"{name} must be a list, not {checks.shown(value)}.")
+        if not self.least <= len(value) <= self.most:
+            raise checks.BadInput(f"{name} must be {self.least:,} to {self.most:,} of a kind, not {len(value):,}.")
+        return tuple(self.of.check(f"each of {name}", item) for item in value)
+
+    def read(self, text: str) -> Any:
+        return tuple(self.of.read(part.strip()) for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True)
 class Text:
     """Some text, such as a path."""
 

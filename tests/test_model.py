@@ -121,7 +121,7 @@ class TestEdit:
                 seen.append(i)
                 return -setup.denoise(x, i)
 
-            return Setup(denoise, setup.levels[6:], torch.zeros(2, *SHAPE), setup.noise)
+            return replace(setup, denoise=denoise, levels=setup.levels[6:], start=torch.zeros(2, *SHAPE))
 
         result = pipe.run(recipe, edit).result()
         path = pipe.model.scheduler.indices(10)

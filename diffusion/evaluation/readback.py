@@ -97,9 +97,8 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
         if not missed:
             break
         seeds = [(own[k] + attempt * STRIDE) % (checks.MAX_SEED + 1) for k in missed]
-        digits = tuple(recipe.digits[k] for k in missed)
-        again = yield from _draw(pipe, replace(recipe, digits=digits, redrawn=tuple(enumerate(seeds))))
-        found = _readings(pipe.names, reader, again.images, digits)
+        again = yield from _draw(pipe, recipe.some(missed, seeds))
+        found = _readings(pipe.names, reader, again.images, again.labels)
         drawn += len(found)
         for k, seed, reading in zip(missed, seeds, found, strict=True):
             best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_asked, seed))

@@ -1,0 +1,109 @@
+"""The forward process, and three ways back: a blur, one guess, and many steps.
+
+Only the last draws digits. The blur and the one guess are the best single answers, linear and not, in mean squared
+error; both are means over all that an image may have been, and the noisier it is, the more these differ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import log10
+
+import torch
+from torch import Tensor
+
+from diffusion import checks
+from diffusion.lab.edit import noised
+from diffusion.lab.illusions import low_pass
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import Recipe
+from diffusion.result import Run
+from diffusion.scheduler import CLEAN, Level, T
+
+RADII = tuple(round(0.3 * 1.15**k, 3) for k in range(24))  # of the blurs that are tried: 0.3 to 7.5 pixels
+STRIDE = 30  # levels between the guesses of many steps
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Images at a noise level, and what can be told from them.
+
+    Attributes:
+        level: its index, alpha and sigma.
+        clean: the images that were noised, (B, C, H, W) in [-1, 1].
+        x: alpha * clean + sigma * eps.
+    """
+
+    level: Level
+    clean: Tensor
+    x: Tensor
+
+    @property
+    def snr(self) -> float:
+        """The ratio of signal to noise, alpha**2 / sigma**2."""
+        return self.level.alpha**2 / self.level.sigma**2
+
+    @property
+    def formula(self) -> str:
+        """The forward process with this level's numbers."""
+        alpha, sigma = self.level.alpha, self.level.sigma
+        ratio = f"{10 * log10(self.snr):.1f} dB" if self.snr else "0"
+        return f"x = {alpha:.3f} * x0 + {sigma:.3f} * noise; signal to noise {ratio}"
+
+    @cached_property
+    def radius(self) -> float:
+        """That of the Gaussian blur that comes nearest to the clean images: found by trying, as they are known here."""
+        return min(RADII, key=lambda radius: self.error(self.blurred(radius)))
+
+    def blurred(self, radius: float) -> Tensor:
+        """x blurred and set right in contrast: scale and shift are those of least squares, in closed form."""
+        x = low_pass(self.x, radius)
+        spread, mean = x - x.mean(), self.clean.mean()
+        scale = (spread * (self.clean - mean)).mean() / spread.square().mean()
+        return (mean + scale * spread).clamp(-1, 1)
+
+    @property
+    def blur(self) -> Tensor:
+        """The best blur."""
+        return self.blurred(self.radius)
+
+    def error(self, guess: Tensor) -> float:
+        """The root of the mean squared error of a guess of the clean images, in shares of black to white."""
+        return float((guess - self.clean).square().mean().sqrt()) / 2
+
+
+def rising(levels: Sequence[int]) -> list[int]:
+    """Noise levels in order, from little noise to much, or BadInput."""
+    levels = [checks.whole("each of levels", level, 0, T - 1) for level in levels]
+    if not levels or levels != sorted(set(levels)):
+        raise checks.BadInput("levels must be one or more that rise, such as 250,500,750.")
+    return levels
+
+
+def noisy(pipe: Pipeline, clean: Tensor, level: int, eps: Tensor) -> Noisy:
+    """Images (B, C, H, W) at a level in 0..999, with given noise: over all levels the same makes a smooth film."""
+    at = pipe.model.scheduler.level(checks.whole("level", level, 0, T - 1))
+    return Noisy(at, clean, noised(clean, eps, at))
+
+
+@torch.no_grad()
+def one_step(pipe: Pipeline, recipe: Recipe, noisy: Noisy) -> Tensor:
+    """The network's guess of the clean images (B, C, H, W) from that level at once."""
+    _full(pipe)
+    return pipe.setup(recipe).denoise(noisy.x, noisy.level.index)
+
+
+def many_steps(pipe: Pipeline, recipe: Recipe, noisy: Noisy, stride: int = STRIDE) -> Run:
+    """The run that denoises them from that level on, a guess every `stride` levels, by the recipe's sampler."""
+    _full(pipe)
+    stride = checks.whole("stride", stride, 1, T)
+    path = [pipe.model.scheduler.level(i) for i in range(noisy.level.index, -1, -stride)]
+    return pipe.run(recipe, lambda setup: replace(setup, levels=[*path, CLEAN], start=noisy.x))
+
+
+def _full(pipe: Pipeline) -> None:
+    if pipe.offer.takes_guidance:
+        raise checks.BadInput(
+            "These weights know only a few steps from noise to images: to denoise from any level, choose the weights "
+            "that draw when none are named."
+        )

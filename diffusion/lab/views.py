@@ -1,0 +1,86 @@
+"""Views of a picture: other ways to look at it, such as upside down.
+
+Each only moves pixels, and so is linear and orthogonal: white noise stays white noise, and a network can denoise what
+it sees. An interpolated turn, a blur or a change of size would not do (Geng et al. 2023,
+https://arxiv.org/abs/2311.17919, section 3.3).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffusion.checks import BadInput
+
+PATCHES = 4  # of a jigsaw, in a row and in a column
+SHUFFLE = 4  # the seed of its permutation
+
+Look = Callable[[Tensor], Tensor]  # (..., H, W) -> (..., H, W)
+
+
+@dataclass(frozen=True)
+class View:
+    """One view.
+
+    Attributes:
+        help: how to look at the picture, in words.
+        view: images (..., H, W) -> what is seen.
+        inverse_view: what is seen -> the images.
+        divides: what both sides must be a multiple of.
+        square: whether they must be of one length.
+    """
+
+    help: str
+    view: Look
+    inverse_view: Look
+    divides: int = 1
+    square: bool = False
+
+    def check(self, name: str, shape: tuple[int, int, int]) -> None:
+        """BadInput where images of this (C, H, W) have no such view."""
+        _, height, width = shape
+        if self.square and height != width:
+            raise BadInput(f"{name} needs square images, and these are {width} x {height}: choose another view.")
+        if height % self.divides or width % self.divides:
+            raise BadInput(
+                f"{name} needs sides that are multiples of {self.divides}, and these images are {width} x {height}: "
+                "choose another view."
+            )
+
+
+def _turned(quarters: int) -> tuple[Look, Look]:
+    """Counterclockwise, by quarters of a turn."""
+    return lambda x: x.rot90(quarters, (-2, -1)), lambda x: x.rot90(-quarters, (-2, -1))
+
+
+def _own_inverse(look: Look) -> tuple[Look, Look]:
+    return look, look
+
+
+def _permuted(order: Tensor) -> Look:
+    """The patches of an image, laid in another order."""
+
+    def look(x: Tensor) -> Tensor:
+        *batch, height, width = x.shape
+        rows, columns = height // PATCHES, width // PATCHES
+        patches = x.reshape(*batch, PATCHES, rows, PATCHES, columns).transpose(-3, -2)
+        patches = patches.reshape(*batch, PATCHES**2, rows, columns)[..., order.to(x.device), :, :]
+        return patches.reshape(*batch, PATCHES, PATCHES, rows, columns).transpose(-3, -2).reshape(x.shape)
+
+    return look
+
+
+_ORDER = torch.randperm(PATCHES**2, generator=torch.Generator().manual_seed(SHUFFLE), device="cpu")
+
+VIEWS = {
+    "rotate-180": View("turned by half", *_turned(2)),
+    "rotate-90": View("turned left by a quarter", *_turned(1), square=True),
+    "rotate-270": View("turned right by a quarter", *_turned(3), square=True),
+    "flip": View("upside down, as in a lake", *_own_inverse(lambda x: x.flip(-2))),
+    "mirror": View("in a mirror", *_own_inverse(lambda x: x.flip(-1))),
+    "transpose": View("rows as columns", *_own_inverse(lambda x: x.transpose(-2, -1)), square=True),
+    "jigsaw": View("cut into 16 pieces and laid anew", _permuted(_ORDER), _permuted(_ORDER.argsort()), divides=PATCHES),
+    "identity": View("as it is", *_own_inverse(lambda x: x)),
+}
+"""Every view by name."""

@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion import Recipe
+from diffusion.lab import Morph, morph
+from diffusion.lab.picture import packed
+from diffusion.samplers import SAMPLERS
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_ends_are_exactly_the_two_digits(exact, sampler):
+    settings = {"sampler": sampler, "steps": 4}
+    drawn = exact.run(morph.recipe(exact, [3, 8], 5, seed=7, **settings)).result()
+    ends = [exact([digit], seed=seed, **settings).images[0] for digit, seed in ((3, 7), (8, 8))]
+    assert np.array_equal(drawn.images[[0, -1]], ends)
+    assert drawn.labels in ([3, 3, 8, 8, 8], [3, 3, 3, 8, 8])
+
+
+def test_noise_on_the_way_is_as_long_as_noise():
+    a, b = torch.randn(2, 1, 1, 28, 28)
+    shares = torch.linspace(0, 1, 9).view(-1, 1, 1, 1)
+    way = morph.slerp(a.expand(9, 1, 28, 28), b.expand(9, 1, 28, 28), shares)
+    assert torch.equal(way[0], a[0])
+    assert torch.allclose(way[-1], b[0], atol=1e-6)
+    assert (way.flatten(1).norm(dim=1) / 28 - 1).abs().max() < 0.1
+
+
+def test_three_stops_and_some_of_their_frames(exact):
+    recipe = morph.recipe(exact, [3, 8, 1], 7, steps=3)
+    assert recipe.activity.moments[::3] == (0, 1, 2)
+    whole = exact.run(Recipe.from_json(recipe.to_json())).result()
+    alone = exact.run(recipe.alone(4)).result()
+    assert np.abs(alone.images[0].astype(int) - whole.images[4]).max() <= 1
+
+
+def test_evened_frames_lie_equally_far_apart(exact):
+    recipe = morph.recipe(exact, [3, 8], 9, steps=4)
+    drawn = exact.run(recipe).result()
+
+    def unevenness(result):
+        images = result.images.astype(float).reshape(9, -1)
+        return np.linalg.norm(np.diff(images, axis=0), axis=1).std()
+
+    once = exact.run(morph.evened(recipe, drawn)).result()
+    assert unevenness(once) < unevenness(drawn)
+    assert np.array_equal(once.images[[0, -1]], drawn.images[[0, -1]])
+
+
+def test_inversion_finds_the_noise_that_draws_a_picture(exact, digits):
+    images = [image.numpy() for image, label in zip(digits[0][::5], digits[1][::5], strict=True) if label in (3, 8)]
+    ends = images[0], images[-1]
+    recipe = morph.recipe(exact, [3, 8], 3, images=tuple(map(packed, ends)), steps=50, sampler="ddim", guidance=1)
+    drawn = exact.run(recipe).result().images
+    assert np.abs(drawn[0].astype(int) - ends[0]).mean() < 2
+    assert np.abs(drawn[-1].astype(int) - ends[1]).mean() < 2
+
+
+def test_bad_input(exact, refuses):
+    with refuses("two digits"):
+        morph.recipe(exact, [3])
+    with refuses("two digits that differ"):
+        Morph(digits=(3, 3), seeds=(1, 1))
+    with refuses("frames must be a whole number from 2 to 240"):
+        morph.recipe(exact, [3, 8], 1)
+    with refuses("go from 0 to 1"):
+        Morph(moments=(0, 1.5))
+    with refuses("as many digits"):
+        exact.run(replace(morph.recipe(exact, [3, 8], 4), digits=(3,)))
+    with refuses("a picture for each"):
+        Morph(images=(packed(np.zeros((28, 28), np.uint8)),))
