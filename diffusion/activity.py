@@ -7,6 +7,7 @@ activity, input pictures and all. The activities themselves are in lab/.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Look:
     """One way to look at what was drawn.
 
     Attributes:
@@ -91,9 +92,9 @@ class Activity:
         """The same for some images of the recipe only, counted from 0."""
         return self
 
-    def readings(self, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
+    def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         """All the ways in which images uint8 (N, H, W[, C]) that were asked for as these labels are to be read."""
-        return [Reading("", images, tuple(labels))]
+        return [Look("", images, tuple(labels))]
 
     def to_dict(self) -> dict[str, Any]:
         """Its name and settings, as they stand in the JSON of a recipe."""
@@ -106,6 +107,7 @@ ACTIVITIES: dict[str, type[Activity]] = {}
 
 def from_dict(values: Any) -> Activity:
     """The activity that `to_dict` wrote, or BadInput."""
+    import_module("diffusion.lab")  # who reads a recipe need not know the lab
     values = dict(values)
     name = values.pop("name")
     if name not in ACTIVITIES:

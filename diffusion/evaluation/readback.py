@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diffusion import checks
+from diffusion.activity import Look
 from diffusion.data import DATASETS
 from diffusion.evaluation.reader import Reader
 from diffusion.pipeline import Pipeline
@@ -59,9 +60,12 @@ def check_reader(pipe: Pipeline, reader: Reader) -> None:
 
 
 def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
-    """What the reader reads in each image of a result: those whose `right` is false are misses."""
+    """What the reader reads in each image of a result: those whose `right` is false are misses.
+
+    Where an activity wants images to be looked at in several ways, each reading is that of the worst.
+    """
     check_reader(pipe, reader)
-    return _readings(pipe.names, reader, result.images, result.labels)
+    return _readings(pipe.names, reader, result)
 
 
 def until_right(
@@ -88,7 +92,7 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
     check_reader(pipe, reader)
     tries = checks.whole("tries", tries, 1, MAX_TRIES)
     result = yield from _draw(pipe, recipe)
-    readings = _readings(pipe.names, reader, result.images, result.labels)
+    readings = _readings(pipe.names, reader, result)
     drawn = len(readings)
     own = recipe.seeds
     best = {k: (reading.likely_asked, own[k]) for k, reading in enumerate(readings) if not reading.right}
@@ -98,7 +102,7 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
             break
         seeds = [(own[k] + attempt * STRIDE) % (checks.MAX_SEED + 1) for k in missed]
         again = yield from _draw(pipe, recipe.some(missed, seeds))
-        found = _readings(pipe.names, reader, again.images, again.labels)
+        found = _readings(pipe.names, reader, again)
         drawn += len(found)
         for k, seed, reading in zip(missed, seeds, found, strict=True):
             best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_asked, seed))
@@ -106,7 +110,7 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
     other = tuple((k, seed) for k, (_, seed) in best.items() if seed != own[k])
     if other:
         result = yield from _draw(pipe, replace(recipe, redrawn=(*recipe.redrawn, *other)))
-        readings = _readings(pipe.names, reader, result.images, result.labels)
+        readings = _readings(pipe.names, reader, result)
     yield Tried(result, readings, drawn)
 
 
@@ -117,7 +121,14 @@ def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
     return run.result()
 
 
-def _readings(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
+def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Reading]:
+    activity, images, labels = result.recipe.activity, result.images, result.labels
+    looks = activity.looks(images, labels) if activity else [Look("", images, tuple(labels))]
+    each = zip(*(_read(names, reader, look.images, look.labels) for look in looks), strict=True)
+    return [min(readings, key=lambda reading: (reading.right, reading.likely_asked)) for readings in each]
+
+
+def _read(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
     likely, _ = reader.read(images)
     return [
         Reading(asked, int(each.argmax()), float(each.max()), float(each[asked]), names[int(each.argmax())])

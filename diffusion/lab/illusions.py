@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffusion import checks
-from diffusion.activity import Activity, Reading, Setup
+from diffusion.activity import Activity, Look, Setup
 from diffusion.data import to_float, to_uint8
 from diffusion.lab.inner import langevin, stepwise
 from diffusion.lab.views import VIEWS
@@ -107,14 +107,12 @@ class Anagram(Activity, name="anagram"):
 
         return denoise
 
-    def readings(self, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
+    def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         seen = [
-            Reading(
-                name, to_uint8(VIEWS[name].view(to_float(torch.from_numpy(images)))).numpy(), (digit,) * len(images)
-            )
+            Look(name, to_uint8(VIEWS[name].view(to_float(torch.from_numpy(images)))).numpy(), (digit,) * len(images))
             for name, digit in zip(self.views, self.digits, strict=True)
         ]
-        return [Reading("upright", images, tuple(labels)), *seen]
+        return [Look("upright", images, tuple(labels)), *seen]
 
 
 def through(name: str, denoise: Denoise) -> Denoise:
@@ -178,9 +176,9 @@ class Hybrid(Activity, name="hybrid"):
 
         return replace(setup, denoise=denoise)
 
-    def readings(self, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
+    def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         blurred = to_uint8(low_pass(to_float(torch.from_numpy(images)), self.radius)).numpy()
-        return [Reading("near", images, tuple(labels)), Reading("from afar", blurred, (self.digit,) * len(images))]
+        return [Look("near", images, tuple(labels)), Look("from afar", blurred, (self.digit,) * len(images))]
 
 
 def low_pass(x: Tensor, radius: float) -> Tensor:

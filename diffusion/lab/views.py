@@ -16,7 +16,7 @@ from diffusion.checks import BadInput
 PATCHES = 4  # of a jigsaw, in a row and in a column
 SHUFFLE = 4  # the seed of its permutation
 
-Look = Callable[[Tensor], Tensor]  # (..., H, W) -> (..., H, W)
+Move = Callable[[Tensor], Tensor]  # (..., H, W) -> (..., H, W)
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class View:
     """
 
     help: str
-    view: Look
-    inverse_view: Look
+    view: Move
+    inverse_view: Move
     divides: int = 1
     square: bool = False
 
@@ -49,16 +49,16 @@ class View:
             )
 
 
-def _turned(quarters: int) -> tuple[Look, Look]:
+def _turned(quarters: int) -> tuple[Move, Move]:
     """Counterclockwise, by quarters of a turn."""
     return lambda x: x.rot90(quarters, (-2, -1)), lambda x: x.rot90(-quarters, (-2, -1))
 
 
-def _own_inverse(look: Look) -> tuple[Look, Look]:
+def _own_inverse(look: Move) -> tuple[Move, Move]:
     return look, look
 
 
-def _permuted(order: Tensor) -> Look:
+def _permuted(order: Tensor) -> Move:
     """The patches of an image, laid in another order."""
 
     def look(x: Tensor) -> Tensor:

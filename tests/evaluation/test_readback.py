@@ -11,6 +11,7 @@ from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.data import DATASETS, to_float
 from diffusion.evaluation.readback import MAX_TRIES, Reading, read, trying, until_right
 from diffusion.evaluation.reader import load_reader
+from diffusion.lab import Anagram
 from diffusion.networks.unet import UNetConfig
 
 RECIPE = Recipe((7, 3, 0, 9, 5), steps=1, seed=40)
@@ -55,6 +56,18 @@ def test_captions_say_what_the_reader_sees(pipe, reader, digits):
     misses = [k for k, reading in enumerate(readings) if not reading.right]
     assert misses[:2] == [0, 1]
     assert len(misses) < 10
+
+
+def test_an_anagram_is_right_where_it_is_so_upright_and_turned(pipe):
+    recipe = pipe.recipe([5] * 100, activity=Anagram((5,), ("rotate-180",), inner=0), steps=1, guidance=1)
+    result = pipe.run(recipe).result()
+    corners = result.images[:, [0, -1], [0, -1]]
+    readings = read(pipe, CornerReader(), result)
+    both = ((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all(1)
+    assert [reading.right for reading in readings] == both.tolist()
+    one = until_right(pipe, CornerReader(), recipe.alone(0), 100)
+    corners = one.result.images[0, [0, -1], [0, -1]]
+    assert one.readings[0].right == bool(((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all())
 
 
 def test_a_caption_names_the_class():

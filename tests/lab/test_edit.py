@@ -91,6 +91,11 @@ class TestInpainting:
         off = np.abs(images.astype(int) - truth).max((1, 2))
         assert (off <= 2).sum() >= {"replacement": 3}.get(method, 4), off
 
+    def test_an_image_depends_on_its_own_seed_alone(self, exact, picture):
+        result = exact([3, 8, 5], activity=Inpainting((packed(picture),), mask("left", SHAPE), inner=2), steps=4)
+        alone = exact.run(result.recipe.alone(2)).result().images[0]
+        assert np.abs(alone.astype(int) - result.images[2]).max() <= 1
+
     def test_masks_hide_what_their_names_say(self):
         hidden = {name: make(28, 28) for name, make in MASKS.items()}
         assert hidden["top"][:14].all()

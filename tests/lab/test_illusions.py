@@ -57,7 +57,7 @@ class TestAnagram:
         result = pipe([6, 6], activity=Anagram((9,), (view,)), steps=3, guidance=1)
         wanted = ((shown[0, 0] + 1) * 127.5).round().numpy()
         assert np.abs(result.images - wanted).max() <= 2
-        upright, seen = result.recipe.activity.readings(result.images, result.labels)
+        upright, seen = result.recipe.activity.looks(result.images, result.labels)
         assert (upright.labels, seen.labels) == ((6, 6), (9, 9))
         assert np.abs(seen.images[0] - ((nine[0, 0] + 1) * 127.5).numpy()).max() <= 2
 
@@ -87,7 +87,7 @@ class TestAnagram:
         recipe = exact.recipe([6, 6], activity=Anagram((9, 2, 1), ("rotate-180", "flip", "mirror")), steps=3)
         again = Recipe.from_json(recipe.to_json())
         assert again == recipe
-        assert len(exact.run(again).result().recipe.activity.readings(np.zeros((2, 28, 28), np.uint8), [6, 6])) == 4
+        assert len(exact.run(again).result().recipe.activity.looks(np.zeros((2, 28, 28), np.uint8), [6, 6])) == 4
 
     def test_bad_input(self, exact, wide, refuses):
         with refuses("each of views must be one of"):
@@ -122,7 +122,7 @@ class TestHybrid:
         image = pipe([3], activity=Hybrid(8, 1.5), guidance=1, steps=3).images
         wanted = (low_pass(far, 1.5) + high_pass(near, 1.5)).clamp(-1, 1)
         assert np.abs(image[0] - ((wanted[0, 0] + 1) * 127.5).numpy()).max() <= 1
-        assert [each.labels for each in Hybrid(8).readings(image, [3])] == [(3,), (8,)]
+        assert [each.labels for each in Hybrid(8).looks(image, [3])] == [(3,), (8,)]
 
     def test_equal_digits_are_refused(self, exact, refuses):
         with refuses("two digits that differ"):
