@@ -90,7 +90,7 @@ class Noisy:
     @property
     def ratio(self) -> str:
         """The same in decibels."""
-        return f"{10 * log10(self.snr):.1f} dB" if self.snr else "0"
+        return f"{round(10 * log10(self.snr), 1) + 0:.1f} dB" if self.snr else "0"  # + 0: no -0.0
 
     @property
     def formula(self) -> str:

@@ -12,7 +12,7 @@ from diffusion.data import to_uint8
 from diffusion.files import render
 from diffusion.files.figure import Column, figure
 from diffusion.lab import forward
-from diffusion.lab.edit import ImageToImage
+from diffusion.lab.edit import ImageToImage, WithPictures
 from diffusion.lab.forward import Denoised, Forward, Noisy
 from diffusion.lab.illusions import Anagram
 from diffusion.lab.morph import Morph
@@ -25,6 +25,7 @@ TURN_MS = 250  # a frame of a picture that turns
 SEEN_MS = 1500  # time to read it
 MORPH_MS = 80  # a frame of a morph
 MORPH_COLUMNS = 8
+MOST_ACROSS = 8  # drawings of one picture, as one digit, in a row
 
 
 def picture(
@@ -64,19 +65,38 @@ def picture(
 
 def columns(
     recipe: Recipe, images: np.ndarray, names: Sequence[str], captions: Sequence[Sequence[str]] = ()
-) -> list[Column]:
-    """What stands side by side for images uint8 (N, H, W[, 3]) of a recipe, finished or on their way."""
+) -> tuple[list[Column], list[str]]:
+    """What stands side by side for images uint8 (N, H, W[, 3]) of a recipe, and what is written beside each row.
+
+    What was drawn of one picture, as one digit, is one row, unless that is too much for it.
+    """
     activity = recipe.activity
     assert activity is not None
-    inputs = [Column(title, each) for title, each in activity.inputs()]
     looks = activity.looks(images, recipe.digits)
-    if isinstance(activity, ImageToImage):
-        return _strip(activity, images, captions)
-    titles = [_title(look, names) for look in looks] if len(looks) > 1 else ["drawn"]
     captions = captions or [()] * len(looks)
-    return inputs + [
-        Column(title, look.images, read) for title, look, read in zip(titles, looks, captions, strict=True)
-    ]
+    if not isinstance(activity, WithPictures):
+        return [Column(_title(look, names), look.images, read) for look, read in zip(looks, captions, strict=True)], []
+    titles = ["drawn"]
+    if isinstance(activity, ImageToImage):
+        titles = [f"strength {each:.2g}" for each in dict.fromkeys(activity.strengths or [activity.strength])]
+    across = len(titles)
+    asked = list(zip(_each(activity.images, len(images)), recipe.digits, strict=True))[::across]
+    rows = next(n for n in range(1, len(asked) + 1) if asked[:n] * (len(asked) // n) == asked)
+    times = len(asked) // rows  # that each row is drawn
+    if times > 1 and across * times > MOST_ACROSS:
+        rows, times = len(asked), 1
+    drawn = []
+    for k in range(times * across):
+        chosen = [(k // across * rows + row) * across + k % across for row in range(rows)]
+        read = [captions[0][n] for n in chosen] if captions[0] else []
+        drawn.append(Column(titles[k % across] if k < across or across > 1 else "", images[chosen], read))
+    shown = [Column(title, each[::across][:rows]) for title, each in activity.inputs()]
+    return [*shown, *drawn], [f"as {names[digit]}" for _, digit in asked[:rows]] if recipe.guidance else []
+
+
+def _each(pictures: Sequence[str], count: int) -> list[str]:
+    """A picture for each image, where there may be one for all."""
+    return list(pictures) * (count // len(pictures))
 
 
 def _figure(
@@ -88,7 +108,6 @@ def _figure(
     scale: int | None,
     frame: bool = False,
 ) -> np.ndarray:
-    rows: list[str] = []
     if isinstance(recipe.activity, Morph):
         moments = [f"{100 * moment / (len(recipe.activity.digits) - 1):.0f} %" for moment in recipe.activity.moments]
         read = captions[0] if captions else moments
@@ -101,23 +120,8 @@ def _figure(
             scale=scale,
             frame=frame,
         )
-    shown = columns(recipe, images, names, captions)
-    if recipe.activity is not None and recipe.activity.inputs() and recipe.guidance:
-        step = len(images) // max(len(column.images) for column in shown)
-        rows = [f"as {names[digit]}" for digit in recipe.digits[::step]]
+    shown, rows = columns(recipe, images, names, captions)
     return figure(shown, rows, scale=scale, frame=frame)
-
-
-def _strip(activity: ImageToImage, images: np.ndarray, captions: Sequence[Sequence[str]]) -> list[Column]:
-    """The picture, and a column for each strength: they repeat from row to row."""
-    strengths = list(dict.fromkeys(activity.strengths)) or [activity.strength]
-    count = len(strengths)
-    read = captions[0] if captions else ()
-    [(title, pixels)] = activity.inputs()
-    drawn = [
-        Column(f"strength {strength:.2g}", images[k::count], read[k::count]) for k, strength in enumerate(strengths)
-    ]
-    return [Column(title, pixels[::count]), *drawn]
 
 
 def _title(look: Look, names: Sequence[str]) -> str:
@@ -229,8 +233,10 @@ def denoised_picture(
             ]
             stacked = np.concatenate(images)
             read_in = read(stacked) if read and not animated else [""] * len(stacked)
+            if title == "picture":
+                errors = [""] * len(stacked)
             words = [f"{error}\n{text}".strip() for error, text in zip(errors, read_in, strict=True)]
-            columns.append(Column(title, stacked, [""] * len(words) if title == "picture" and not read else words))
+            columns.append(Column(title, stacked, words))
         labels = [_levels(row.noisy) for row in rows for _ in row.noisy.clean]
         return figure(columns, labels, scale=scale, frame=animated)
 
