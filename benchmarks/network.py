@@ -62,7 +62,7 @@ def measured(denoiser: Denoiser, sizes: list[int]) -> str:
         unet = denoiser.config.unet
         x = torch.randn(size, unet.image_channels, unet.image_size, unet.image_size, device=device)
         inputs: tuple[Any, ...] = (x, 500, torch.arange(size, device=device) % unet.classes)
-        if denoiser.config.few_step:
+        if denoiser.offer.takes_guidance:
             inputs += (0, 1.0)  # where the step ends, and the guidance scale
         works: dict[str, Callable[[], object]] = {"its convolutions alone": convolutions(denoiser, *inputs)}
         works |= {name: partial(network, *inputs) for name, network in networks.items()}

@@ -106,14 +106,14 @@ class Activity:
 
 
 ACTIVITIES: dict[str, type[Activity]] = {}
-"""Every activity by name, once diffusion.lab is imported."""
+"""Every activity by name, as diffusion.lab has them."""
 
 
 def from_dict(values: Any) -> Activity:
     """The activity that `to_dict` wrote, or BadInput."""
-    import_module("diffusion.lab")  # who reads a recipe need not know the lab
     values = dict(values)
     name = values.pop("name")
+    import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
         raise BadInput("This recipe is of a newer version: update the project to read it.")
     return ACTIVITIES[name](**values)

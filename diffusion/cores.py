@@ -42,6 +42,7 @@ class Sharing:
 
     def __init__(self) -> None:
         self.on = False
+        self._most: int | None = None  # PyTorch's number of threads, as the first step found it
         self._halvings = 0
         self._rest = 0  # as in RESTS; 0 while nothing is in vain
         self._left = 0.0  # seconds of steps until the next try
@@ -50,16 +51,19 @@ class Sharing:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Run a step on as many threads as there is room for: at most PyTorch's number, which is as before afterwards.
+        """Run a step on as many threads as there is room for: at most PyTorch's number, which counts again afterwards.
 
-        That number counts for the calling thread alone, and a page runs each step in whichever thread is free.
+        It counts for the calling thread alone, and a page runs each step in whichever thread is free. A thread that is
+        new takes over the number of the last one that set it, which may be in a step: so it is asked for only once.
         """
         import torch  # not at the top: see `share`
 
-        most = torch.get_num_threads()
-        if not self.on or most == 1 or not torch.backends.openmp.is_available():
+        if not self.on or not torch.backends.openmp.is_available():
             yield
             return
+        if self._most is None:
+            self._most = torch.get_num_threads()
+        most = self._most
         torch.set_num_threads(self.threads(most))
         started, worked = time.perf_counter(), time.thread_time()
         try:

@@ -109,7 +109,7 @@ def flops(denoiser: Denoiser) -> int:
     zero = torch.zeros(1, dtype=torch.int64, device=x.device)
     # Attention as plain matrix products: PyTorch 2.14, for one, does not count the fused kernel of a CPU.
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        denoiser.guess(x, zero, zero, *([zero] * 2 if denoiser.config.few_step else []))
+        denoiser.guess(x, zero, zero, *([zero] * 2 if denoiser.offer.takes_guidance else []))
     return counter.get_total_flops()
 
 

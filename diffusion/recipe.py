@@ -55,8 +55,8 @@ class Recipe:
         advice="trailing is even, the others are closer together at the ends",
     )
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
-    activity: Activity | None = None  # what else is done than to draw, with its input pictures: see lab/
     weights: str = ""  # the fingerprint of the weights that drew it, where known
+    activity: Activity | None = None  # what else is done than to draw, with its input pictures: see lab/
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digits", tuple(checks.labels("digits", self.digits, checks.MAX_CLASSES)))

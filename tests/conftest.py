@@ -1,10 +1,13 @@
 """What the tests share: 300 real digits, a random network, and a denoiser that is right by construction."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share the cores; processes that tests start inherit it
 
 import numpy as np
 import pytest
@@ -21,6 +24,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a browser, and what needs a page that is served, by the fixtures that it asks for."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "browser" in fixtures:
+            item.add_marker("browser")
+        elif "url" in fixtures:
+            item.add_marker("process")
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from diffusion import _MODULES as PUBLIC  # where the public names of the library come from
+
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (  # from the top to the ground: a module imports from its own layer and from those below
-    "app train benchmarks docs diffusion.__main__",
+    "app train benchmarks docs diffusion.command",
+    "diffusion.__main__",
     "ui.tabs",
     "ui diffusion.cli diffusion.hub",
     "diffusion.lab diffusion.training diffusion.evaluation",
@@ -57,8 +60,9 @@ def imports(name: str) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
-            found |= submodules or {node.module}
+            names = [alias.name for alias in node.names]
+            public = {f"diffusion.{PUBLIC[name]}" for name in names if node.module == "diffusion" and name in PUBLIC}
+            found |= ({f"{node.module}.{name}" for name in names} & MODULES.keys() | public) or {node.module}
     return found - {name}
 
 

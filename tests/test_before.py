@@ -1,13 +1,14 @@
 """What was made by an earlier version: its checkpoint loads, and its pictures draw the same digits again."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import FIXTURES
 from PIL import Image
 
 from diffusion import Pipeline, Recipe
 
-BEFORE = FIXTURES / "before"
+BEFORE = Path(__file__).parent / "fixtures" / "before"
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,24 @@ class TestSteps:
         other.join()
         assert seen == [1, 2, 1, 2]
 
+    def test_a_thread_that_begins_in_the_midst_of_a_step_takes_as_many_as_the_others(self):
+        sharing = Sharing()
+        sharing.on = True
+        sharing.saw(2, 1.0, 0.5)
+        seen = []
+
+        def step() -> None:
+            seen.append(torch.get_num_threads())  # what it has from the step under way
+            sharing._halvings = 0
+            with sharing.step():
+                seen.append(torch.get_num_threads())
+
+        with sharing.step():
+            other = Thread(target=step)
+            other.start()
+            other.join()
+        assert seen == [1, 2]
+
     def test_a_library_leaves_the_threads_to_its_caller(self, tiny_denoiser):
         seen = []
         tiny_denoiser.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
@@ -169,7 +187,7 @@ class TestSteps:
 
 
 FIRST = """
-import os, runpy, sys
+import importlib, os, runpy, sys, tomllib
 
 class Torch:
     def find_spec(self, name, *_):
@@ -180,12 +198,19 @@ sys.meta_path.insert(0, Torch())
 sys.path.insert(0, os.getcwd())
 [_, how, what] = sys.argv
 sys.argv = [what]
-getattr(runpy, how)(what, run_name="__main__")
+if how == "entry_point":  # as pip's own script does
+    with open("pyproject.toml", "rb") as file:
+        module, _, function = tomllib.load(file)["project"]["scripts"][what].partition(":")
+    getattr(importlib.import_module(module), function)()
+else:
+    getattr(runpy, how)(what, run_name="__main__")
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
-    ("how", "what"), [("run_path", "app.py"), ("run_path", "train.py"), ("run_module", "diffusion")]
+    ("how", "what"),
+    [("run_path", "app.py"), ("run_path", "train.py"), ("run_module", "diffusion"), ("entry_point", "digit-diffusion")],
 )
 def test_a_program_says_so_before_torch_is_loaded(how, what):
     environment = {name: value for name, value in os.environ.items() if name not in CHOICES}

@@ -200,7 +200,7 @@ class TestPipelines:
     def test_what_is_saved_are_the_weights_as_they_were_loaded(self, pipe, tmp_path):
         fast = Pipeline.from_pretrained(device="cpu", precision="auto")
         fast.save_pretrained(tmp_path)
-        again = Pipeline.from_pretrained(tmp_path, device="cpu").denoiser.state_dict()
+        again = Pipeline.from_pretrained(tmp_path, device="cpu").model.state_dict()
         for name, tensor in pipe.model.state_dict().items():
             assert torch.equal(tensor, again[name]), name
 

@@ -112,6 +112,7 @@ def test_a_recipe_that_cannot_be_told_is_an_error_unless_nobody_listens(run, tmp
         assert json.loads((tmp_path / "out").read_text("ascii"))["digits"] == [7] * 2000
 
 
+@pytest.mark.process
 def test_streams_can_be_prepared_again(tmp_path) -> None:
     """As where one program runs a command after another: a stream that was replaced is not closed."""
     prepare = "from diffusion import process; process.prepare(); process.prepare(); print(7, flush=True)"
@@ -119,6 +120,7 @@ def test_streams_can_be_prepared_again(tmp_path) -> None:
     subprocess.run(["sh", "-c", script, "sh", sys.executable, "-c", prepare], cwd=ROOT, check=True, timeout=120)
 
 
+@pytest.mark.process
 def test_a_program_without_any_stream(tmp_path) -> None:
     """As a service or Python's windowless starter has it: files that are opened do not become streams either."""
     out = tmp_path / "a.gif"
@@ -129,6 +131,7 @@ def test_a_program_without_any_stream(tmp_path) -> None:
         assert picture.format == "GIF"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("program", "module"),
     [("diffusion", "numpy"), ("train.py", "numpy"), ("app.py", "gradio")],
@@ -153,12 +156,20 @@ runpy.{"run_path" if program.endswith(".py") else "run_module"}({program!r}, run
     assert not list(tmp_path.iterdir())  # the page's private folder, for one
 
 
-def test_public_names_are_there_without_having_been_imported() -> None:
+@pytest.mark.process
+def test_nothing_is_imported_before_it_is_needed() -> None:
     script = """
 import sys, diffusion
 assert "torch" not in sys.modules and set(diffusion.__all__) <= set(dir(diffusion))
 assert diffusion.Pipeline.__name__ == "Pipeline" and diffusion.Result.__module__ == "diffusion.result"
+import diffusion.evaluation.readback
+assert not {"torchvision", "diffusion.training.trainer", "gradio"} & set(sys.modules)
+import app
+assert not {"torchvision", "train", "diffusers"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+
+
+def test_a_name_that_the_library_lacks_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = diffusion.Nothing

@@ -22,7 +22,7 @@ from diffusion.data import to_float
 from diffusion.samplers import SAMPLERS, Denoise, Step, abm, ddim, ddpm, dpmpp_2m, heun, ipndm
 from diffusion.scheduler import CLEAN, SCHEDULES, SPACINGS, Level, Scheduler
 
-COUNTS = [1, 2, 7, 50, 1000]
+COUNTS = [1, 2, 7, 1000]
 VARIANTS = {
     "ddim": ddim,
     "ddim half eta": partial(ddim, eta=0.5),
@@ -71,7 +71,7 @@ class TestAgainstDiffusers:
     }
 
     @pytest.mark.parametrize(
-        ("schedule", "steps", "eta"), list(product(["linear", "cosine"], COUNTS, [0.0, 0.5, 1.0])), ids=str
+        ("schedule", "steps", "eta"), list(product(["linear", "cosine"], COUNTS, [0.0, 0.5])), ids=str
     )
     def test_ddim(self, schedule, steps, eta, closed_form, points):
         scheduler = Scheduler(schedule)
@@ -357,11 +357,10 @@ def test_samples_spread_like_the_data(schedule, sampler):
 
 @every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", [50, 200])
-def test_samples_are_the_digits_that_the_data_holds(schedule, sampler, steps, closed_form, points):
+def test_samples_are_the_digits_that_the_data_holds(schedule, sampler, closed_form, points):
     scheduler = Scheduler(schedule)
     shape = (8, 1, 28, 28)
-    step = last(sampler(closed_form(points, scheduler), normal(0, shape)(), scheduler.levels(steps), normal(1, shape)))
+    step = last(sampler(closed_form(points, scheduler), normal(0, shape)(), scheduler.levels(50), normal(1, shape)))
     distances = torch.cdist(step.x.flatten(1), points.flatten(1))
     assert distances.min(dim=1).values.max() < 1e-3
     assert distances.argmin(dim=1).unique().numel() > 1
@@ -379,7 +378,7 @@ def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, poi
 
 @every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 33, 250, 333, 667, 999, 1000])
+@pytest.mark.parametrize("steps", [*COUNTS, 333])
 def test_each_step_reports_where_it_is(schedule, sampler, steps):
     levels = Scheduler(schedule).levels(steps)
     shape = (2, 1, 1, 1)
@@ -419,7 +418,7 @@ def test_each_step_shows_the_guess_that_it_made(schedule, sampler, closed_form, 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_every_spacing_ends_at_a_digit_of_the_data(schedule, sampler, spacing, closed_form, points):
     scheduler = Scheduler(schedule)
-    for steps in (1, 2, 3, 40):
+    for steps in (1, 2, 7, 40):
         step = last(sampler(closed_form(points, scheduler), normal(0)(), scheduler.levels(steps, spacing), normal(1)))
         assert step.x.isfinite().all()
     assert torch.cdist(step.x.flatten(1), points.flatten(1)).min(dim=1).values.max() < 0.1
@@ -427,7 +426,7 @@ def test_every_spacing_ends_at_a_digit_of_the_data(schedule, sampler, spacing, c
 
 @every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", [1, 7, 50])
+@pytest.mark.parametrize("steps", [1, 7])
 def test_the_last_step_lands_on_its_guess_without_noise(schedule, sampler, steps, closed_form, points):
     scheduler = Scheduler(schedule)
     step = last(sampler(closed_form(points, scheduler), normal(0)(), scheduler.levels(steps), normal(1)))

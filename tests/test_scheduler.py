@@ -83,7 +83,7 @@ def test_the_clean_image_lies_below_level_0(scheduler):
 
 
 def test_every_run_goes_strictly_down_from_the_last_level_to_the_clean_image(scheduler):
-    for steps in EVERY_COUNT:
+    for steps in (1, 2, 7, 333, 999, 1000):  # the indices alone are cheap: at every count, below
         levels = scheduler.levels(steps)
         indices = [level.index for level in levels]
         assert len(levels) == steps + 1

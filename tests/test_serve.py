@@ -112,6 +112,7 @@ def test_proxies_are_for_a_public_link_alone(refuses, variables) -> None:
     assert "*" in variables["no_proxy"].split(",")
 
 
+@pytest.mark.process
 def test_help_and_refusals_come_before_the_slow_imports() -> None:
     code = (
         "import runpy, sys\n"
@@ -127,6 +128,7 @@ def test_help_and_refusals_come_before_the_slow_imports() -> None:
     assert all(flag in ended.stdout for flag in ("--host", "--port", "--share"))
 
 
+@pytest.mark.process
 def test_a_start_in_odd_surroundings_and_an_end_in_the_midst_of_a_run(tmp_path: Path) -> None:
     """Proxies that do not answer, Gradio's usual folder out of reach, empty variables; at the end, several signals."""
     (tmp_path / "gradio").write_text("in the way, as a folder of somebody else is")
@@ -159,6 +161,7 @@ def test_a_start_in_odd_surroundings_and_an_end_in_the_midst_of_a_run(tmp_path: 
             process.kill()
 
 
+@pytest.mark.process
 def test_the_step_under_way_ends_before_the_process(tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
@@ -168,7 +171,7 @@ def test_the_step_under_way_ends_before_the_process(tmp_path: Path) -> None:
         "def steps():\n"
         "    for _ in range(100):\n"
         "        yield 'a step'\n"
-        "        time.sleep(4)\n"
+        "        time.sleep(2)\n"  # longer than connections are waited for
         "        print('ended', flush=True)\n"
         "with gr.Blocks() as page:\n"
         "    gr.Button().click(steps, None, gr.Textbox(), api_name='steps')\n"

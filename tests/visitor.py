@@ -13,11 +13,15 @@ DESKTOP = {"width": 1280, "height": 900}
 
 def visit(browser: Browser, url: str, viewport: dict = DESKTOP, scheme: str = "light") -> Page:
     page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
-    page.goto(url)
-    page.wait_for_selector("#generate")
-    page.wait_for_selector("#stage .tile")
-    page.wait_for_timeout(500)  # until the page answers to clicks
+    open_page(page, url)
     return page
+
+
+def open_page(page: Page, url: str) -> None:
+    """Go there, and wait until the page answers to clicks."""
+    with page.expect_response(re.compile("/run/")):  # what the address asks for, once all is connected
+        page.goto(url)
+    page.wait_for_selector("#stage .tile")
 
 
 def say(page: Page, prompt: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class ImageToImage(WithPictures, name="edit"):
     that are run: 0 gives the picture back, 1 draws from noise.
     """
 
-    strength: float = setting(Number(0, 1), 0.75, "how much may change: 0 is the same, 1 is new")
+    strength: float = setting(Number(0, 1), 0.8, "how much may change: 0 is the same, 1 is new")
 
     strengths: tuple[float, ...] = setting(
         Several(Number(0, 1), 0, 100_000), (), "the strength of each image, where they differ"
@@ -126,9 +127,13 @@ class Inpainting(WithPictures, name="inpaint"):
     method: str = setting(Choice(METHODS), "langevin", "how the drawn part hears of the known one")
     inner: int = setting(
         Whole(0, 50),
-        5,
+        4,
         "inner steps at each level",
         counts=lambda activity: activity.method in ("repaint", "langevin"),
+    )
+
+    defaults = MappingProxyType(
+        {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
 
     def __post_init__(self) -> None:

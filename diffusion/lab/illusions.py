@@ -50,10 +50,10 @@ class Anagram(Activity, name="anagram"):
         "whether guided guesses are clipped to black and white before the mean",
     )
     rectify: bool = setting(YesNo(), False, "give the mean of the guessed noises the variance that noise has")
-    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
+    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
 
     defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 15, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+        {"sampler": "ddim", "steps": 30, "guidance": 3.0, "guidance_interval": (0, 999), "spacing": "trailing"}
     )
 
     @property
@@ -152,7 +152,7 @@ class Hybrid(Activity, name="hybrid"):
     """A picture that reads as the digit of the recipe from near, and as another one from afar, or blurred.
 
     The high frequencies follow the guess of the near digit and the low ones that of the far one (Geng et al. 2024,
-    Factorized Diffusion, https://arxiv.org/abs/2404.11615, section 3.2; Oliva et al. 2006 made the first by hand).
+    Factorized Diffusion, https://arxiv.org/abs/2404.11615, section 3.2; the first were photographs, Oliva et al. 2006).
     """
 
     digit: int = setting(LABEL, 3, "the digit that is read from afar")
@@ -162,6 +162,15 @@ class Hybrid(Activity, name="hybrid"):
     guidance: float = setting(
         Number(0, checks.MAX_GUIDANCE), 0.0, "that of the far digit; 0 is the same as for the near one"
     )
+    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
+
+    defaults = MappingProxyType(
+        {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+    )
+
+    @property
+    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
+        return self.inner > 0
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         checks.labels("digits", self.digit, classes)
@@ -174,10 +183,12 @@ class Hybrid(Activity, name="hybrid"):
         def denoise(x: Tensor, i: int) -> Tensor:
             return (low_pass(far(x, i), self.radius) + high_pass(near(x, i), self.radius)).clamp(-1, 1)
 
-        return replace(setup, denoise=denoise)
+        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
 
     def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
-        blurred = to_uint8(low_pass(to_float(torch.from_numpy(images)), self.radius)).numpy()
+        light = low_pass(to_float(torch.from_numpy(images)), self.radius) + 1
+        light = 2 * light / light.amax((1, 2, 3), keepdim=True).clamp(min=0.01)  # eyes adapt to what is faint
+        blurred = to_uint8(light - 1).numpy()
         return [Look("near", images, tuple(labels)), Look("from afar", blurred, (self.digit,) * len(images))]
 
 

@@ -20,6 +20,7 @@ FAINTEST = 0.08  # contrast of a digit with its paper, from black to white
 MIN_INK = 0.0005  # the share of a picture that a digit must cover
 BOX = 20  # pixels that a digit of MNIST fits in, of SIDE
 SIDE = 28
+MAX_FILE = 200_000_000  # bytes
 MAX_BATCH = 100_000  # pictures in a file
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError, OverflowError)
 
@@ -67,7 +68,7 @@ def check_shape(what: str, pixels: np.ndarray, shape: tuple[int, int, int]) -> N
 
 
 def load(
-    source: str | Path | bytes | BinaryIO,
+    source: str | Path | bytes,
     shape: tuple[int, int, int],
     *,
     as_is: bool = False,
@@ -76,23 +77,24 @@ def load(
     """What a file is to a model of (C, H, W): uint8 (N, H, W), or (N, H, W, C) in colour, N = 1 for a picture.
 
     Args:
-        source: a picture (PNG, JPEG, WebP, GIF or BMP), or a batch of digits (.npz with `images`, or an IDX file).
+        source: the path or the bytes of a picture (PNG, JPEG, WebP, GIF or BMP), or of a batch of digits (an .npz with
+            `images`, or an IDX file).
         as_is: leave a picture of the right size as it is.
         what: how that is called where it is of another size.
 
     Raises BadInput for what is none of these, or has no digit on it.
     """
-    name = shown(Path(source).name) if isinstance(source, str | Path) else "This file"
-    try:
-        content = (
-            Path(source).read_bytes()
-            if isinstance(source, str | Path)
-            else source
-            if isinstance(source, bytes)
-            else source.read()
-        )
-    except OSError as error:
-        raise BadInput(f"Cannot read {name}: {error.strerror or error}.") from None
+    name, content = "This file", source
+    if not isinstance(content, bytes):
+        path = Path(content)
+        name = shown(path.name)
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE + 1)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"Cannot read {name}: {getattr(error, 'strerror', None) or error}.") from None
+    if len(content) > MAX_FILE:
+        raise BadInput(f"{name} is larger than {MAX_FILE // 1_000_000} MB: choose a smaller one.")
     if not content:
         raise BadInput(f"{name} is empty: choose a picture.")
     if content.startswith((b"PK\3\4", b"\0\0\x08\3")):

@@ -6,7 +6,7 @@ from typing import Any
 from diffusion import checks, data
 from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
 from diffusion.hardware import PRECISIONS
-from diffusion.networks.unet import UNetConfig
+from diffusion.networks.unet import LIMITS, UNetConfig
 from diffusion.scheduler import SCHEDULES
 from diffusion.settings import Choice, Number, Text, Whole, Wholes, YesNo, declared, setting
 from diffusion.training.optimizers import DECAYS, OPTIMIZERS
@@ -52,15 +52,17 @@ class TrainConfig:
     )
     init: str = setting(Text(), "", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
     channels: tuple[int, ...] = setting(
-        Wholes(8, 2048), UNetConfig.channels, "per level of the U-Net, each at half the size of the last"
+        Wholes(*LIMITS["channels"]), UNetConfig.channels, "per level of the U-Net, each at half the size of the last"
     )
-    blocks: int = setting(Whole(1, 16), UNetConfig.blocks, "residual blocks per level")
+    blocks: int = setting(Whole(*LIMITS["blocks"]), UNetConfig.blocks, "residual blocks per level")
     attention: tuple[int, ...] = setting(
-        Wholes(0, 5), UNetConfig.attention, "levels with self-attention, counted from 0"
+        Wholes(*LIMITS["attention"]), UNetConfig.attention, "levels with self-attention, counted from 0"
     )
-    embedding: int = setting(Whole(2, 2048), UNetConfig.embedding, "width of the embedding of time and label")
+    embedding: int = setting(
+        Whole(*LIMITS["embedding"]), UNetConfig.embedding, "width of the embedding of time and label"
+    )
     stem: int = setting(
-        Whole(1, 8), UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 at half of it"
+        Whole(*LIMITS["stem"]), UNetConfig.stem, "patch size at the entrance: 1 computes at full size, 2 at half of it"
     )
     schedule: str = setting(Choice(tuple(SCHEDULES)), DenoiserConfig.schedule, "the table of noise levels")
     prediction: str = setting(Choice(PREDICTIONS), DenoiserConfig.prediction, "what the network predicts")

@@ -32,18 +32,18 @@ class TestEvaluate:
         assert scores["reader"] == checkpoint.fingerprint(READER)
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
-        flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddim,ddpm", "--out", str(tmp_path / "sweep")]
+        flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddpm", "--out", str(tmp_path / "sweep")]
         self.evaluate(weights, *flags)
         runs = json.loads(capsys.readouterr().out)["runs"]
         assert {(run["recipe"]["sampler"], run["recipe"]["steps"], run["recipe"]["guidance"]) for run in runs} == set(
-            product(("ddim", "ddpm"), (1, 2), (1, 2))
+            product(("ddpm",), (1, 2), (1, 2))
         )
         assert {run["weights"] for run in runs} == {checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)}
         assert {run["reader"] for run in runs} == {checkpoint.fingerprint(READER)}
         self.evaluate(weights, *flags, "--table")
         table = capsys.readouterr().out
         assert table.strip() == (tmp_path / "sweep" / "table.md").read_text().strip()
-        assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 8
+        assert len(list((tmp_path / "sweep").glob("worst-*.png"))) == 4
 
     def test_digits_by_lot_are_the_same_for_all_of_a_sweep(self, weights, tmp_path, monkeypatch) -> None:
         swept = []
@@ -102,6 +102,7 @@ class TestEvaluate:
             self.evaluate(weights, "--reader", str(tmp_path / "reader.safetensors"))
         assert "This reader reads kmnist: make another" in capsys.readouterr().err
 
+    @pytest.mark.training
     def test_a_reader_goes_where_its_data_set_belongs(self, tmp_path, monkeypatch, capsys) -> None:
         monkeypatch.chdir(tmp_path)
         main(["train-reader", "--dataset", "kmnist", "--epochs", "1"])

@@ -236,6 +236,7 @@ def test_without_a_command_the_prompt_starts(monkeypatch) -> None:
     assert started
 
 
+@pytest.mark.process
 def test_lines_through_a_pipe(tmp_path: Path) -> None:
     lines = b"steps 2\nseed 42\n7\n\xff\xfe\ngif\nquit\n"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
@@ -251,6 +252,7 @@ def test_lines_through_a_pipe(tmp_path: Path) -> None:
         assert image.n_frames > 1
 
 
+@pytest.mark.process
 def test_on_a_terminal(tmp_path: Path) -> None:
     """Blocks and a bar are shown, the arrow brings the last line back, Ctrl-C stops a drawing, and then the program."""
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion import Pipeline, Recipe, checkpoint
+from diffusion import Pipeline, Recipe
 from diffusion.__main__ import main
 from diffusion.checks import written
 from diffusion.evaluation.reader import load_reader, save_reader
@@ -276,14 +274,6 @@ def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / "digits.png", "--count", "101")
     assert "at most 1,000 images, an .npz file more: choose that, or fewer images." in capsys.readouterr().err
-
-
-def test_the_module_runs_on_the_weights_that_ship(tmp_path: Path) -> None:
-    out = tmp_path / "seven.png"
-    command = [sys.executable, "-m", "diffusion", "sample", "--digits", "7", "--steps", "2", "--out", str(out)]
-    subprocess.run(command, check=True, cwd=checkpoint.BUNDLED.parent, capture_output=True)
-    with Image.open(out) as image:
-        assert image.size == (448, 448)
 
 
 def test_help_names_every_command(capsys) -> None:

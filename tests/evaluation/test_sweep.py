@@ -8,6 +8,7 @@ import pytest
 from diffusion import Pipeline, Recipe
 from diffusion.evaluation import sweep
 from diffusion.evaluation.judge import about
+from diffusion.evaluation.reader import load_reader
 from diffusion.files.lock import locked
 
 DIGITS = tuple(range(10)) * 20
@@ -64,6 +65,7 @@ def test_it_goes_on_where_it_stopped_and_draws_nothing_twice(pipe, real, tmp_pat
 
 def test_a_quick_score_is_made_again_where_all_figures_are_asked_for(pipe, real, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("diffusion.evaluation.judge.told_apart", lambda *_, **__: 0.75)
+    monkeypatch.setattr("diffusion.evaluation.judge.train_reader", lambda *_, **__: load_reader())
     some = {"names": NAMES} | real
     sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, full=False, **some)
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, full=True, **some)

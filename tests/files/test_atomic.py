@@ -114,6 +114,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.process
 def test_a_full_disk_is_told_in_one_sentence_of_the_path_that_was_given(tmp_path):
     paths = [f"full{ending}" for ending in (".png", ".gif", ".webp", ".apng", ".npz", ".zip", ".idx.zip")]
     done = subprocess.run(

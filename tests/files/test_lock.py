@@ -27,6 +27,7 @@ def holder(tmp_path):
         process.kill()
 
 
+@pytest.mark.process
 def test_a_second_process_is_refused_at_once_and_a_crash_leaves_no_lock(tmp_path, holder, refuses):
     path = tmp_path / "run" / "state.pt"
     with refuses("busy"), locked(path, "It is busy."):
@@ -39,6 +40,7 @@ def test_a_second_process_is_refused_at_once_and_a_crash_leaves_no_lock(tmp_path
     assert not list(path.parent.iterdir())
 
 
+@pytest.mark.process
 def test_another_name_is_another_lock(tmp_path, holder):
     for path in ("run/scores.json", "other/state.pt"):
         with locked(tmp_path / path, "It is busy."):

