@@ -373,12 +373,12 @@ def _several(flags: argparse.Namespace, pipe: Pipeline, count: int, what: str, n
 
 def _morph(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe:
     images = tuple(_pictures(flags, pipe)) if flags.image else ()
+    if len(images) == 1:
+        raise checks.BadInput("A morph needs two pictures: name another one with --image.")
     if images and flags.digits is None:
         asked = _read(flags, pipe, images)
     else:
         asked = digits(flags, pipe.names) if flags.digits is not None else []
-    if images and len(images) == 1:
-        raise checks.BadInput("A morph needs two pictures: name another one with --image.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
     seed = SETTINGS["seed"].check(given.pop("seed", 0))
     if len(asked) < 2:

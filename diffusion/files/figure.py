@@ -7,13 +7,13 @@ from math import ceil, isqrt
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from diffusion.files.render import MAX_FRAME_PIXELS, MAX_PIXELS, check_tiles, checked_scale
+from diffusion.files.render import BORDER, MAX_FRAME_PIXELS, MAX_PIXELS, check_tiles, checked_scale
 
 TEXT = 14  # pixels: the height of the letters
 LINE = 18  # pixels from line to line
 GAP = 10  # pixels around images and words
 BETWEEN = 24  # pixels between two stretches of rows
-DARK, WHITE, GREY = 40, 255, 170  # behind the images, what is above them, what is below
+WHITE, GREY = 255, 170  # what is written above images, and below
 LONGER_SIDE = 1100  # pixels that a figure is scaled to, about
 FRAME_PIXELS = 240_000  # of a frame, likewise
 LARGEST = 8  # pixels per pixel, unless told
@@ -76,7 +76,7 @@ def figure(
     row = height * scale + lines * LINE + GAP
     part = left + sum(widths) + BETWEEN
     colour = columns[0].images.ndim == 4
-    canvas = Image.new("L", (parts * part - BETWEEN, head + down * row), DARK)
+    canvas = Image.new("L", (parts * part - BETWEEN, head + down * row), BORDER)
     canvas = canvas.convert("RGB") if colour else canvas
     pen = ImageDraw.Draw(canvas)
     white, grey = ((WHITE,) * 3, (GREY,) * 3) if colour else (WHITE, GREY)

@@ -129,10 +129,13 @@ def _title(look: Look, names: Sequence[str]) -> str:
     return f"{look.title}: {names[look.labels[0]]}" if len(asked) == 1 else look.title
 
 
-def _seen(looks: Sequence[Look], k: int, images: np.ndarray, names: Sequence[str], scale: int | None) -> np.ndarray:
-    """Images as they are seen in look k; all such pictures are of one size."""
+def _seen(
+    looks: Sequence[Look], k: int | None, images: np.ndarray, names: Sequence[str], scale: int | None
+) -> np.ndarray:
+    """Images as they are seen in look k, or between two; all such pictures are of one size."""
     titles = [_title(look, names) for look in looks]
-    return figure([Column(titles[k], images, room=max(titles, key=len))], scale=scale, frame=True)
+    title = " " if k is None else titles[k]
+    return figure([Column(title, images, room=max(titles, key=len))], scale=scale, frame=True)
 
 
 def _turning(looks: Sequence[Look], names: Sequence[str], scale: int | None) -> list[render.Held]:
@@ -140,7 +143,7 @@ def _turning(looks: Sequence[Look], names: Sequence[str], scale: int | None) -> 
     frames: list[render.Held] = []
     first = looks[0].images
     for k, look in enumerate(looks[1:], 1):
-        there = [(_seen(looks, k, images, names, scale), TURN_MS) for images in _between(first, look)]
+        there = [(_seen(looks, None, images, names, scale), TURN_MS) for images in _between(first, look)]
         frames += [*there, (_seen(looks, k, look.images, names, scale), SEEN_MS), *reversed(there)]
         frames.append((_seen(looks, 0, first, names, scale), SEEN_MS))
     return frames
