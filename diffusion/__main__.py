@@ -9,8 +9,8 @@ python -m diffusion sample --digits 0-9 --until-right 10 --out digits.png    # u
 python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON
 python -m diffusion sample --recipe digits.gif --out again.png      # the same digits again
 python -m diffusion sample --digits 0-9 --panel 10 --out panel.png  # ten moments from noise to digits
-python -m diffusion edit --image photo.jpg --digits 7 --out edit.png          # the lab: also forward, denoise,
-python -m diffusion anagram --digits 6,9 --until-right 32 --out turn.gif     # inpaint, hybrid, morph
+python -m diffusion edit --image docs/photo.jpg --digits 7 --out edit.png   # the lab: also forward, denoise,
+python -m diffusion anagram --digits 6,9 --until-right 32 --out turn.gif   # inpaint, hybrid, morph
 python -m diffusion compare --x steps=4,10,50 --y guidance=1,2,4 --digits 7 --out sheet.png
 python -m diffusion evaluate --count 100                            # prints one JSON object
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots

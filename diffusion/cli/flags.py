@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,7 @@ def add_drawing(
     several: Sequence[str] = (),
     digits: str | None = "(default: one of each)",
     settings: Sequence[str] = tuple(SETTINGS),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """What to draw, with which weights and which settings.
 
@@ -30,6 +32,7 @@ def add_drawing(
         count: how many of each digit, unless told; None where that cannot be told.
         digits: what else is to be said of the digits; None where they cannot be told.
         settings: those that count.
+        defaults: of settings that are best otherwise here.
     """
     parser.add_argument(
         "--weights",
@@ -58,7 +61,7 @@ def add_drawing(
             f"--{name.replace('_', '-')}",
             type=partial(_each, read) if name in several else read,
             metavar=name.split("_")[-1].upper(),
-            help=f"{setting.help}: {setting.values} (default: {written(setting.default)})",
+            help=f"{setting.help}: {setting.values} (default: {written(defaults.get(name, setting.default))})",
         )
 
 

@@ -1,9 +1,9 @@
 """The lab: what else the network can do with digits, and with pictures from outside.
 
-python -m diffusion forward --image photo.jpg --levels 250,500,750 --out noise.png    # or .gif, over all levels
-python -m diffusion denoise --image photo.jpg --levels 250,500,750 --out back.png     # blur, one step, many steps
-python -m diffusion edit --image photo.jpg --digits 7 --strength 0.4,0.6,0.8,1 --out strip.png
-python -m diffusion inpaint --image photo.jpg --mask bottom --digits 7 --count 5 --out filled.png
+python -m diffusion forward --image docs/photo.jpg --levels 250,500,750 --out noise.png    # or .gif, over all levels
+python -m diffusion denoise --image docs/photo.jpg --levels 250,500,750 --out back.png     # blur, one step, many steps
+python -m diffusion edit --image docs/photo.jpg --digits 7 --strength 0.4,0.6,0.8,1 --out strip.png
+python -m diffusion inpaint --image docs/photo.jpg --mask bottom --digits 7 --count 5 --out filled.png
 python -m diffusion anagram --digits 6,9 --until-right 32 --out turn.gif
 python -m diffusion hybrid --digits 3,8 --until-right 32 --out hybrid.png
 python -m diffusion morph --digits 3,8 --frames 24 --out morph.gif
@@ -123,7 +123,8 @@ def add(commands: Any) -> None:
                 f"--{name.replace('_', '-')}", type=setting.values.read, help=f"{setting.help}: {setting.values}{usual}"
             )
         count = 1 if command.counts else None
-        add_drawing(parser, count=count, digits=command.digits, settings=command.shown)
+        best = command.activity.defaults
+        add_drawing(parser, count=count, digits=command.digits, settings=command.shown, defaults=best)
         parser.add_argument("--recipe", metavar="FILE", help="a file that this command made: does the same again")
         add_pictures(parser)
         if command.reads[0]:
@@ -400,7 +401,7 @@ COMMANDS = (
     Command(
         Forward,
         "add noise to a picture",
-        "--image tests/fixtures/digits.npz --levels 250,500,750 --out noise.png",
+        "--image docs/photo.jpg --levels 250,500,750 --out noise.png",
         _noise,
         own=("levels",),
         shown=("seed",),
@@ -410,7 +411,7 @@ COMMANDS = (
     Command(
         Denoising,
         "take noise away in three ways: a blur, one step, many steps",
-        "--image photo.jpg --levels 250,500,750 --out back.png",
+        "--image docs/photo.jpg --levels 250,500,750 --out back.png",
         _noise,
         own=("levels", "stride"),
         digits="(default: the network is not told)",
@@ -420,7 +421,7 @@ COMMANDS = (
     Command(
         ImageToImage,
         "turn a picture into a digit: image to image",
-        "--image photo.jpg --digits 7 --strength 0.4,0.6,0.8,1 --out strip.png",
+        "--image docs/photo.jpg --digits 7 --strength 0.4,0.6,0.8,1 --out strip.png",
         _edit,
         digits=WHICH,
         image=PICTURE,
@@ -428,7 +429,7 @@ COMMANDS = (
     Command(
         Inpainting,
         "draw part of a picture anew, and keep the rest",
-        "--image photo.jpg --mask bottom --digits 7 --count 5 --out filled.png",
+        "--image docs/photo.jpg --mask bottom --digits 7 --count 5 --out filled.png",
         _inpaint,
         own=("method", "inner"),
         digits=WHICH,
@@ -447,7 +448,7 @@ COMMANDS = (
         "draw one picture that reads as two digits: from near, and from afar",
         "--digits 3,8 --until-right 32 --out hybrid.png",
         _hybrid,
-        own=("radius",),
+        own=("radius", "inner"),
         digits="(needed: that from near, then that from afar)",
     ),
     Command(
