@@ -8,6 +8,9 @@ python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
 python -m diffusion sample --digits 0-9 --until-right 10 --out digits.png    # until the reader reads each right
 python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON
 python -m diffusion sample --recipe digits.gif --out again.png      # the same digits again
+python -m diffusion sample --digits 0-9 --panel 10 --out panel.png  # ten moments from noise to digits
+python -m diffusion edit --image docs/photo.jpg --digits 7 --out edit.png   # the lab: also forward, denoise,
+python -m diffusion anagram --digits 6,9 --until-right 32 --out turn.gif   # inpaint, hybrid, morph
 python -m diffusion compare --x steps=4,10,50 --y guidance=1,2,4 --digits 7 --out sheet.png
 python -m diffusion evaluate --count 100                            # prints one JSON object
 python -m diffusion evaluate --steps 4,10,20,50 --guidance 1,2,4 --out sweep  # scores, table and plots
@@ -22,7 +25,7 @@ import argparse
 import sys
 
 from diffusion import checks
-from diffusion.cli import compare, evaluate, interactive, recipe, sample
+from diffusion.cli import compare, evaluate, interactive, lab, recipe, sample
 from diffusion.hardware import out_of_memory, use_allowed_cores
 
 
@@ -51,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("python -m diffusion", description=__doc__, formatter_class=_Formatter)
     top.set_defaults(command=lambda _: interactive.interact())
     commands = top.add_subparsers(metavar="command")
-    for module in (sample, recipe, compare, evaluate):
+    for module in (sample, recipe, lab, compare, evaluate):
         module.add(commands)
     return top
 

@@ -92,6 +92,10 @@ class Activity:
         """The same for some images of the recipe only, counted from 0."""
         return self
 
+    def inputs(self) -> list[tuple[str, np.ndarray]]:
+        """What it works from, to be shown beside what was drawn: titles, and images uint8 (1 or N, H, W[, C])."""
+        return []
+
     def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         """All the ways in which images uint8 (N, H, W[, C]) that were asked for as these labels are to be read."""
         return [Look("", images, tuple(labels))]

@@ -9,20 +9,26 @@ import torch
 from torch import Tensor
 
 from diffusion import checks
+from diffusion.activity import Look
 from diffusion.cores import sharing
 from diffusion.data import to_uint8
 from diffusion.files import export, render
 from diffusion.files.atomic import write_bytes
+from diffusion.files.figure import Column, figure
 from diffusion.recipe import Recipe
 from diffusion.samplers import Step
-from diffusion.scheduler import Level
+from diffusion.scheduler import Level, T
 
 ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
 TRACKS = ("noisy", "guess", "both")  # what an animation shows
 
 
 def check_options(
-    track: str = "noisy", scale: int | None = None, fps: float | None = None, columns: int | None = None
+    track: str = "noisy",
+    scale: int | None = None,
+    fps: float | None = None,
+    columns: int | None = None,
+    panel: int | None = None,
 ) -> None:
     """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
     checks.choice("track", track, TRACKS)
@@ -32,6 +38,8 @@ def check_options(
         checks.number("fps", fps, 1, render.MAX_FPS)
     if columns is not None:
         checks.whole("columns", columns, 1, render.MAX_TILES)
+    if panel is not None:
+        checks.whole("panel", panel, 2, render.FRAMES)
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,14 @@ class Result:
     levels: list[int]
     recipe: Recipe
 
+    @classmethod
+    def blank(cls, recipe: Recipe, shape: tuple[int, int, int]) -> "Result":
+        """One as large as that of a recipe, with images of (C, H, W), which goes from black to white in two frames."""
+        channels, height, width = shape
+        frames = np.zeros((2, len(recipe.digits), height, width, *([] if channels == 1 else [channels])), np.uint8)
+        frames[1] = 255
+        return cls(frames[1], frames, frames, [T - 1, -1], recipe)
+
     @property
     def labels(self) -> list[int]:
         return list(self.recipe.digits)
@@ -59,6 +75,20 @@ class Result:
     @property
     def seeds(self) -> list[int]:
         return self.recipe.seeds
+
+    @property
+    def looks(self) -> list[Look]:
+        """All the ways in which the images are to be looked at: one, unless its activity knows more."""
+        activity = self.recipe.activity
+        return activity.looks(self.images, self.labels) if activity else [Look("", self.images, tuple(self.labels))]
+
+    @property
+    def viewed(self) -> np.ndarray | None:
+        """What all but the first of them show: uint8 (N, H, W[, 3]), or (N, ways, H, W[, 3]) where there are more."""
+        others = [look.images for look in self.looks[1:]]
+        if len(others) < 2:
+            return others[0] if others else None
+        return np.stack(others, 1)
 
     def alone(self, k: int) -> "Result":
         """Image k, counted from 0, with its own trajectory and its own recipe."""
@@ -82,6 +112,7 @@ class Result:
         scale: int | None = None,
         fps: float | None = None,
         columns: int | None = None,
+        panel: int | None = None,
     ) -> None:
         """Write .png (a grid), .gif, .webp or .apng (the trajectory), or a file of single digits (export.py).
 
@@ -92,13 +123,14 @@ class Result:
             scale: pixels per pixel, 1 to 16; by default what suits a screen.
             fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
             columns: how many images stand side by side; by default a row per repetition, or about a square.
+            panel: of a .png, so many moments from noise to image, 2 to 40, in a row for each image.
         """
-        check_options(track, scale, fps, columns)
+        check_options(track, scale, fps, columns, panel)
         ending = checks.ending(path, ENDINGS)
         if ending in export.ENDINGS:
             export.write(path, [self], self.recipe, scale=scale)
         else:
-            write_bytes(path, self.picture(ending, track=track, scale=scale, fps=fps, columns=columns))
+            write_bytes(path, self.picture(ending, track=track, scale=scale, fps=fps, columns=columns, panel=panel))
 
     def picture(
         self,
@@ -108,14 +140,26 @@ class Result:
         scale: int | None = None,
         fps: float | None = None,
         columns: int | None = None,
+        panel: int | None = None,
     ) -> bytes:
         """What `save` writes to a .png, .gif, .webp or .apng file."""
+        if panel is not None and ending == ".png":
+            return render.png(self._panel(panel, track, scale), self.recipe.to_json())
         render.check_tiles(len(self.images))
         columns = render.columns_for(self.labels) if columns is None else columns
         if ending == ".png":
             return render.png(render.picture(self.images, columns, scale), self.recipe.to_json())
         frames = render.animation(self.tracks(track), columns, scale)
         return render.animated(ending, frames, self.recipe.to_json(), fps=fps)
+
+    def _panel(self, moments: int, track: str, scale: int | None) -> np.ndarray:
+        """A row for each image, with the noise levels above: of each of the tracks, if there are two."""
+        render.check_tiles(moments * len(self.images))
+        last = len(self.levels) - 1
+        chosen = sorted({round(k * last / (moments - 1)) for k in range(moments)})
+        shown = np.concatenate(self.tracks(track), 1)
+        titles = ["clean" if self.levels[k] < 0 else f"level {self.levels[k]}" for k in chosen]
+        return figure([Column(title, shown[k]) for title, k in zip(titles, chosen, strict=True)], scale=scale)
 
     def tracks(self, track: str) -> list[np.ndarray]:
         """The frames of one of TRACKS."""

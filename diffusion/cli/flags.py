@@ -1,25 +1,38 @@
 """The flags that several commands share, and what they come to: weights, digits, a recipe, real images."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
-from diffusion import checks, data, prompts
+from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
 
 
-def add_drawing(parser: argparse.ArgumentParser, *, count: int = 1, several: Sequence[str] = ()) -> None:
+def add_drawing(
+    parser: argparse.ArgumentParser,
+    *,
+    count: int | None = 1,
+    several: Sequence[str] = (),
+    digits: str | None = "(default: one of each)",
+    settings: Sequence[str] = tuple(SETTINGS),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """What to draw, with which weights and which settings.
 
     A setting that is not given is None; its value is not checked yet, and of those in `several` it is a list.
 
     Args:
-        count: how many of each digit, unless told.
+        count: how many of each digit, unless told; None where that cannot be told.
+        digits: what else is to be said of the digits; None where they cannot be told.
+        settings: those that count.
+        defaults: of settings that are best otherwise here.
     """
     parser.add_argument(
         "--weights",
@@ -27,25 +40,28 @@ def add_drawing(parser: argparse.ArgumentParser, *, count: int = 1, several: Seq
         "(default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
-    parser.add_argument(
-        *("--digits", "--prompt"),
-        metavar="TEXT",
-        help='what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name (default: one of each)',
-    )
-    parser.add_argument("--count", type=typed, default=count, help=f"how many of each digit (default: {count})")
+    if digits is not None:
+        parser.add_argument(
+            *("--digits", "--prompt"),
+            metavar="TEXT",
+            help=f'what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name {digits}',
+        )
+    if count is not None:
+        parser.add_argument("--count", type=typed, default=count, help=f"how many of each digit (default: {count})")
     parser.add_argument(
         "--precision",
         default="fp32",
         help="fp32; bf16, which visibly changes about one digit in a hundred; auto: the quickest (default: fp32)",
     )
     group = parser.add_argument_group("settings", "Other weights than the bundled ones may have defaults of their own.")
-    for name, setting in SETTINGS.items():
+    for name in settings:
+        setting = SETTINGS[name]
         read: Callable[[str], Any] = setting.values.read
         group.add_argument(
             f"--{name.replace('_', '-')}",
             type=partial(_each, read) if name in several else read,
             metavar=name.split("_")[-1].upper(),
-            help=f"{setting.help}: {setting.values} (default: {written(setting.default)})",
+            help=f"{setting.help}: {setting.values} (default: {written(defaults.get(name, setting.default))})",
         )
 
 
@@ -63,11 +79,26 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
 
     Where a setting is in neither, it is the weights' own default. Raises BadInput for what no run can have.
     """
-    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
+    count = checks.whole("--count", getattr(flags, "count", 1), 1, checks.MAX_IMAGES)
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
-    given = {name: value for name in SETTINGS if (value := getattr(flags, name)) is not None}
+    given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     return pipe.recipe(tuple(digits) * count, **usual | given)
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """How a picture or an animation is laid out."""
+    parser.add_argument("--scale", type=typed, help="of a picture: pixels per pixel, 1 to 16")
+    parser.add_argument("--fps", type=typed, help="of an animation: frames per second, 1 to 50")
+
+
+def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:
+    """The weights that are asked for, or else those that drew the recipe, where they are here."""
+    weights = flags.weights or (checkpoint.name_of(again.weights) if again else None)
+    pipe = Pipeline.from_pretrained(weights, revision=flags.revision, precision=flags.precision)
+    if again and (warning := pipe.differs(again)):
+        print(warning, file=sys.stderr)
+    return pipe
 
 
 def add_real(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from diffusion import checks
-from diffusion.activity import Look
 from diffusion.data import DATASETS
 from diffusion.evaluation.reader import Reader
 from diffusion.pipeline import Pipeline
@@ -122,9 +121,7 @@ def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
 
 
 def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Reading]:
-    activity, images, labels = result.recipe.activity, result.images, result.labels
-    looks = activity.looks(images, labels) if activity else [Look("", images, tuple(labels))]
-    each = zip(*(_read(names, reader, look.images, look.labels) for look in looks), strict=True)
+    each = zip(*(_read(names, reader, look.images, look.labels) for look in result.looks), strict=True)
     return [min(readings, key=lambda reading: (reading.right, reading.likely_asked)) for readings in each]
 
 

@@ -1,6 +1,7 @@
 """Files of single digits, written as the digits come, however many there are.
 
-.npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it
+.npz       images uint8 (N, H, W[, 3]), labels and seeds int64 (N,): np.load reads it; where images are looked at in
+           other ways, also viewed, what is then seen, uint8 (N, H, W[, 3]), or (N, ways, H, W[, 3])
 .idx.zip   the files of MNIST itself, in the folders where torchvision looks for them; one image in seven, as there,
            is a test image, and chance, always the same, says which
 .zip       a PNG of each digit, like 03-digit-7-seed-42.png (at guidance 0: 03-any-seed-42.png), and recipe.json
@@ -48,6 +49,8 @@ class Drawn(Protocol):
     @property
     def seeds(self) -> list[int]: ...
     @property
+    def viewed(self) -> np.ndarray | None: ...
+    @property
     def recipe(self) -> Plan: ...
 
 
@@ -88,6 +91,7 @@ def _npz(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> No
     """What np.savez_compressed writes, but a part at a time."""
     labels: list[int] = []
     seeds: list[int] = []
+    viewed: list[np.ndarray] = []
     first = next(results)
     with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
         shape = (len(recipe.digits), *first.images.shape[1:])
@@ -97,9 +101,11 @@ def _npz(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> No
             file.write(result.images.tobytes())
             labels += result.labels
             seeds += result.seeds
-    for name, values in {"labels": labels, "seeds": seeds}.items():
-        with archive.open(_entry(f"{name}.npy"), "w") as file:
-            np.lib.format.write_array(file, np.array(values, np.int64))
+            viewed += [] if result.viewed is None else [result.viewed]
+    arrays = {"labels": np.array(labels, np.int64), "seeds": np.array(seeds, np.int64)}
+    for name, values in (arrays | ({"viewed": np.concatenate(viewed)} if viewed else {})).items():
+        with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, values)
 
 
 def _idx(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> None:

@@ -59,7 +59,7 @@ def picture(images: np.ndarray, columns: int, scale: int | None = None) -> np.nd
     """
     height, width = grid(images, columns, scale=1).shape[:2]
     usual = min(MAX_SCALE, max(2, 1200 // max(height, width)))
-    return grid(images, columns, usual if scale is None else _checked(scale, height * width, MAX_PIXELS))
+    return grid(images, columns, usual if scale is None else checked_scale(scale, height * width, MAX_PIXELS))
 
 
 def animation(tracks: Sequence[np.ndarray], columns: int, scale: int | None = None) -> list[np.ndarray]:
@@ -73,7 +73,7 @@ def animation(tracks: Sequence[np.ndarray], columns: int, scale: int | None = No
     height, width = grid(tracks[0][0], columns, scale=1).shape[:2]
     pixels = height * width * len(tracks)
     usual = min(12, max(2, isqrt(240_000 // pixels)))
-    scale = usual if scale is None else _checked(scale, pixels, MAX_FRAME_PIXELS)
+    scale = usual if scale is None else checked_scale(scale, pixels, MAX_FRAME_PIXELS)
     return [_beside([grid(frame, columns, scale) for frame in frames], scale) for frames in zip(*tracks, strict=True)]
 
 
@@ -88,7 +88,7 @@ def _beside(grids: Sequence[np.ndarray], scale: int) -> np.ndarray:
     return np.concatenate(parts, axis)
 
 
-def _checked(scale: int, pixels: int, most: int) -> int:
+def checked_scale(scale: int, pixels: int, most: int) -> int:
     """The scale of a picture that has so many pixels at scale 1, and may have so many in the end, or BadInput."""
     scale = checks.whole("scale", scale, 1, MAX_SCALE)
     if pixels * scale**2 > most:
@@ -130,7 +130,18 @@ def save_animation(
     write_bytes(path, animated(Path(path).suffix.lower(), frames, recipe, fps=fps))
 
 
-def animated(kind: str, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> bytes:
+Held = tuple[np.ndarray, int]
+"""A frame, and how many milliseconds it is shown."""
+
+
+def animated(
+    kind: str,
+    frames: Sequence[np.ndarray],
+    recipe: str = "",
+    *,
+    fps: float | None = None,
+    after: Sequence[Held] = (),
+) -> bytes:
     """Uint8 frames (H, W), or (H, W, 3) in colour, as a looping animation with the recipe (JSON) in it.
 
     The first and the last frame are held longer. WebP and animated PNG are exact, and carry the recipe as image
@@ -139,10 +150,12 @@ def animated(kind: str, frames: Sequence[np.ndarray], recipe: str = "", *, fps: 
     Args:
         kind: .gif, .webp or .apng.
         fps: frames per second, 1 to 50, or BadInput; by default as many as make 2.8 seconds, or 5 to 25.
+        after: more frames, which follow the last one.
     """
     if kind == ".gif":
-        return gif(frames, recipe, fps=fps)
-    durations = _durations(len(frames), fps)
+        return gif(frames, recipe, fps=fps, after=after)
+    durations = _durations(len(frames), fps) + [time for _, time in after]
+    frames = [*frames, *(frame for frame, _ in after)]
     if kind == ".webp" and max(frames[0].shape) > MAX_WEBP:
         raise checks.BadInput(f"A WebP is at most {MAX_WEBP:,} pixels wide and high: choose .gif, or fewer images.")
     how: dict[str, Any] = {"format": "PNG", "pnginfo": _text(recipe=recipe)}
@@ -159,16 +172,19 @@ def save_gif(path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *
     write_bytes(path, gif(frames, recipe, fps=fps))
 
 
-def gif(frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None) -> bytes:
+def gif(
+    frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None, after: Sequence[Held] = ()
+) -> bytes:
     """Frames as a GIF, with the recipe as its comment.
 
-    The last frame is exact in grey, and as close as 256 colours of its own come in colour; the others keep 16 greys, or
-    216 colours.
+    The last frame, and those after it, are exact in grey, and as close as 256 colours of their own come in colour; the
+    others keep 16 greys, or 216 colours.
     """
     step = 255 // ((GREYS if frames[0].ndim == 2 else SHADES) - 1)
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
-    durations = _durations(len(frames), fps, GIF_UNIT_MS)
+    durations = _durations(len(frames), fps, GIF_UNIT_MS) + [time for _, time in after]
+    frames += [frame for frame, _ in after]
     content: bytes = iio.imwrite(
         "<bytes>", frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
     )

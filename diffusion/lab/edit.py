@@ -39,10 +39,17 @@ class WithPictures(Activity):
     def some(self, chosen: Sequence[int]) -> Activity:
         return self if len(self.images) == 1 else replace(self, images=tuple(self.images[k] for k in chosen))
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """The pictures, uint8 (1 or N, H, W[, 3])."""
+        return np.stack([picture.unpacked(each) for each in self.images])
+
+    def inputs(self) -> list[tuple[str, np.ndarray]]:
+        return [("picture", self.pixels)]
+
     def clean(self, setup: Setup) -> Tensor:
         """The pictures as a model sees them, (B, C, H, W)."""
-        pixels = np.stack([picture.unpacked(each) for each in self.images])
-        return to_float(torch.from_numpy(pixels)).to(setup.start.device).expand(setup.start.shape)
+        return to_float(torch.from_numpy(self.pixels)).to(setup.start.device).expand(setup.start.shape)
 
 
 @dataclass(frozen=True)
@@ -55,15 +62,41 @@ class ImageToImage(WithPictures, name="edit"):
 
     strength: float = setting(Number(0, 1), 0.8, "how much may change: 0 is the same, 1 is new")
 
-    def edit(self, setup: Setup) -> Setup:
-        levels = setup.levels[len(setup.levels) - 1 - self.steps(len(setup.levels) - 1) :]
-        if len(levels) == len(setup.levels):
-            return setup
-        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
+    strengths: tuple[float, ...] = setting(
+        Several(Number(0, 1), 0, 100_000), (), "the strength of each image, where they differ"
+    )
 
-    def steps(self, steps: int) -> int:
-        """How many of a run's steps are run: the nearest number, but none only at strength 0."""
-        return max(1, int(self.strength * steps + 0.5)) if self.strength else 0
+    def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
+        super().check(digits, shape, classes)
+        if len(self.strengths) not in (0, len(digits)):
+            raise BadInput(f"Give a strength for each of the {len(digits):,} digits, not {len(self.strengths):,}.")
+
+    def some(self, chosen: Sequence[int]) -> Activity:
+        strengths = tuple(self.strengths[k] for k in chosen) if self.strengths else ()
+        return replace(super().some(chosen), strengths=strengths)  # type: ignore[type-var]
+
+    def edit(self, setup: Setup) -> Setup:
+        all_steps = len(setup.levels) - 1
+        steps = [steps_for(strength, all_steps) for strength in self.strengths or (self.strength,)]
+        levels = setup.levels[all_steps - max(steps) :]
+        if min(steps) == all_steps:
+            return setup
+        clean = self.clean(setup)
+        start = noised(clean, setup.start, levels[0]) if len(levels) <= all_steps else setup.start
+        if min(steps) == max(steps):
+            return replace(setup, levels=levels, start=start)
+        first = torch.tensor([setup.levels[all_steps - n].index for n in steps], device=start.device)
+
+        def denoise(x: Tensor, i: int) -> Tensor:
+            begun = (first >= i).view(-1, 1, 1, 1)  # until then, a guess that is the picture only takes noise away
+            return torch.where(begun, setup.denoise(x, i), clean)
+
+        return replace(setup, denoise=denoise, levels=levels, start=start)
+
+
+def steps_for(strength: float, steps: int) -> int:
+    """How many of a run's steps are run: the nearest number, but none only at strength 0."""
+    return max(1, int(strength * steps + 0.5)) if strength else 0
 
 
 def noised(clean: Tensor, eps: Tensor, level: Level) -> Tensor:
@@ -121,6 +154,11 @@ class Inpainting(WithPictures, name="inpaint"):
         """What is drawn anew, bool (H, W)."""
         pixels = picture.unpacked(self.mask)
         return (pixels if pixels.ndim == 2 else pixels.mean(2)) > 127
+
+    def inputs(self) -> list[tuple[str, np.ndarray]]:
+        pixels, hidden = self.pixels, self.hidden
+        hidden = hidden if pixels.ndim == 3 else hidden[..., None]
+        return [("picture", pixels), ("what is kept", np.where(hidden, np.uint8(127), pixels))]
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         super().check(digits, shape, classes)

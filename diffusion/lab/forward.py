@@ -4,24 +4,68 @@ Only the last draws digits. The blur and the one guess are the best single answe
 error; both are means over all that an image may have been, and the noisier it is, the more these differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import log10
+from math import ceil, log10
+from types import MappingProxyType
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffusion import checks
-from diffusion.lab.edit import noised
+from diffusion.activity import Setup
+from diffusion.data import to_uint8
+from diffusion.lab.edit import WithPictures, noised
 from diffusion.lab.illusions import low_pass
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
-from diffusion.result import Run
+from diffusion.result import Result, Run
 from diffusion.scheduler import CLEAN, Level, T
+from diffusion.settings import Several, Whole, setting
 
 RADII = tuple(round(0.3 * 1.15**k, 3) for k in range(24))  # of the blurs that are tried: 0.3 to 7.5 pixels
 STRIDE = 30  # levels between the guesses of many steps
+
+
+LEVELS = setting(Several(Whole(0, T - 1), 1, T), (250, 500, 750), "the noise levels, in order")
+
+
+@dataclass(frozen=True)
+class Forward(WithPictures, name="forward"):
+    """Pictures at some noise levels. Its run goes back: each guess is the picture, which takes noise away."""
+
+    levels: tuple[int, ...] = LEVELS
+
+    defaults = MappingProxyType({"sampler": "ddim", "steps": 40})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rising(self.levels)
+
+    def edit(self, setup: Setup) -> Setup:
+        clean = self.clean(setup)
+        start = noised(clean, setup.start, setup.levels[0])
+        return replace(setup, denoise=lambda x, i: clean, start=start)
+
+
+@dataclass(frozen=True)
+class Denoising(WithPictures, name="denoise"):
+    """Pictures at some noise levels, and three ways back. Its run denoises them from the last level."""
+
+    levels: tuple[int, ...] = LEVELS
+    stride: int = setting(Whole(0, T), STRIDE, "levels between guesses on the way back; 0 takes the recipe's steps")
+
+    any_level = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rising(self.levels)
+
+    def edit(self, setup: Setup) -> Setup:
+        levels = [level for level in setup.levels if level.index <= self.levels[-1]]
+        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
 
 
 @dataclass(frozen=True)
@@ -44,11 +88,15 @@ class Noisy:
         return self.level.alpha**2 / self.level.sigma**2
 
     @property
+    def ratio(self) -> str:
+        """The same in decibels."""
+        return f"{round(10 * log10(self.snr), 1) + 0:.1f} dB" if self.snr else "0"  # + 0: no -0.0
+
+    @property
     def formula(self) -> str:
         """The forward process with this level's numbers."""
         alpha, sigma = self.level.alpha, self.level.sigma
-        ratio = f"{10 * log10(self.snr):.1f} dB" if self.snr else "0"
-        return f"x = {alpha:.3f} * x0 + {sigma:.3f} * noise; signal to noise {ratio}"
+        return f"x = {alpha:.3f} * x0 + {sigma:.3f} * noise; signal to noise {self.ratio}"
 
     @cached_property
     def radius(self) -> float:
@@ -70,6 +118,32 @@ class Noisy:
     def error(self, guess: Tensor) -> float:
         """The root of the mean squared error of a guess of the clean images, in shares of black to white."""
         return float((guess - self.clean).square().mean().sqrt()) / 2
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """Images at a noise level, and what became of them: see `denoised`."""
+
+    noisy: Noisy
+    one_step: Tensor
+    result: Result
+
+    def errors(self, images: np.ndarray) -> list[float]:
+        """The root of the mean squared error of each of some images, uint8 (B, H, W[, 3]), from black to white."""
+        clean = to_uint8(self.noisy.clean).cpu().numpy()
+        off = (images.astype(float) - clean).reshape(len(images), -1) / 255
+        return np.sqrt((off**2).mean(1)).tolist()
+
+
+def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
+    """What a recipe with the activity `Denoising` asks for, a level after the other."""
+    assert isinstance(recipe.activity, Denoising)
+    setup = pipe.setup(recipe)
+    clean = recipe.activity.clean(setup)
+    for level in recipe.activity.levels:
+        at = noisy(pipe, clean, level, setup.start)
+        result = many_steps(pipe, recipe, at, recipe.activity.stride).result()
+        yield Denoised(at, one_step(pipe, recipe, at), result)
 
 
 def rising(levels: Sequence[int]) -> list[int]:
@@ -94,11 +168,15 @@ def one_step(pipe: Pipeline, recipe: Recipe, noisy: Noisy) -> Tensor:
 
 
 def many_steps(pipe: Pipeline, recipe: Recipe, noisy: Noisy, stride: int = STRIDE) -> Run:
-    """The run that denoises them from that level on, a guess every `stride` levels, by the recipe's sampler."""
+    """The run that denoises them from that level on by the recipe's sampler.
+
+    Args:
+        stride: levels between guesses; 0 takes as many steps as the recipe.
+    """
     _full(pipe)
-    stride = checks.whole("stride", stride, 1, T)
+    stride = checks.whole("stride", stride, 0, T) or ceil((noisy.level.index + 1) / recipe.steps)
     path = [pipe.model.scheduler.level(i) for i in range(noisy.level.index, -1, -stride)]
-    return pipe.run(recipe, lambda setup: replace(setup, levels=[*path, CLEAN], start=noisy.x))
+    return pipe.run(replace(recipe, activity=None), lambda setup: replace(setup, levels=[*path, CLEAN], start=noisy.x))
 
 
 def _full(pipe: Pipeline) -> None:

@@ -67,13 +67,20 @@ def check_shape(what: str, pixels: np.ndarray, shape: tuple[int, int, int]) -> N
         raise BadInput(f"{what} must be {width} x {height} pixels {colour} for these weights.")
 
 
-def load(source: str | Path | bytes, shape: tuple[int, int, int], *, as_is: bool = False) -> np.ndarray:
+def load(
+    source: str | Path | bytes,
+    shape: tuple[int, int, int],
+    *,
+    as_is: bool = False,
+    what: str = "A picture that is left as it is",
+) -> np.ndarray:
     """What a file is to a model of (C, H, W): uint8 (N, H, W), or (N, H, W, C) in colour, N = 1 for a picture.
 
     Args:
         source: the path or the bytes of a picture (PNG, JPEG, WebP, GIF or BMP), or of a batch of digits (an .npz with
             `images`, or an IDX file).
         as_is: leave a picture of the right size as it is.
+        what: how that is called where it is of another size.
 
     Raises BadInput for what is none of these, or has no digit on it.
     """
@@ -94,7 +101,7 @@ def load(source: str | Path | bytes, shape: tuple[int, int, int], *, as_is: bool
         return _batch(content, name, shape)
     try:
         with _opened(BytesIO(content), name) as image:
-            return (exactly(image, shape) if as_is else prepared(image, shape))[None]
+            return (exactly(image, shape, what) if as_is else prepared(image, shape))[None]
     except BadInput:
         raise
     except UNREADABLE:
@@ -119,10 +126,12 @@ def _opened(file: BinaryIO, name: str) -> Image.Image:
     return image
 
 
-def exactly(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+def exactly(
+    image: Image.Image, shape: tuple[int, int, int], what: str = "A picture that is left as it is"
+) -> np.ndarray:
     """A picture of a model's own size, unchanged but for its colours: uint8 (H, W[, 3])."""
     pixels = np.asarray(flat(image).convert("L" if shape[0] == 1 else "RGB"))
-    check_shape("A picture that is left as it is", pixels, shape)
+    check_shape(what, pixels, shape)
     return pixels
 
 

@@ -6,7 +6,7 @@ import torch
 
 from diffusion import Recipe
 from diffusion.lab import ImageToImage, Inpainting
-from diffusion.lab.edit import CLASSIC, MASKS, METHODS, mask
+from diffusion.lab.edit import CLASSIC, MASKS, METHODS, mask, steps_for
 from diffusion.lab.picture import packed, unpacked
 from diffusion.samplers import SAMPLERS
 
@@ -32,8 +32,7 @@ class TestImageToImage:
         assert len(list(exact.stream([4], activity=edit, steps=10))) == run
 
     def test_the_classic_strip_starts_at_these_steps_of_34(self, picture):
-        edits = [ImageToImage((packed(picture),), strength) for strength in CLASSIC]
-        assert [34 - edit.steps(34) for edit in edits] == [20, 10, 7, 5, 3, 1]
+        assert [34 - steps_for(strength, 34) for strength in CLASSIC] == [20, 10, 7, 5, 3, 1]
 
     def test_noise_is_that_of_the_first_level_that_is_run(self, exact, picture):
         seen = []

@@ -55,6 +55,6 @@ def test_bad_input(exact, few_step, clean, refuses):
             forward.rising(levels)
     noisy = forward.noisy(exact, clean, 500, clean)
     with refuses("stride must be"):
-        forward.many_steps(exact, exact.recipe([0]), noisy, 0)
+        forward.many_steps(exact, exact.recipe([0]), noisy, -1)
     with refuses("choose the weights"):
         forward.one_step(few_step, few_step.recipe([0] * 4), noisy)

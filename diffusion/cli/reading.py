@@ -1,0 +1,74 @@
+"""--read and --until-right: what the reader reads in what is drawn, told and acted on."""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from diffusion import checks
+from diffusion.checks import typed
+from diffusion.evaluation.readback import MAX_TRIES, until_right
+from diffusion.evaluation.reader import READER, Reader, load_reader
+from diffusion.pipeline import Pipeline
+from diffusion.recipe import Recipe
+from diffusion.result import Result
+
+MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are told
+
+
+def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
+    """The flags: without `again`, nothing can be drawn again."""
+    parser.add_argument("--read", action="store_true", help="print what a classifier, the reader, reads in each digit")
+    if again:
+        parser.add_argument(
+            "--until-right",
+            type=typed,
+            metavar="TRIES",
+            help="draw each digit that the reader reads wrong again from other seeds, at most so many times in all",
+        )
+    parser.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
+
+
+class ReadingBack:
+    """Drawing and reading back: `report` gets a line for each of the first images and for each miss, then the sum."""
+
+    def __init__(self, pipe: Pipeline, reader: Reader, tries: int):
+        self.pipe, self.reader, self.tries = pipe, reader, tries
+        self.report: list[str] = []
+
+    @classmethod
+    def asked(cls, flags: argparse.Namespace, pipe: Pipeline) -> "ReadingBack | None":
+        """What --read and --until-right ask for."""
+        if (tries := getattr(flags, "until_right", None)) is None and not flags.read:
+            return None
+        tries = 1 if tries is None else checks.whole("--until-right", tries, 1, MAX_TRIES)
+        return cls(pipe, load_reader(flags.reader), tries)
+
+    def captions(self, images: np.ndarray) -> list[str]:
+        """What is read in images uint8 (N, H, W[, 3]), like "7, 99.8 %"."""
+        likely, _ = self.reader.read(images)
+        return [f"{self.pipe.names[each.argmax()]}, {100 * each.max():.1f} %" for each in likely]
+
+    def labels(self, images: np.ndarray) -> list[int]:
+        """The same, as labels."""
+        likely, _ = self.reader.read(images)
+        return likely.argmax(1).tolist()
+
+    def results(self, wanted: Recipe, size: int, on_step: Callable[[], object]) -> Iterator[Result]:
+        """As `Pipeline.batches`, but what does not read right is drawn again until its tries are over."""
+        done = drawn = right = 0
+        for part in wanted.split(size):
+            tried = until_right(self.pipe, self.reader, part, self.tries, on_step)
+            told = [reading.caption for reading in tried.readings]
+            if len(tried.result.looks) > 1:
+                looks = [[f"{look.title} {read}" for read in self.captions(look.images)] for look in tried.result.looks]
+                told = ["; ".join(each) for each in zip(*looks, strict=True)]
+            for k, (reading, seed) in enumerate(zip(tried.readings, tried.result.seeds, strict=True), done):
+                miss = "" if reading.right else f", but {self.pipe.names[reading.asked]} was asked for"
+                if miss or k < MOST_CAPTIONS:
+                    self.report.append(f"image {k}, seed {seed}: {told[k - done]}{miss}")
+            done += len(tried.readings)
+            drawn += tried.drawn
+            right += sum(reading.right for reading in tried.readings)
+            yield tried.result
+        self.report.append(f"{right:,} of {done:,} read as asked, {drawn:,} drawn")
