@@ -256,7 +256,8 @@ def _denoised(pipe: Pipeline, wanted: Recipe) -> Iterator[forward.Denoised]:
 
 def _again(command: Command, flags: argparse.Namespace, again: Recipe) -> Recipe:
     """A recipe to do again, with the settings that flags change."""
-    fixed = {"image": None, "mask": None, "digits": None, "view": None, "strength": None, "levels": None}
+    fixed = ["image", "mask", "digits", "view", "strength", "levels"]
+    fixed += ["seed"] if isinstance(again.activity, Morph) else []  # it has a seed for each stop
     for name in fixed:
         if getattr(flags, name, None) is not None:
             raise checks.BadInput(f"A recipe has all that --{name} tells: leave out the one or the other.")
@@ -264,8 +265,9 @@ def _again(command: Command, flags: argparse.Namespace, again: Recipe) -> Recipe
         raise checks.BadInput("A recipe says how many images there are: leave out --count and --frames.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     activity = replace(again.activity, **_own(command, flags))  # type: ignore[type-var]
-    redrawn = () if "seed" in given else again.redrawn
-    return replace(again, activity=activity, redrawn=redrawn, **given)
+    if "seed" not in given:
+        return replace(again, activity=activity, **given)
+    return _from_one_noise(replace(again, activity=activity, redrawn=(), **given))
 
 
 def _own(command: Command, flags: argparse.Namespace) -> dict[str, Any]:
@@ -315,8 +317,14 @@ def _edit(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe
         strengths[-1],
         tuple(strengths) * len(images) * count if len(strengths) > 1 else (),
     )
-    wanted = recipe(flags, pipe, [digit for _, digit in each], activity=activity)
-    return wanted.drawn_from([wanted.seeds[k // len(strengths)] for k in range(len(wanted.digits))], "")
+    return _from_one_noise(recipe(flags, pipe, [digit for _, digit in each], activity=activity))
+
+
+def _from_one_noise(wanted: Recipe) -> Recipe:
+    """The same, but all strengths of a strip are drawn from one noise."""
+    across = len(set(wanted.activity.strengths)) if isinstance(wanted.activity, ImageToImage) else 1
+    seeds = [wanted.seeds[k // max(across, 1)] for k in range(len(wanted.digits))]
+    return wanted.drawn_from(seeds, wanted.weights)
 
 
 def _strengths(text: str | None) -> list[float]:
