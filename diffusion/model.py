@@ -58,7 +58,7 @@ class Offer:
         if self.takes_guidance and recipe.activity is not None and recipe.activity.any_level:
             raise checks.BadInput(
                 f"These weights know only a few steps from noise to images: for {recipe.activity.name} as asked, "
-                "choose the weights that draw when none are named."
+                "choose the weights named bundled."
             )
 
 

@@ -11,7 +11,7 @@ python -m diffusion morph --digits 3,8 --frames 24 --out morph.gif
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil
 from pathlib import Path
@@ -156,7 +156,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
             export.check(ending, wanted)
         check_writable(out)
         _drawn(out, ending, pipe, wanted, reading, flags, again is None)
-    if reading:
+    if reading and reading.report:
         print(*reading.report, sep="\n")
     count = len(wanted.digits)
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
@@ -211,40 +211,53 @@ def _noised(
     out: Path, ending: str, pipe: Pipeline, wanted: Recipe, reading: ReadingBack | None, flags: argparse.Namespace
 ) -> None:
     """The forward process, or the ways back, into a file."""
-    activity = wanted.activity
     options = {"scale": flags.scale, "fps": flags.fps}
-    seeds = np.array(wanted.seeds, np.int64)
-    if isinstance(activity, Forward):
-        if ending != ".npz":
-            write_bytes(out, panels.forward_picture(ending, pipe, wanted, **options))
-            return
-        setup = pipe.setup(wanted)
-        clean = activity.clean(setup)
-        noisy = [panels.pixels(forward.noisy(pipe, clean, level, setup.start).x) for level in activity.levels]
-        arrays: dict[str, Any] = {"images": np.concatenate(noisy)}
+    if ending == ".npz":
+        parts = [_arrays(pipe, part) for part in wanted.split(BATCH)]
+        arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        with replacing(out) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+    elif isinstance(wanted.activity, Denoising):
+        render.check_tiles(5 * len(wanted.digits) * len(wanted.activity.levels))
+        rows = list(_denoised(pipe, wanted))
+        read = reading.captions if reading else None
+        write_bytes(out, panels.denoised_picture(ending, rows, wanted, read, **options))
     else:
-        assert isinstance(activity, Denoising)
-        if ending != ".npz":
-            render.check_tiles(5 * len(seeds) * len(activity.levels))
-        rows = list(tqdm(forward.denoised(pipe, wanted), total=len(activity.levels), unit="level"))
-        if ending != ".npz":
-            read = reading.captions if reading else None
-            write_bytes(out, panels.denoised_picture(ending, rows, wanted, read, **options))
-            return
+        write_bytes(out, panels.forward_picture(ending, pipe, wanted, **options))
+
+
+def _arrays(pipe: Pipeline, wanted: Recipe) -> dict[str, np.ndarray]:
+    """What an .npz holds of the forward process, or of the ways back: all pictures at one level, then at the next."""
+    arrays: dict[str, np.ndarray]
+    if isinstance(wanted.activity, Denoising):
+        rows = list(_denoised(pipe, wanted))
+        levels: Sequence[int] = wanted.activity.levels
         arrays = {
             "images": np.concatenate([row.result.images for row in rows]),
             "noisy": np.concatenate([panels.pixels(row.noisy.x) for row in rows]),
             "blurred": np.concatenate([panels.pixels(row.noisy.blur) for row in rows]),
             "one_step": np.concatenate([panels.pixels(row.one_step) for row in rows]),
         }
-    levels = np.repeat(activity.levels, len(seeds))
-    with replacing(out) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays, levels=levels, seeds=np.tile(seeds, len(activity.levels)))
+    else:
+        assert isinstance(wanted.activity, Forward)
+        setup, levels = pipe.setup(wanted), wanted.activity.levels
+        clean = wanted.activity.clean(setup)
+        noisy = [panels.pixels(forward.noisy(pipe, clean, level, setup.start).x) for level in levels]
+        arrays = {"images": np.concatenate(noisy)}
+    count = len(wanted.digits)
+    return arrays | {"levels": np.repeat(levels, count), "seeds": np.tile(wanted.seeds, len(levels))}
+
+
+def _denoised(pipe: Pipeline, wanted: Recipe) -> Iterator[forward.Denoised]:
+    """The ways back, with a bar of progress."""
+    assert isinstance(wanted.activity, Denoising)
+    return iter(tqdm(forward.denoised(pipe, wanted), total=len(wanted.activity.levels), unit="level"))
 
 
 def _again(command: Command, flags: argparse.Namespace, again: Recipe) -> Recipe:
     """A recipe to do again, with the settings that flags change."""
-    fixed = {"image": None, "mask": None, "digits": None, "view": None, "strength": None, "levels": None}
+    fixed = ["image", "mask", "digits", "view", "strength", "levels"]
+    fixed += ["seed"] if isinstance(again.activity, Morph) else []  # it has a seed for each stop
     for name in fixed:
         if getattr(flags, name, None) is not None:
             raise checks.BadInput(f"A recipe has all that --{name} tells: leave out the one or the other.")
@@ -252,8 +265,9 @@ def _again(command: Command, flags: argparse.Namespace, again: Recipe) -> Recipe
         raise checks.BadInput("A recipe says how many images there are: leave out --count and --frames.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     activity = replace(again.activity, **_own(command, flags))  # type: ignore[type-var]
-    redrawn = () if "seed" in given else again.redrawn
-    return replace(again, activity=activity, redrawn=redrawn, **given)
+    if "seed" not in given:
+        return replace(again, activity=activity, **given)
+    return _from_one_noise(replace(again, activity=activity, redrawn=(), **given))
 
 
 def _own(command: Command, flags: argparse.Namespace) -> dict[str, Any]:
@@ -303,8 +317,14 @@ def _edit(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe
         strengths[-1],
         tuple(strengths) * len(images) * count if len(strengths) > 1 else (),
     )
-    wanted = recipe(flags, pipe, [digit for _, digit in each], activity=activity)
-    return wanted.drawn_from([wanted.seeds[k // len(strengths)] for k in range(len(wanted.digits))], "")
+    return _from_one_noise(recipe(flags, pipe, [digit for _, digit in each], activity=activity))
+
+
+def _from_one_noise(wanted: Recipe) -> Recipe:
+    """The same, but all strengths of a strip are drawn from one noise."""
+    across = len(set(wanted.activity.strengths)) if isinstance(wanted.activity, ImageToImage) else 1
+    seeds = [wanted.seeds[k // max(across, 1)] for k in range(len(wanted.digits))]
+    return wanted.drawn_from(seeds, wanted.weights)
 
 
 def _strengths(text: str | None) -> list[float]:

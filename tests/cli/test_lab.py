@@ -118,6 +118,8 @@ def test_a_strip_has_a_column_for_each_strength_all_from_one_noise(lab, digits) 
     assert isinstance(recipe.activity, ImageToImage)
     assert recipe.activity.strengths == CLASSIC * 2
     assert recipe.seeds == [0] * 6 + [1] * 6
+    other = lab("edit", "b.png", "--recipe", str(lab("edit", "a.png")), "--seed", "7", usual=False)
+    assert Recipe.from_file(other).seeds == [7, 7]
     with np.load(lab("edit", "a.npz", "--strength", "0,1", "--sampler", "ddim")) as file:
         assert np.array_equal(file["images"][0], unpacked(recipe.activity.images[0]))
         assert not np.array_equal(file["images"][1], file["images"][0])
@@ -211,6 +213,7 @@ def test_in_colour(make_denoiser, tmp_path) -> None:
         ),
         ("edit", ["--recipe", "NEWER"], "This recipe is of a newer version"),
         ("edit", ["--recipe", "PLAIN"], "This recipe is one of sample"),
+        ("morph", ["--recipe", "MORPH", "--seed", "3"], "A recipe has all that --seed tells"),
         ("edit", ["--recipe", "EDIT", "--digits", "3"], "A recipe has all that --digits tells"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -221,9 +224,9 @@ def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, photo, 
     (tmp_path / "NEWER.json").write_text(json.dumps(newer))
     Image.fromarray(np.full((90, 90), 190, np.uint8)).save(tmp_path / "EMPTY.png")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "BLACK.png")
-    if "EDIT" in flags:
-        flags_of_edit = ["--image", photo, "--digits", "7", "--steps", "1", "--out", f"{tmp_path}/EDIT.png"]
-        main(["edit", "--weights", weights, *flags_of_edit])
+    for made in {"EDIT", "MORPH"} & set(flags):
+        given = FLAGS[made.lower()] + (["--image", photo] if made == "EDIT" else [])
+        main([made.lower(), "--weights", weights, *given, "--steps", "1", "--out", str(tmp_path / f"{made}.png")])
     places = {"PHOTO": photo} | {path.stem: str(path) for path in tmp_path.glob("[A-Z]*.*")}
     capsys.readouterr()
     chosen = [] if "--weights" in flags else ["--weights", weights]
