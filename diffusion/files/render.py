@@ -123,13 +123,6 @@ def save_png(path: str | Path, picture: np.ndarray, recipe: str = "", **texts: s
     write_bytes(path, png(picture, recipe, **texts))
 
 
-def save_animation(
-    path: str | Path, frames: Sequence[np.ndarray], recipe: str = "", *, fps: float | None = None
-) -> None:
-    """Write an animation to a path that ends in .gif, .webp or .apng."""
-    write_bytes(path, animated(Path(path).suffix.lower(), frames, recipe, fps=fps))
-
-
 Held = tuple[np.ndarray, int]
 """A frame, and how many milliseconds it is shown."""
 

@@ -1,6 +1,7 @@
 """Pictures: every tile in its place, every pixel of the last frame, and the recipe inside the file."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +14,21 @@ from diffusion.files.render import (
     FRAMES,
     LAST_FRAME_MS,
     PADDING,
+    animated,
     animation,
     columns_for,
     grid,
     picture,
-    save_animation,
     save_gif,
     save_png,
 )
 
 RECIPE = json.dumps({"version": 1, "digits": [7, 3], "note": 'ünïcode, "quotes" and \\ too'}, ensure_ascii=False)
 LONG_RECIPE = json.dumps({"version": 1, "digits": list(range(10)) * 500})
+
+
+def save_animation(path: Path, frames: list[np.ndarray], recipe: str = "", fps: float | None = None) -> None:
+    path.write_bytes(animated(path.suffix, frames, recipe, fps=fps))
 
 
 def tiles(n: int, shape: tuple[int, ...] = (28, 28)) -> np.ndarray:
@@ -188,7 +193,7 @@ class TestGif:
 
 
 class TestAnimations:
-    """GIF, WebP and animated PNG, by way of save_animation."""
+    """GIF, WebP and animated PNG."""
 
     each_kind = pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.apng"])
 
