@@ -54,8 +54,8 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
         else:
             values = "" if isinstance(each.values, Text) else f": {each.values}"
             shown = checks.written(each.default) or "none"
-            told = f"{each.help}{values} (default: {shown})"
-            parser.add_argument(*flags, type=each.values.read, metavar=name.split("_")[-1].upper(), help=told)
+            about = f"{each.help}{values} (default: {shown})"
+            parser.add_argument(*flags, type=each.values.read, metavar=name.split("_")[-1].upper(), help=about)
     parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out")
     parser.add_argument(
         "--push-to-hub", metavar="USER/REPO", default=None, help="upload the weights and a model card at the end"

@@ -123,22 +123,22 @@ def pull(repo: str, revision: str | None = None) -> Path:
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
     except errors.RevisionNotFoundError:
-        told = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
+        message = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.HFValidationError):
-        told = (
+        message = (
             f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
             "the name, or log in with `hf auth login`."
         )
     except failures() as error:
         if is_offline_mode():
-            told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+            message = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, UnicodeError):
-            told = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
+            message = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
-            told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
+            message = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            told = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
-    raise BadInput(told)  # out here, so that it carries no error with a request in it
+            message = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
+    raise BadInput(message)  # out here, so that it carries no error with a request in it
 
 
 def failures() -> tuple[type[Exception], ...]:

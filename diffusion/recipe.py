@@ -124,13 +124,13 @@ class Recipe:
     @property
     def name(self) -> str:
         """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42"."""
-        digits, told = self.digits, ""
+        digits, suffix = self.digits, ""
         if len(digits) > NAMED:
             lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))
             length = next(lengths, 0)
-            told = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
+            suffix = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
             digits = digits[: length or NAMED]
-        return f"digits-{''.join(map(str, digits))}{told}-seed{self.seed}"
+        return f"digits-{''.join(map(str, digits))}{suffix}-seed{self.seed}"
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""

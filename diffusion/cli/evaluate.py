@@ -66,12 +66,12 @@ def evaluate(flags: argparse.Namespace) -> None:
 
 def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:
     """A recipe for each combination of the settings, all of the same digits, or BadInput."""
-    asked_for = digits(flags, pipe.names)  # once: some are drawn by lot
+    labels = digits(flags, pipe.names)  # once: some are drawn by lot
     lists = {name: getattr(flags, name) or [pipe.offer.defaults[name]] for name in SWEPT}
     recipes = []
     for values in product(*lists.values()):
         one = argparse.Namespace(**vars(flags) | dict(zip(lists, values, strict=True)))
-        recipes.append(recipe(one, pipe, asked_for))
+        recipes.append(recipe(one, pipe, labels))
         pipe.check(recipes[-1])
     if len(recipes) > 1 and not flags.out:
         raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")

@@ -169,6 +169,6 @@ class Conversation:
             return prompts.digits(line, self.pipe.names)
         except checks.BadInput:
             for meant in get_close_matches(command, COMMANDS, n=1, cutoff=0.75):
-                told = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
-                raise checks.BadInput(told) from None
+                message = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
+                raise checks.BadInput(message) from None
             raise

@@ -144,7 +144,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, again)
     wanted = _again(command, flags, again) if again else command.recipe(command, flags, pipe)
     pipe.check(wanted)
-    reading = ReadingBack.asked(flags, pipe) if command.reads[0] else None
+    reading = ReadingBack.from_flags(flags, pipe) if command.reads[0] else None
     if isinstance(wanted.activity, Forward | Denoising):
         check_writable(out)
         _noised(out, ending, pipe, replace(wanted, weights=pipe.weights), reading, flags)

@@ -54,7 +54,7 @@ def sample(flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, again)
     wanted = _recipe(flags, pipe, again)
     _check_file(out, ending, wanted, pipe, flags)
-    reading = ReadingBack.asked(flags, pipe)
+    reading = ReadingBack.from_flags(flags, pipe)
 
     single = ending in export.ENDINGS
     count = len(wanted.digits)

@@ -27,7 +27,7 @@ def test_the_reader_says_what_it_reads(page: Page) -> None:
     say(page, "73")
     set_number(page, "Steps", "4")
     generate(page)
-    captions = page.locator("#stage button.tile small")
+    captions = page.locator("#player button.tile small")
     assert captions.all_inner_texts() == ["", ""]
     page.get_by_label("Read back").check()
     expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d %$"))
@@ -43,7 +43,7 @@ def test_misses_are_flagged_and_drawn_until_they_read_right(page: Page) -> None:
     generate(page)
     told = re.search(r"(\d+) of 10 read as asked\.", page.inner_text("#status"))
     assert told is not None
-    assert page.locator("#stage .miss").count() == 10 - int(told[1])
+    assert page.locator("#player .miss").count() == 10 - int(told[1])
     before = tiles(page)
     page.get_by_label("Until it reads right").check()
     generate(page)
@@ -227,7 +227,7 @@ def test_a_data_set_that_cannot_be_is_refused(page: Page) -> None:
     expect(refused).to_contain_text("Draw at least 2 images")
 
 
-def test_a_data_set_may_hold_more_than_the_stage_shows(page: Page) -> None:
+def test_a_data_set_may_hold_more_than_the_player_shows(page: Page) -> None:
     set_number(page, "Steps", "1")
     tab(page, "Data set")
     page.locator("#dataset").get_by_label("Which digits").fill("90 7s and 40 3s")
@@ -238,12 +238,12 @@ def test_a_data_set_may_hold_more_than_the_stage_shows(page: Page) -> None:
 
 def test_how_it_learned_can_be_looked_at_epoch_by_epoch(page: Page) -> None:
     tab(page, "How it learned")
-    stage = page.locator("#evolution")
-    expect(stage.locator(".tile canvas").first).to_be_visible()
-    stage.locator(".time input").fill("0")
-    expect(stage.locator(".time output")).to_have_text(re.compile(r"Epoch 1 of \d+"))
-    first = stage.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()")
-    stage.locator(".time input").press("End")
-    expect(stage.locator(".time output")).to_have_text(re.compile(r"Epoch (\d+) of \1"))
-    assert stage.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()") != first
+    evolution = page.locator("#evolution")
+    expect(evolution.locator(".tile canvas").first).to_be_visible()
+    evolution.locator(".time input").fill("0")
+    expect(evolution.locator(".time output")).to_have_text(re.compile(r"Epoch 1 of \d+"))
+    first = evolution.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()")
+    evolution.locator(".time input").press("End")
+    expect(evolution.locator(".time output")).to_have_text(re.compile(r"Epoch (\d+) of \1"))
+    assert evolution.locator("canvas").nth(7).evaluate("canvas => canvas.toDataURL()") != first
     expect(page.locator("#loss img")).to_be_visible()
