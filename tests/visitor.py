@@ -79,7 +79,9 @@ def generate(page: Page) -> None:
 
 def tiles(page: Page, track: int = 1) -> list[str]:
     """The pixels of a track's tiles as the browser shows them, each as a data URI."""
-    return page.locator("#player .tiles").nth(track).locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    return (
+        page.locator("#player .tiles").nth(track).locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    )
 
 
 def download(page: Page, selector: str, folder: Path) -> Path:

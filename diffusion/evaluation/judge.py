@@ -67,7 +67,9 @@ class Judge:
             )
         self.test = test[0][same_classes], test[1][same_classes]
         self.test_features = self.reader.read(self.test[0])[1]
-        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[: len(labels)]
+        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[
+            : len(labels)
+        ]
         self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
         if full:
             self.distances = nearest_distances(self.test[0][some], train[0])
