@@ -15,6 +15,7 @@ Look at what it learned, then measure it:
 """
 
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -157,8 +158,14 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
 
 
 def push(config: TrainConfig, flags: argparse.Namespace) -> None:
-    """Upload the run's folder, and say where it is."""
-    print(hub.push(config.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
+    """Upload the run's folder, and print where it is; or BadInput, with the command that tries again."""
+    try:
+        print(hub.push(config.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
+    except hub.PushFailed as error:
+        out = [] if config.out == TrainConfig.out else ["--out", config.out]
+        options = (["--private"] if flags.private else []) + (["--tag", flags.tag] if flags.tag else [])
+        command = ["python", "train.py", "--resume", *out, "--push-to-hub", flags.push_to_hub, *options]
+        raise checks.BadInput(f"{str(error).removesuffix('.')} with `{shlex.join(command)}`.") from None
 
 
 if __name__ == "__main__":

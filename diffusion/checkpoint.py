@@ -46,7 +46,7 @@ def load(path: str | Path) -> Denoiser:
     """
     path = Path(path)
     if not path.is_file():
-        raise BadInput(f"There is no checkpoint at {path}: check the path, or train one with python train.py.")
+        raise BadInput(f"There is no checkpoint at {path}: check the path, or train a network.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -66,9 +66,9 @@ def load_reader(path: str | Path = READER) -> Reader:
         reader = Reader(weights["head.weight"].shape[0], weights["body.0.weight"].shape[1], dataset)
         reader.load_state_dict(weights)
     except FileNotFoundError:
-        raise BadInput(f"There is no reader at {path}: make one with python -m diffusion train-reader.") from None
+        raise BadInput(f"There is no reader at {path}: check the path, or train one.") from None
     except (SafetensorError, RuntimeError, OSError, KeyError, IndexError):
-        raise BadInput(f"{path} is no reader's weights: make one with python -m diffusion train-reader.") from None
+        raise BadInput(f"{path} does not hold a reader: choose another file, or train one.") from None
     return reader.to(best_device()).eval().requires_grad_(False)
 
 

@@ -18,16 +18,18 @@ from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 from safetensors import safe_open
 
+import train
 from diffusion import Pipeline
 from diffusion.checkpoint import BUNDLED, WEIGHTS, find, fingerprint, load, pull, save
 from diffusion.denoiser import FewStep
 from diffusion.hub.card import UNPUBLISHED, model_card, read_evaluations, training_command
-from diffusion.hub.push import check_push, check_repo, push
+from diffusion.hub.push import PushFailed, check_push, check_repo, push
+from diffusion.training.config import TrainConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own, of LFS uploads
 
 REPO = "user/digits"
-RETRY = "`python train.py --resume --out run --push-to-hub user/digits`"
+RETRY = "; the run is safe, push it again."
 FIGURES = {
     "accuracy": {"value": 0.998, "floor": 0.995},
     "accuracy_by_digit": {"0": 1.0, "1": 0.99},
@@ -241,7 +243,7 @@ class TestPush:
 
 
 class TestFailedPush:
-    """Each is one sentence with the command that tries again; the run's folder stays as it was."""
+    """Each is one sentence that says how to go on; the run's folder stays as it was."""
 
     @pytest.fixture(autouse=True)
     def nothing_else_happens(self, run, capfd, caplog):
@@ -252,10 +254,10 @@ class TestFailedPush:
         assert not any(token in said for token in (WRITER, READER, STRANGER))
 
     def fails(self, hub: Hub, run: Path, refuses, text: str) -> None:
-        with refuses(text) as told:
+        with refuses(text, PushFailed) as caught:
             push(run, REPO)
-        assert RETRY in str(told.value)
-        assert told.value.__context__ is None  # no error that holds a request and its token
+        assert str(caught.value).endswith(RETRY)
+        assert caught.value.__context__ is None  # no error that holds a request and its token
         repository = hub.repositories.get(REPO)
         assert repository is None or repository.commits == {}
 
@@ -361,14 +363,21 @@ class TestFailedPush:
             assert hub.requests == []
         (run / name).write_bytes(old)
 
-    def test_the_default_folder_needs_no_flag_and_privacy_is_kept(self, hub, run, refuses):
+    @pytest.mark.parametrize(
+        ("folder", "flags", "command"),
+        [
+            ("run", [], f"--resume --out run --push-to-hub {REPO}"),
+            (TrainConfig.out, ["--private", "--tag", "v1"], f"--resume --push-to-hub {REPO} --private --tag v1"),
+        ],
+    )
+    def test_train_py_adds_the_command_that_tries_again(self, hub, run, refuses, folder, flags, command):
         hub.refuse["create"] = 500
-        run.rename("elsewhere")
-        Path("runs").mkdir()
-        Path("elsewhere").rename("runs/mnist")
-        with refuses("`python train.py --resume --push-to-hub user/digits --private --tag v1`"):
-            push("runs/mnist", REPO, private=True, tag="v1")
-        Path("runs/mnist").rename("run")
+        Path(folder).parent.mkdir(exist_ok=True)
+        run.rename(folder)
+        config, parsed = train.parse(["--out", folder, "--push-to-hub", REPO, *flags])
+        with refuses(f"push it again with `python train.py {command}`."):
+            train.push(config, parsed)
+        Path(folder).rename(run)
 
     @pytest.mark.parametrize("value", ["NaN", "true", '"0.9"', "[]"])
     def test_scores_that_are_no_numbers(self, hub, run, refuses, value):
