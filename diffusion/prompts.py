@@ -98,7 +98,7 @@ def _things(words: list["_Word"], names: Sequence[str]) -> Iterator[tuple[Sequen
             step = 1 if first.number <= last.number else -1
             yield range(first.number, last.number + step, step), count, False
         elif thing := found.get("pool") or found.get("chance"):
-            yield next((word.draws for word in thing if word.draws), range(len(names) or 10)), count, "chance" in found
+            yield next((word.draws for word in thing if word.draws), range(_count(names))), count, "chance" in found
         at = match.end()
 
 
@@ -152,8 +152,6 @@ class _Word:
 def _dictionary() -> dict[str, _Word]:
     """Every word that is understood, whatever the classes are called."""
     words = {word: _Word(kind) for kind, several in _OTHERS.items() for word in several.split()}
-    words |= {"even": _Word("e", range(0, 10, 2)), "odd": _Word("e", range(1, 10, 2))}
-    words |= {"all ten": _Word("q"), "all 10": _Word("q")}
     for kind, several in _NUMBERS.items():
         words |= {word: _Word(kind, number=int(number)) for number, word in re.findall(r"(\d+) (\w+)", several)}
     for digit, several in enumerate(_DIGITS):
@@ -170,6 +168,19 @@ def _plurals(word: str, draws: Sequence[int]) -> dict[str, _Word]:
 _DICTIONARY = _dictionary()
 
 
+def _count(names: Sequence[str]) -> int:
+    """How many classes there are; where their names are not given, they are the digits."""
+    return len(names or _DIGITS)
+
+
+def _counted(names: Sequence[str]) -> dict[str, _Word]:
+    """The words whose meaning follows from how many classes there are: even, odd, "all ten"."""
+    count = _count(names)
+    numbers = [word for word, meaning in _DICTIONARY.items() if meaning.kind in "nc" and meaning.number == count]
+    parity = {"even": _Word("e", range(0, count, 2)), "odd": _Word("e", range(1, count, 2))}
+    return parity | {f"all {number}": _Word("q") for number in [str(count), *numbers]}
+
+
 def _named(names: Sequence[str]) -> dict[str, _Word]:
     """The names of the classes, and their plurals."""
     labels: dict[str, list[int]] = {}
@@ -183,7 +194,9 @@ def _named(names: Sequence[str]) -> dict[str, _Word]:
 
 def _words(text: str, names: Sequence[str]) -> Iterator[_Word]:
     """The words of a text, the longest first; those that mean nothing are left out."""
-    known = _DICTIONARY | _named(names) | {",": _DICTIONARY[","]}  # a comma only divides, whatever is named so
+    known = (
+        _DICTIONARY | _counted(names) | _named(names) | {",": _DICTIONARY[","]}
+    )  # a comma only divides, whatever is named so
     longest = max(key.count(" ") + 1 for key in known)
     tokens = _tokens(text)
     at = 0

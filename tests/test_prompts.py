@@ -213,7 +213,7 @@ def test_none_is_not_enough(text: str, refuses) -> None:
 def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], refuses) -> None:
     chance = random.Random(0)
     signs = [chr(chance.randrange(0x110000)) for _ in range(100)] + list("0123456789 -,.x*'<>&\n\\%{}\"")
-    vocabulary = [*prompts._DICTIONARY, *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
+    vocabulary = [*prompts._DICTIONARY, *prompts._counted(names), *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
     understood = 0
     for turn in range(2000):
         pieces, joint = (signs, "") if turn % 2 else (vocabulary, " ")
@@ -252,6 +252,7 @@ def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], ref
         ("7", ["", " "], [7]),
         ("all classes", ["a class", "b"], None),
         ("every numeral", ["a", "b", "c"], [0, 1, 2]),
+        ("odd, even, all three", ["a", "b", "c"], [1, 0, 2, 0, 1, 2]),  # of as many classes as there are
     ],
     ids=str,
 )

@@ -100,10 +100,11 @@ def edited(prompt: str, picked: Sequence[int], names: Sequence[str]) -> str:
 def words(digits: Sequence[int], names: Sequence[str]) -> str:
     """Digits as a prompt: "0-9" for a stretch of three or more, else their names: "3, 3, 7", "cat, dog"."""
     digits = list(digits)
-    written = all(name == str(label) for label, name in enumerate(names[:10]))
-    if written and len(digits) > 2 and digits[-1] < 10 and digits == list(range(digits[0], digits[0] + len(digits))):
+    named = [names[digit] for digit in digits]
+    stretch = len(digits) > 2 and digits == list(range(digits[0], digits[-1] + 1))
+    if stretch and named == [str(digit) for digit in digits] and len(named[-1]) == 1:  # "8-12" would be no prompt
         return f"{digits[0]}-{digits[-1]}"
-    return ", ".join(names[digit] for digit in digits)
+    return ", ".join(named)
 
 
 def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:

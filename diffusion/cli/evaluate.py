@@ -95,7 +95,7 @@ def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
 def train(flags: argparse.Namespace) -> None:
     """Train the reader, say how well it reads the test images, and write it."""
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
-    out = Path(flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors"))
+    out = Path(flags.out or (READER if flags.dataset == data.DEFAULT else f"runs/{flags.dataset}/reader.safetensors"))
     images = real(flags)
     busy = f"A reader is being trained for {out} already: wait for its end, or choose another --out."
     check_writable(out)  # before the training

@@ -103,7 +103,7 @@ def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:
 
 def add_real(parser: argparse.ArgumentParser) -> None:
     """Which real images."""
-    parser.add_argument("--dataset", default="mnist", help=f"{', '.join(data.DATASETS)} (default: mnist)")
+    parser.add_argument("--dataset", default=data.DEFAULT, help=f"{', '.join(data.DATASETS)} (default: {data.DEFAULT})")
     parser.add_argument(
         "--data", default="data", help="folder of the real images, downloaded where missing (default: data)"
     )

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from diffusion import checks, data
+from diffusion import checks
+from diffusion.data import DATASETS, DEFAULT
 from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
 from diffusion.hardware import PRECISIONS
 from diffusion.networks.unet import LIMITS, UNetConfig
@@ -42,9 +43,9 @@ class TrainConfig:
     """
 
     # from where to where
-    dataset: str = setting(Choice(tuple(data.DATASETS)), "mnist", "what to learn to draw")
+    dataset: str = setting(Choice(tuple(DATASETS)), DEFAULT, "what to learn to draw")
     data: str = setting(Text(), "data", "folder of the images, downloaded where they are missing")
-    out: str = setting(Text(), "runs/mnist", "folder of the run; with another dataset, runs/ and its name")
+    out: str = setting(Text(), f"runs/{DEFAULT}", "folder of the run; with another dataset, runs/ and its name")
     # what
     preset: str = setting(Choice(tuple(PRESETS)), "best", "where the other settings start")
     teacher: str = setting(
@@ -121,7 +122,7 @@ class TrainConfig:
 
     def denoiser(self) -> DenoiserConfig:
         """The model's part of this config, which checks itself."""
-        images = data.DATASETS[self.dataset]
+        images = DATASETS[self.dataset]
         unet = UNetConfig(
             self.channels,
             self.blocks,

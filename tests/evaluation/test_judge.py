@@ -239,5 +239,5 @@ def test_what_is_no_reader_is_refused(tmp_path: Path, refuses) -> None:
     (tmp_path / "text.safetensors").write_text("hello")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     for name in ("missing", "text", "other"):
-        with refuses("train-reader"):
+        with refuses("train one"):
             load_reader(tmp_path / f"{name}.safetensors")
