@@ -11,8 +11,11 @@ from torch import Tensor
 
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
+from diffusion.denoiser import FewStep
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
+
+FEW_STEP = f"draws in {FewStep().settings['steps'].values} steps"  # as the weights of that name do
 
 
 def add_drawing(
@@ -29,15 +32,14 @@ def add_drawing(
     A setting that is not given is None; its value is not checked yet, and of those in `several` it is a list.
 
     Args:
-        count: how many of each digit, unless told; None where that cannot be told.
-        digits: what else is to be said of the digits; None where they cannot be told.
+        count: how many of each digit, by default; None where that cannot be chosen.
+        digits: the end of their line of help; None where they cannot be chosen.
         settings: those that count.
         defaults: of settings that are best otherwise here.
     """
     parser.add_argument(
         "--weights",
-        help="few-step, which draws in 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
-        "(default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from diffusion import checks, prompts
 from diffusion.checks import written
+from diffusion.cli.flags import FEW_STEP
 from diffusion.cli.terminal_pictures import picture, shows_colours
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
@@ -26,16 +27,13 @@ from diffusion.result import Result
 
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
 SET = (*SETTINGS, "weights")  # what can be set
-_SETTINGS = "\n".join(
-    f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
-)
 HELP = f"""\
 7, two 3s, 0-9, a digit   draws that, from a new seed each time
 grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
-{_SETTINGS}
+{{settings}}
 seed random               from a new one each time
-weights few-step          draws in 1, 2, 4 or 8 steps; or bundled, a file, a folder, or user/repo
+weights few-step          {FEW_STEP}; or bundled, a file, a folder, or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
@@ -96,7 +94,7 @@ class Conversation:
             case (("quit" | "exit"), ""):
                 self.over = True
             case "help", "":
-                print(HELP, end="")
+                print(self.help, end="")
             case "settings", "":
                 print(self.settings)
             case "grid", "":
@@ -156,6 +154,13 @@ class Conversation:
         wanted = replace(self.recipe, **{name: after[name].default for name in after if after[name] != before[name]})
         pipe.check(wanted)
         self.pipe, self.weights, self.recipe = pipe, name, wanted
+
+    @property
+    def help(self) -> str:
+        """What can be typed, with the settings as these weights have them."""
+        settings = self.pipe.offer.settings.items()
+        lines = (f"{f'{name} {written(each.default)}':25} {each.help}: {each.values}" for name, each in settings)
+        return HELP.format(settings="\n".join(lines))
 
     @property
     def settings(self) -> str:

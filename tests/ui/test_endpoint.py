@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import re
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from inspect import signature
+from inspect import getdoc, signature
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ import app
 from diffusion import Pipeline, Recipe
 from diffusion.files import render
 from diffusion.recipe import SETTINGS
-from ui import endpoint
+from diffusion.settings import Choice
+from ui import endpoint, request
 from ui.work import Work
 
 
@@ -59,6 +61,24 @@ def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> 
     )
     assert [*parameters][6:] == ["guide_from", "guide_to", "spacing", "eta", "weights"]
     assert all(parameter.default is None for parameter in parameters.values())
+
+
+def test_its_written_ranges_are_those_of_the_settings_and_of_the_weights(pipe: Pipeline, few_step: Pipeline) -> None:
+    lines = (getdoc(endpoint.generate_with(Work({"bundled": pipe}))) or "").splitlines()
+    about = dict(line.strip().split(": ", 1) for line in lines if line.startswith("    "))
+    for name, setting in SETTINGS.items():
+        narrow = few_step.offer.settings[name]
+        if name == "guidance_interval":
+            [ends] = narrow.values.choices
+            for end, taken in zip(("guide_from", "guide_to"), ends, strict=True):
+                assert re.search(rf"\b{setting.values.low}\b.* to {setting.values.high}\b", about[end])
+                assert about[end].endswith(f"; few-step weights take {taken}.")
+            continue
+        if not isinstance(setting.values, Choice):  # those are in the description of the endpoint
+            assert str(setting.values) in about[name].split("; few-step")[0]
+        assert narrow == setting or about[name].endswith(f"; few-step weights take {narrow.values}.")
+    assert about["count"].endswith(f" 1 to {request.MAX_COUNT}.")
+    assert f"; {request.MAX_DIGITS} at most." in about["digits"]
 
 
 @pytest.mark.parametrize("said", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
