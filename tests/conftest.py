@@ -135,8 +135,8 @@ def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
 
 
 def is_one_sentence(message: str) -> bool:
-    told = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
-    return message.endswith(".") and "\n" not in message and len(told) < 250
+    shortened = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
+    return message.endswith(".") and "\n" not in message and len(shortened) < 250
 
 
 @pytest.fixture(scope="session")

@@ -181,9 +181,9 @@ class TestFrontier:
 
 
 def test_growth_measures_time_and_memory():
-    told = growth.drawn(None, 3, 1)
-    assert 0 < told["seconds"] < 60
-    assert 50 * 2**20 < told["bytes"] < 4 * 2**30
+    found = growth.drawn(None, 3, 1)
+    assert 0 < found["seconds"] < 60
+    assert 50 * 2**20 < found["bytes"] < 4 * 2**30
 
 
 def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
@@ -218,10 +218,10 @@ def test_bad_input_is_told_in_a_sentence(monkeypatch, refuses, benchmark, argume
 @pytest.mark.process
 def test_what_the_process_of_a_size_refuses_is_told_once():
     command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "1", "--weights", "nowhere"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert told.stderr.startswith("growth.py: There is no checkpoint at nowhere")
-    assert "Traceback" not in told.stderr
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("growth.py: There is no checkpoint at nowhere")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_page_is_watched_from_the_click_on(browser, url):

@@ -129,10 +129,10 @@ def test_the_loss_can_be_that_of_the_velocity(prediction, schedule, i, make_deno
     alpha, sigma = coefficients(schedule, i)
     (x0, eps), (guess, _) = clean_and_noise(), clean_and_noise(1)
     implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
-    said = target(prediction, guess, implied, alpha, sigma)
-    denoiser.unet = Says(said.float())
+    raw = target(prediction, guess, implied, alpha, sigma)
+    denoiser.unet = Says(raw.float())
     error = (implied - guess) - (eps - x0)
-    most = 20 * (said - target(prediction, x0, eps, alpha, sigma)).abs()
+    most = 20 * (raw - target(prediction, x0, eps, alpha, sigma)).abs()
     wanted = torch.minimum(error.abs(), most).square().mean().item()
     loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), loss_of="velocity")
     assert loss.item() == pytest.approx(wanted, rel=1e-3)

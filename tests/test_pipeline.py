@@ -402,9 +402,9 @@ class TestPretrained:
         assert Recipe.from_json(recipe.to_json()) == recipe
         assert mine.differs(recipe) == mine.differs(Recipe((7,))) == ""
         for others in (other, pipe):  # the last one was never in a file
-            told = others.differs(recipe)
-            assert recipe.weights in told
-            assert told.endswith(".")
+            warning = others.differs(recipe)
+            assert recipe.weights in warning
+            assert warning.endswith(".")
             assert others.run(recipe).recipe.weights == others.weights != recipe.weights
 
     def test_missing_weights_are_refused(self, tmp_path, refuses):

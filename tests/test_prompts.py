@@ -131,15 +131,15 @@ def test_digits_and_their_words_come_back() -> None:
     ],
 )
 def test_chance_picks_each_for_itself(text: str, pool: list[int], count: int) -> None:
-    asked = []
+    pools = []
     chosen = random.Random(0)
 
     def choose(digits) -> int:
-        asked.append(list(digits))
+        pools.append(list(digits))
         return chosen.choice(digits)
 
     drawn = prompts.digits(text, choose=choose)
-    assert (len(drawn), asked) == (count, [pool] * count)
+    assert (len(drawn), pools) == (count, [pool] * count)
     assert set(drawn) <= set(pool)
     assert count < 5 or len(set(drawn)) > 1
 

@@ -161,19 +161,19 @@ def test_other_weights_draw_their_own_classes(typed, make_denoiser, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_changes_nothing(typed, line: str, sentence: str) -> None:
-    said, *rest = typed(line, "settings", "7")
-    assert sentence in said
-    assert said.endswith(".")
-    assert len(said) < 250
+    answer, *rest = typed(line, "settings", "7")
+    assert sentence in answer
+    assert answer.endswith(".")
+    assert len(answer) < 250
     assert rest[0].startswith("guidance 1.5, steps 2, sampler dpm++2m, eta 0, seed random, guidance_interval 400,700")
     assert drawn(rest)
 
 
 @pytest.mark.parametrize("name", ["seven.jpg", "seven", "weights/model.safetensors/seven.png"])
 def test_a_file_that_cannot_be_written_is_one_sentence(typed, name: str) -> None:
-    *_, said = typed("7", f"save {name}")
-    assert name in said
-    assert said.endswith(".")
+    *_, answer = typed("7", f"save {name}")
+    assert name in answer
+    assert answer.endswith(".")
     assert not Path("seven.jpg").exists()
 
 
@@ -277,13 +277,13 @@ def test_on_a_terminal(tmp_path: Path) -> None:
     os.close(theirs)
 
     def read_until(text: str) -> str:
-        said, end = b"", time.monotonic() + 120
-        while text.encode() not in said:
-            assert time.monotonic() < end, said
+        answer, end = b"", time.monotonic() + 120
+        while text.encode() not in answer:
+            assert time.monotonic() < end, answer
             if select.select([ours], [], [], 1)[0]:
-                said += os.read(ours, 65536)
+                answer += os.read(ours, 65536)
         time.sleep(0.3)  # until it listens again
-        return said.decode()
+        return answer.decode()
 
     try:
         read_until("> ")

@@ -37,14 +37,14 @@ def reader():
 
 def test_captions_say_what_the_reader_sees(pipe, reader, digits):
     images, labels = digits
-    asked = labels.clone()
-    asked[:2] = (labels[:2] + 1) % 10
-    result = pipe(asked.tolist(), steps=1)
+    wanted = labels.clone()
+    wanted[:2] = (labels[:2] + 1) % 10
+    result = pipe(wanted.tolist(), steps=1)
     object.__setattr__(result, "images", images.numpy())
     readings = read(pipe, reader, result)
     likely = torch.softmax(reader(to_float(images)), 1)
     assert [reading.read for reading in readings] == likely.argmax(1).tolist()
-    assert [reading.asked for reading in readings] == asked.tolist()
+    assert [reading.asked for reading in readings] == wanted.tolist()
     for reading, each in zip(readings, likely, strict=True):
         name, share = reading.caption.split(", ")
         assert name == str(reading.read)

@@ -25,9 +25,9 @@ def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
 
 
 def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> None:
-    told: list[str] = []
-    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=told.append, **real)
-    assert [line.split(":")[0] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    printed: list[str] = []
+    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=printed.append, **real)
+    assert [line.split(":")[0] for line in printed] == ["1/4", "2/4", "3/4", "4/4"]
     assert capsys.readouterr() == ("", "")  # and no bars unasked
     assert json.loads((tmp_path / "scores.json").read_text()) == {"runs": runs}
     assert [(run["recipe"]["guidance"], run["recipe"]["steps"], run["evaluations"]) for run in runs] == [

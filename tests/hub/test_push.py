@@ -250,8 +250,8 @@ class TestFailedPush:
         before = content(run)
         yield
         assert content(run) == before
-        said = "".join([*capfd.readouterr(), caplog.text])
-        assert not any(token in said for token in (WRITER, READER, STRANGER))
+        printed = "".join([*capfd.readouterr(), caplog.text])
+        assert not any(token in printed for token in (WRITER, READER, STRANGER))
 
     def fails(self, hub: Hub, run: Path, refuses, text: str) -> None:
         with refuses(text, PushFailed) as caught:
@@ -296,7 +296,7 @@ class TestFailedPush:
         self.fails(hub, run, refuses, f"The Hub refused ({status}){remedy};")
 
     @pytest.mark.parametrize(
-        ("message", "said"),
+        ("message", "reason"),
         [
             ("license must be\na string.", "'license must be a string'"),
             (f"Not {WRITER}, nor Bearer:{WRITER}", "'Not ... nor ...'"),
@@ -304,12 +304,12 @@ class TestFailedPush:
             ("word " * 30, "'" + "word " * 15 + "...'"),
         ],
     )
-    def test_a_card_that_the_hub_rejects(self, hub, run, refuses, monkeypatch, message, said):
+    def test_a_card_that_the_hub_rejects(self, hub, run, refuses, monkeypatch, message, reason):
         def reject(handler, body: bytes) -> None:
             handler.answer({"errors": [{"message": message}], "warnings": []}, 400)
 
         monkeypatch.setattr("hub_server.ROUTES", [("POST", "/api/validate-yaml", reject), *ROUTES])
-        self.fails(hub, run, refuses, f"The Hub refused (400), saying {said}: put that right;")
+        self.fails(hub, run, refuses, f"The Hub refused (400), saying {reason}: put that right;")
 
     @pytest.mark.parametrize("word", ["/lfs/", "commit"])
     def test_an_upload_that_breaks_off(self, hub, run, refuses, word):
@@ -338,10 +338,10 @@ class TestFailedPush:
         monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.setenv("no_proxy", "")
         close_session()
-        said = "`pip install socksio`" if proxy.startswith("socks") else "the proxy that is set"
-        self.fails(hub, run, refuses, said)
+        reason = "`pip install socksio`" if proxy.startswith("socks") else "the proxy that is set"
+        self.fails(hub, run, refuses, reason)
         for work in (check_push, pull):
-            with refuses(said):
+            with refuses(reason):
                 work(REPO)
 
     def test_offline_mode(self, hub, run, refuses, monkeypatch):
@@ -406,10 +406,10 @@ class TestCheckPush:
     )
     def test_other_tokens(self, refuses, monkeypatch, capfd, token, text):
         monkeypatch.setenv("HF_TOKEN", token or "")
-        with refuses(text) as told:
+        with refuses(text) as caught:
             check_push(REPO)
-        assert told.value.__context__ is None
-        assert "hf_" not in "".join([str(told.value), *capfd.readouterr()]).replace("`hf auth login`", "")
+        assert caught.value.__context__ is None
+        assert "hf_" not in "".join([str(caught.value), *capfd.readouterr()]).replace("`hf auth login`", "")
 
     def test_a_hub_that_cannot_be_reached(self, hub, refuses, monkeypatch):
         hub.refuse["whoami"] = 503
@@ -515,8 +515,8 @@ class TestCard:
         card = ModelCard(model_card(REPO, "v1", run, tiny_denoiser.config))
         results = [result for result in card.data.eval_results if result.metric_type == "accuracy"]
         headings = re.findall("^1,000 images.*:$", card.text, re.MULTILINE)
-        for told in ([result.metric_name for result in results], [str(r.metric_args) for r in results], headings):
-            assert len(set(told)) == len(changes)
+        for texts in ([result.metric_name for result in results], [str(r.metric_args) for r in results], headings):
+            assert len(set(texts)) == len(changes)
         assert "1,000 images drawn with ddim, eta 0.5, 50 steps, guidance 2, from level 200 to 500:" in headings
 
     def test_the_text_shows_pictures_use_recipe_and_figures(self, card):
@@ -591,7 +591,7 @@ PULL = "from diffusion import Pipeline; Pipeline.from_pretrained('{repo}', revis
 @pytest.mark.process
 def test_from_end_to_end_in_processes_of_their_own(hub, run):
     """Push, pull into a fresh cache, and load once more without a connection: as a user's shell would."""
-    said = []
+    printed = []
 
     def python(script: str, home: str, **settings: str) -> str:
         ended = subprocess.run(
@@ -603,17 +603,17 @@ def test_from_end_to_end_in_processes_of_their_own(hub, run):
             capture_output=True,
             text=True,
         )
-        said.append(ended.stdout + ended.stderr)
+        printed.append(ended.stdout + ended.stderr)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     before = content(run)
     assert python(PUSH, "pusher").strip() == f"{hub.address}/{REPO}/commit/{hub.repositories[REPO].head}"
     python(PULL, "puller", to="pulled")
-    asked = len(hub.requests)
+    requests = len(hub.requests)
     python(PULL, "puller", to="again", HF_HUB_OFFLINE="1")
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == requests
     assert Path("pulled", WEIGHTS).read_bytes() == Path("again", WEIGHTS).read_bytes() == (run / WEIGHTS).read_bytes()
     assert content(run) == before
-    assert WRITER not in "".join(said)
+    assert WRITER not in "".join(printed)
     assert all(WRITER.encode() not in path.read_bytes() for path in Path().rglob("*") if path.is_file())

@@ -608,9 +608,9 @@ class TestRun:
         like = replace(config, channels=(8, 16, 24), blocks=2, attention=(0, 2), embedding=32, stem=1)
         like = replace(like, schedule="cosine", prediction="v", bounded=False)
         checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
-        asked, _ = parse(["--teacher", "teacher.safetensors"])
-        assert asked.denoiser() == like.denoiser()
-        assert (asked.preset, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
+        student, _ = parse(["--teacher", "teacher.safetensors"])
+        assert student.denoiser() == like.denoiser()
+        assert (student.preset, student.loss_of, student.epochs) == ("few-step", "velocity", 6)
         bundled, _ = parse(["--preset", "few-step"])
         assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
         assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
@@ -811,8 +811,8 @@ class TestStopAndResume:
         for epochs in (2, 1):
             capsys.readouterr()
             main([*flags(config, epochs=epochs), "--resume"])
-            told = capsys.readouterr().out
-            assert told.startswith(
+            printed = capsys.readouterr().out
+            assert printed.startswith(
                 "All epochs of the run in run are done, 2 in number: add --epochs 3 or more to train on"
             )
         assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
@@ -876,7 +876,7 @@ class TestStopAndResume:
 
     def test_a_config_that_is_none_is_told(self, config, refuses):
         prepare(config)
-        for text, told in (
+        for text, sentence in (
             ("", "damaged"),
             ("[1]", "damaged"),
             ("{}x", "damaged"),
@@ -884,7 +884,7 @@ class TestStopAndResume:
             ('{"epochs": 3}', "another version"),
         ):
             Path("run/config.json").write_text(text)
-            with refuses(told, SystemExit):
+            with refuses(sentence, SystemExit):
                 main(["--resume", "--out", "run"])
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -945,7 +945,7 @@ class TestStopAndResume:
                 main([*flags(config), "--resume"])
 
     @pytest.mark.parametrize(
-        ("place", "error", "told"),
+        ("place", "error", "sentence"),
         [
             (
                 "torch.load",
@@ -957,7 +957,9 @@ class TestStopAndResume:
         ],
         ids=["unreadable", "memory while reading", "memory while taking over"],
     )
-    def test_a_state_that_is_not_to_blame_is_not_called_damaged(self, config, refuses, monkeypatch, place, error, told):
+    def test_a_state_that_is_not_to_blame_is_not_called_damaged(
+        self, config, refuses, monkeypatch, place, error, sentence
+    ):
         prepare(config)
         Trainer(config).save()
 
@@ -965,7 +967,7 @@ class TestStopAndResume:
             raise error
 
         monkeypatch.setattr(place, fail)
-        with refuses(told, SystemExit):
+        with refuses(sentence, SystemExit):
             main([*flags(config), "--resume"])
 
     def test_a_state_with_a_part_missing_is_told(self, config, refuses):
@@ -1028,13 +1030,13 @@ class TestDivergence:
         assert checkpoint.load("run/model.safetensors").config == trained.config.denoiser()
 
     def test_whoever_sees_it_first_stops_the_whole_team(self, trained, monkeypatch, refuses):
-        asked = []
-        monkeypatch.setattr(Team, "any", lambda _, flag: asked.append(flag) or flag)
+        flags_of_all = []
+        monkeypatch.setattr(Team, "any", lambda _, flag: flags_of_all.append(flag) or flag)
         monkeypatch.setattr("time.perf_counter", itertools.count(step=2).__next__)  # it looks after every step
         monkeypatch.setattr(trained, "train_step", lambda *_: torch.tensor(torch.nan))
         with refuses("no longer finite in epoch 2"):
             trained.run()
-        assert asked == [False, True]
+        assert flags_of_all == [False, True]
 
     def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
         before = self.files()
@@ -1047,9 +1049,9 @@ class TestDivergence:
     def test_a_run_that_diverges_at_once_promises_no_checkpoint(self, config, refuses, monkeypatch):
         trainer = Trainer(config)
         monkeypatch.setattr(trainer, "train_step", lambda *_: torch.tensor(torch.nan))
-        with refuses("no longer finite in epoch 1") as told:
+        with refuses("no longer finite in epoch 1") as caught:
             trainer.run()
-        assert "The checkpoint of" not in str(told.value)
+        assert "The checkpoint of" not in str(caught.value)
         assert not Path("run/model.safetensors").exists()
 
 

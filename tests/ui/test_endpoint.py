@@ -48,8 +48,8 @@ def test_the_endpoint_takes_words_and_lists(client: Client, digits, name: str) -
 def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert list(endpoints) == ["/generate"]
-    told = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
-    assert told["digits"] == "string"
+    described = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
+    assert described["digits"] == "string"
 
 
 def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> None:
@@ -81,14 +81,14 @@ def test_its_written_ranges_are_those_of_the_settings_and_of_the_weights(pipe: P
     assert f"; {request.MAX_DIGITS} at most." in about["digits"]
 
 
-@pytest.mark.parametrize("said", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
-def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe: Pipeline, few_step: Pipeline, said) -> None:
-    png, _, seed = client.predict(**said, api_name="/generate")
+@pytest.mark.parametrize("given", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
+def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe: Pipeline, few_step: Pipeline, given) -> None:
+    png, _, seed = client.predict(**given, api_name="/generate")
     recipe = Recipe.from_file(png)
-    drawing = few_step if "weights" in said else pipe
-    digits = [7] if "digits" in said else range(10)
+    drawing = few_step if "weights" in given else pipe
+    digits = [7] if "digits" in given else range(10)
     assert recipe == replace(drawing.recipe(digits, seed=seed), weights=drawing.weights)
-    assert client.predict(**dict.fromkeys(("count", "steps", "eta")), **said, api_name="/generate")[2] == seed
+    assert client.predict(**dict.fromkeys(("count", "steps", "eta")), **given, api_name="/generate")[2] == seed
 
 
 @pytest.mark.parametrize(("guide_from", "guide_to"), [(0, None), (None, 999)])
@@ -135,9 +135,9 @@ def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
 @pytest.mark.parametrize("guidance", ["NaN", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
     with urllib.request.urlopen(call(url, guidance)) as answer:
-        told = answer.read().decode()
-    assert "guidance must be a number from 0 to 20, not " in told
-    assert "Traceback" not in told
+        text = answer.read().decode()
+    assert "guidance must be a number from 0 to 20, not " in text
+    assert "Traceback" not in text
 
 
 def test_a_full_queue_is_told(url: str) -> None:
@@ -163,7 +163,7 @@ def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
             await session.initialize()
             (tool,) = (await session.list_tools()).tools
             assert tool.name == "generate"
-            assert all(told["description"] for told in tool.inputSchema["properties"].values())
+            assert all(each["description"] for each in tool.inputSchema["properties"].values())
             drawn = await session.call_tool("generate", {"digits": "two 3s", "steps": 1, "seed": 5})
             assert not drawn.isError
             assert all(name in drawn.content[0].text for name in ("digits-33-seed5.png", "digits-33-seed5.gif"))

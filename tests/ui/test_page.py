@@ -54,18 +54,18 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
     assert len(seen) >= 3, "both tracks move while it draws"
     wait_for_run(page)
 
-    slider, told = page.locator("#player .time input"), page.locator("#player .time output")
-    expect(told).to_have_text("Step 100 of 100, no noise left")
+    slider, caption = page.locator("#player .time input"), page.locator("#player .time output")
+    expect(caption).to_have_text("Step 100 of 100, no noise left")
     assert tiles(page, 0) == tiles(page, 1), "at the end the image is what the network took it for"
     height = page.locator("#player").bounding_box()["height"]
     slider.fill("0")
-    expect(told).to_have_text("Step 0 of 100, noise level 999")
+    expect(caption).to_have_text("Step 0 of 100, noise level 999")
     assert tiles(page, 0) != tiles(page, 1)
     slider.press("ArrowRight")
-    expect(told).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
+    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
     assert page.locator("#player").bounding_box()["height"] == height, "nothing jumps"
     page.click("#player .play")
-    expect(told).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
+    expect(caption).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
 
 
 def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:

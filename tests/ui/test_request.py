@@ -54,7 +54,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "told", "picked"),
+    ("prompt", "sentence", "picked"),
     [
         ("seven", "Draws 7.", [7]),
         ("a 4 and two 3s", "Draws 4, 3, 3.", [3, 4]),
@@ -64,8 +64,8 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
         ("any", "Any digit: the network draws what it likes.", None),
     ],
 )
-def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:
-    assert request.understood(prompt, DIGITS) == (told, picked)
+def test_what_is_understood_is_said(prompt: str, sentence: str, picked: list[int] | None) -> None:
+    assert request.understood(prompt, DIGITS) == (sentence, picked)
 
 
 @pytest.mark.parametrize(

@@ -41,18 +41,18 @@ def test_misses_are_flagged_and_drawn_until_they_read_right(page: Page) -> None:
     page.get_by_label("Random seed").uncheck()
     page.get_by_label("Read back").check()
     generate(page)
-    told = re.search(r"(\d+) of 10 read as asked\.", page.inner_text("#status"))
-    assert told is not None
-    assert page.locator("#player .miss").count() == 10 - int(told[1])
+    found = re.search(r"(\d+) of 10 read as asked\.", page.inner_text("#status"))
+    assert found is not None
+    assert page.locator("#player .miss").count() == 10 - int(found[1])
     before = tiles(page)
     page.get_by_label("Until it reads right").check()
     generate(page)
-    told_again = re.search(r"(\d+) of 10 read as asked, (\d+) drawn\.", page.inner_text("#status"))
-    assert told_again is not None
-    assert int(told_again[1]) >= int(told[1])
-    assert int(told_again[2]) >= 10
+    found_again = re.search(r"(\d+) of 10 read as asked, (\d+) drawn\.", page.inner_text("#status"))
+    assert found_again is not None
+    assert int(found_again[1]) >= int(found[1])
+    assert int(found_again[2]) >= 10
     kept = sum(a == b for a, b in zip(before, tiles(page), strict=True))
-    assert kept >= int(told[1]), "what read right stays"
+    assert kept >= int(found[1]), "what read right stays"
 
 
 def test_two_settings_are_compared_on_a_sheet(page: Page, tmp_path: Path) -> None:
