@@ -93,7 +93,7 @@ class DenoiserConfig:
             raise checks.BadInput(f"bounded must be true or false, not {checks.shown(self.bounded)}.")
         if self.prediction == "eps" and self.schedule == "flow":
             raise checks.BadInput(
-                "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "
+                "prediction eps does not give x0 at the flow schedule's last level, where no signal is left: "
                 "choose prediction flow, v or x0, or schedule linear or cosine."
             )
         object.__setattr__(self, "names", _names(self.names, self.unet.classes))

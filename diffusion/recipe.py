@@ -32,7 +32,7 @@ class Recipe:
         Choice(tuple(SAMPLERS)),
         "dpm++2m",
         "how each step is taken",
-        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100",
+        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and needs about 100",
     )
     eta: float = setting(
         Number(0, 1),

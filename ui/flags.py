@@ -22,7 +22,7 @@ LOCAL = "127.0.0.1"
 PORT = 7860
 ABOUT = """Draw handwritten digits in your browser.
 
-The variables count where the flags are not given; an empty one counts as not set."""
+An environment variable is used where its flag is not given; an empty one counts as not set."""
 MORE = """GRADIO_TEMP_DIR is a folder for the files that the page offers, instead of a private one that is removed at
 the end; GRADIO_MCP_SERVER=True makes the page a tool for language models."""
 NUMBERS = {  # the variables that Gradio takes for numbers without a look: the lowest and the highest
@@ -92,14 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host",
         default="",
-        help=f"{LOCAL} for this machine alone (the default), 0.0.0.0 for its network too; or GRADIO_SERVER_NAME",
+        help=f"the address to serve the page at: {LOCAL} (the default) for this machine alone, 0.0.0.0 for its network "
+        "too; its variable is GRADIO_SERVER_NAME",
     )
     parser.add_argument(
         "--port",
         default="",
-        help=f"this one; without it the first free one from GRADIO_SERVER_PORT on, or from {PORT}",
+        help=f"the port to serve the page at (default: the first free one, from GRADIO_SERVER_PORT or {PORT} on)",
     )
-    parser.add_argument("--share", action="store_true", help="make a public link, too; or GRADIO_SHARE=True")
+    parser.add_argument(
+        "--share", action="store_true", help="also make a public link; its variable is GRADIO_SHARE=True"
+    )
     return parser
 
 

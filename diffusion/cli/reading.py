@@ -24,7 +24,7 @@ def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
             "--until-right",
             type=typed,
             metavar="TRIES",
-            help="draw each digit that the reader reads wrong again from other seeds, at most so many times in all",
+            help="while the reader reads a digit wrong, draw it again from another seed, at most TRIES times in all",
         )
     parser.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
 

@@ -119,13 +119,13 @@ def check_repo(repo: str) -> None:
     except HFValidationError:
         valid = False
     if not valid:
-        raise BadInput(f"{shown(repo)} is no name for a repository: write it as user/repo.")
+        raise BadInput(f"{shown(repo)} is not a valid name for a repository: write it as user/repo.")
 
 
 def check_tag(tag: str | None) -> None:
     """BadInput where `tag` cannot be a tag on the Hub; None, for the default, can."""
     if tag is not None and (not re.fullmatch(TAG, tag, re.ASCII) or tag == "main"):
-        raise BadInput(f"{shown(tag)} is no name for a tag: use letters, digits, dots and dashes, as in v1.0.")
+        raise BadInput(f"{shown(tag)} is not a valid name for a tag: use letters, digits, dots and dashes, as in v1.0.")
 
 
 def _failure(error: Exception) -> str:

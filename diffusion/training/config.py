@@ -47,13 +47,17 @@ class TrainConfig:
     data: str = setting(Text(), "data", "folder of the images, downloaded where they are missing")
     out: str = setting(Text(), f"runs/{DEFAULT}", "folder of the run; with another dataset, runs/ and its name")
     # what
-    preset: str = setting(Choice(tuple(PRESETS)), "best", "where the other settings start")
+    preset: str = setting(Choice(tuple(PRESETS)), "best", "a set of training settings, which other flags change")
     teacher: str = setting(
-        Text(), "", "train a student of few steps of these weights, and of their shape: a file, a folder, or user/repo"
+        Text(),
+        "",
+        "the weights that a few-step student learns from, and whose shape it has: a file, a folder, or user/repo",
     )
     init: str = setting(Text(), "", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
     channels: tuple[int, ...] = setting(
-        Wholes(*LIMITS["channels"]), UNetConfig.channels, "per level of the U-Net, each at half the size of the last"
+        Wholes(*LIMITS["channels"]),
+        UNetConfig.channels,
+        "channels at each level of the U-Net; the image is halved from level to level",
     )
     blocks: int = setting(Whole(*LIMITS["blocks"]), UNetConfig.blocks, "residual blocks per level")
     attention: tuple[int, ...] = setting(
@@ -74,21 +78,29 @@ class TrainConfig:
     optimizer: str = setting(
         Choice(OPTIMIZERS), "muon", "muon for the inner convolutions and adamw for the rest, or adamw for all"
     )
-    learning_rate: float = setting(Number(1e-9, 1), 1e-3, "of AdamW, at its highest; of Muon four times that")
-    warmup: int = setting(Whole(0, 1_000_000), 500, "steps until it is reached")
+    learning_rate: float = setting(
+        Number(1e-9, 1), 1e-3, "the highest learning rate of AdamW; that of Muon is four times as high"
+    )
+    warmup: int = setting(Whole(0, 1_000_000), 500, "steps until the learning rate is at its highest")
     decay: str = setting(
-        Choice(tuple(DECAYS)), "cosine", "of the learning rate after that: cosine ends at 0, exponential at a tenth"
+        Choice(tuple(DECAYS)),
+        "cosine",
+        "how the learning rate falls afterwards: cosine ends at 0, exponential at a tenth",
     )
     weight_decay: float = setting(
-        Number(0, 10), 0.01, "of both, times the learning rate of each; AdamW with 0 is plain Adam"
+        Number(0, 10),
+        0.01,
+        "weight decay of both optimizers, times the learning rate of each; AdamW with 0 is plain Adam",
     )
     beta2: float = setting(Number(0, 0.9999), 0.99, "of AdamW: how slowly it forgets the size of past gradients")
     clip: float = setting(Number(1e-6, 1e6), 1.0, "largest norm of the gradient")
     ema: float = setting(
-        Number(0, 1), 0.999, "decay of the averaged weights, which are what is kept; 0 keeps the last ones"
+        Number(0, 1),
+        0.999,
+        "decay of the running average of the weights, which is what is saved; 0 saves the last weights",
     )
     label_dropout: float = setting(
-        Number(0, 0.99), 0.1, "share of labels hidden, so that guidance has an unconditional half"
+        Number(0, 0.99), 0.1, "share of labels replaced by the null label; guidance needs a network that knows both"
     )
     level_spread: float = setting(
         Number(0, 10), 1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform"
@@ -99,11 +111,13 @@ class TrainConfig:
         "whose error the loss is: of the prediction, or of the velocity (eps - x0) that it means",
     )
     min_snr: float = setting(Number(0, 1e6), 0.0, "gamma of min-SNR weights for the loss of the prediction; 0: none")
-    seed: int = setting(Whole(0, checks.MAX_SEED), 0, "of weights, order and noise")
+    seed: int = setting(
+        Whole(0, checks.MAX_SEED), 0, "seed of the first weights, the order of the images, and the noise"
+    )
     # with what
     precision: str = setting(Choice(("auto", *PRECISIONS)), "auto", "of the arithmetic; auto takes the quicker one")
     compile: bool = setting(
-        YesNo(), False, "compile the U-Net first: a minute of patience, and a C++ compiler on a CPU"
+        YesNo(), False, "compile the U-Net first: it takes about a minute and, on a CPU, needs a C++ compiler"
     )
 
     def __post_init__(self) -> None:

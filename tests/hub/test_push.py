@@ -208,7 +208,7 @@ class TestPush:
     @pytest.mark.parametrize("tag", ["", "main", "a b", "-x", "a/b", "é", "x" * 65, "v1\n"])
     def test_tags_that_are_none(self, hub, run, refuses, tag):
         for act in (lambda: push(run, REPO, tag=tag), lambda: check_push(REPO, tag)):
-            with refuses("is no name for a tag"):
+            with refuses("is not a valid name for a tag"):
                 act()
         assert hub.requests == []
 
