@@ -85,6 +85,10 @@ class Activity:
         """The run, changed."""
         raise NotImplementedError
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        """Those of the levels of a recipe that its run walks: all, or the last ones."""
+        return levels
+
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         """BadInput where it cannot be done with these digits, by a model of this (C, H, W) and so many classes."""
 

@@ -75,10 +75,17 @@ class ImageToImage(WithPictures, name="edit"):
         strengths = tuple(self.strengths[k] for k in chosen) if self.strengths else ()
         return replace(super().some(chosen), strengths=strengths)  # type: ignore[type-var]
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        steps = len(levels) - 1
+        return levels[steps - max(self._steps(steps)) :]
+
+    def _steps(self, steps: int) -> list[int]:
+        """How many of a run's steps are run, for each strength."""
+        return [steps_for(strength, steps) for strength in self.strengths or (self.strength,)]
+
     def edit(self, setup: Setup) -> Setup:
         all_steps = len(setup.levels) - 1
-        steps = [steps_for(strength, all_steps) for strength in self.strengths or (self.strength,)]
-        levels = setup.levels[all_steps - max(steps) :]
+        steps, levels = self._steps(all_steps), self.path(setup.levels)
         if min(steps) == all_steps:
             return setup
         clean = self.clean(setup)

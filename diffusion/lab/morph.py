@@ -17,7 +17,7 @@ from diffusion.lab.edit import noised
 from diffusion.lab.illusions import LABEL, sum_of
 from diffusion.noise import Noise
 from diffusion.pipeline import Pipeline
-from diffusion.recipe import Recipe
+from diffusion.recipe import SETTINGS, Recipe
 from diffusion.result import Result
 from diffusion.samplers import Denoise
 from diffusion.scheduler import CPU_FLOAT64, Level
@@ -26,6 +26,7 @@ from diffusion.settings import Number, Several, Whole, setting
 FRAMES = 24
 MAX_FRAMES = 240
 ROUNDS = 4  # of the fixed point that inverts a step of DDIM
+EVENED = 2  # times that a morph is drawn to find the moments between which nothing jumps
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def recipe(pipe: Pipeline, digits: Sequence[int], frames: int = FRAMES, seed: in
     """
     images = settings.pop("images", ())
     frames = checks.whole("frames", frames, 2, MAX_FRAMES)
+    seed = SETTINGS["seed"].check(seed)
     stops = checks.labels("digits", digits, len(pipe.names))
     if len(stops) < 2:
         raise checks.BadInput("A morph needs two digits: give another one.")
@@ -153,3 +155,12 @@ def evened(recipe: Recipe, result: Result) -> Recipe:
     moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, recipe.activity.moments)
     activity = replace(recipe.activity, moments=tuple(moments.tolist()))
     return replace(recipe, digits=tuple(nearest(activity)), activity=activity)
+
+
+def round_trip(result: Result) -> tuple[float, float]:
+    """How far what was drawn at both ends is from the pictures there: the root of the mean squared error, of 1."""
+    assert isinstance(result.recipe.activity, Morph)
+    pictures = result.recipe.activity.images
+    ends = [picture.unpacked(pictures[k]) - result.images[k].astype(float) for k in (0, -1)]
+    first, last = (float(np.sqrt((off**2).mean())) / 255 for off in ends)
+    return first, last
