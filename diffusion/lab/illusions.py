@@ -57,7 +57,7 @@ class Anagram(Activity, name="anagram"):
 
     earlier = MappingProxyType({"centred": False})
     defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 30, "guidance": 3.0, "guidance_interval": (0, 999), "spacing": "trailing"}
+        {"sampler": "ddim", "steps": 20, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
 
     @property
