@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ MARGIN, GAP = 3, 2  # around the two readings of a cell, and between them, befor
 FAINT = 0.35  # how bright a cell is where both readings are not right
 FIRST, SECOND = (255, 255, 255), (255, 196, 107)  # the colours of the two readings
 DARK = (18, 18, 18)
-PAIRED = ("digits", "digit", "views")  # settings of an activity that a cell and the kind tell
+PAIRED = ("name", "digits", "digit", "views")  # what a cell and the kind tell of an activity
 ROOT = Path(__file__).parent.parent
 
 Drawn = dict[int, tuple[float, bool]]
@@ -219,8 +218,9 @@ def labelled(names: Sequence[str], kind: str, cells: Cells) -> np.ndarray:
 def published(pipe: Pipeline, kind: str, best: dict[tuple[int, int], tuple[int, bool]]) -> str:
     """JSON with the seed of each cell, and all that draws it again."""
     recipe = recipe_of(pipe, kind, (0, 1))
+    assert recipe.activity is not None
     settings = {name: value for name in SETTINGS if name != "seed" for value in [getattr(recipe, name)]}
-    activity = {name: value for name, value in asdict(recipe.activity).items() if name not in PAIRED}
+    activity = {name: value for name, value in recipe.activity.to_dict().items() if name not in PAIRED}
     count = len(pipe.names)
     rows = [[best.get((a, b), (None, False)) for b in range(count)] for a in range(count)]
     told = {
