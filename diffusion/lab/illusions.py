@@ -169,7 +169,7 @@ class Hybrid(Activity, name="hybrid"):
     guidance: float = setting(
         Number(0, checks.MAX_GUIDANCE), 0.0, "that of the far digit; 0 is the same as for the near one"
     )
-    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
+    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
 
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
