@@ -30,8 +30,8 @@ class Anagram(Activity, name="anagram"):
     At each level the guesses of all views are made upright again and combined (Geng et al. 2023, Visual Anagrams,
     https://arxiv.org/abs/2311.17919, equations 3 and 4). Guessing eps or x0 comes to the same: both are affine. Their
     sum in the place of the mean is the mean with more guidance. A run that follows a mean draws no sample of what both
-    digits allow; Langevin dynamics at each level brings it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
-    https://arxiv.org/abs/2302.11552, section 4).
+    digits allow; Langevin dynamics at each level should bring it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
+    https://arxiv.org/abs/2302.11552, section 4). MNIST's digits are read right more often without: docs/results.md.
     """
 
     digits: tuple[int, ...] = setting(Several(LABEL, 1, 7), (9,), "the digit that is read through each view")
