@@ -39,10 +39,10 @@ KINDS: dict[str, Callable[[int], Activity]] = {
 }
 TRIES = 32  # as --until-right 32
 BATCH = 8
-MARGIN, GAP = 3, 2  # around the two readings of a cell, and between them, before scaling
+MARGIN, GAP = 5, 2  # around the two readings of a cell, and between them, before scaling
 FAINT = 0.35  # how bright a cell is where both readings are not right
 FIRST, SECOND = (255, 255, 255), (255, 196, 107)  # the colours of the two readings
-DARK = (18, 18, 18)
+DARK, LINE = (18, 18, 18), (56, 56, 56)
 PAIRED = ("name", "digits", "digit", "views")  # what a cell and the kind tell of an activity
 ROOT = Path(__file__).parent.parent
 
@@ -189,8 +189,13 @@ def pictures(pipe: Pipeline, kind: str, best: dict[tuple[int, int], tuple[int, b
 def sheet(cells: Cells, count: int, scale: int = 2) -> np.ndarray:
     """The cells as `count` rows of `count`, all of one size and nothing beside them: the first reading by row."""
     empty = np.zeros_like(next(iter(cells.values())))
-    framed = {pair: np.maximum(np.pad(cell[:-1, :-1], ((0, 1), (0, 1), (0, 0))), DARK) for pair, cell in cells.items()}
-    rows = [np.concatenate([framed.get((a, b), empty) for b in range(count)], axis=1) for a in range(count)]
+
+    def ruled(cell: np.ndarray) -> np.ndarray:
+        cell = np.maximum(cell, DARK)
+        cell[-1], cell[:, -1] = LINE, LINE
+        return cell
+
+    rows = [np.concatenate([ruled(cells.get((a, b), empty)) for b in range(count)], axis=1) for a in range(count)]
     return np.concatenate(rows).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
