@@ -69,6 +69,7 @@ class Activity:
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
+    earlier: ClassVar[Mapping[str, Any]] = {}  # what its later settings are in recipes that do not know them yet
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):
@@ -120,4 +121,4 @@ def from_dict(values: Any) -> Activity:
     import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
         raise BadInput("This recipe is of a newer version: update the project to read it.")
-    return ACTIVITIES[name](**values)
+    return ACTIVITIES[name](**{**ACTIVITIES[name].earlier, **values})

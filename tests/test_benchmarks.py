@@ -1,20 +1,27 @@
 """What the benchmarks work out, apart from the times themselves."""
 
 import argparse
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from visitor import visit, wait_for_run
 
-from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch
+from benchmarks import ambigrams, cores, course_project, frontier, growth, network, page, shapes, stopwatch
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.evaluation import readback
+from diffusion.evaluation.readback import Reading
+from diffusion.evaluation.reader import load_reader
+from diffusion.lab import Anagram
 from diffusion.networks.unet import UNet
 from diffusion.samplers import SAMPLERS
 
@@ -203,6 +210,7 @@ def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
 @pytest.mark.parametrize(
     ("benchmark", "arguments", "sentence"),
     [
+        ("ambigrams", "--only sideways", "--only must be one of rotate-180, flip, hybrid"),
         ("growth", "--sizes 0", "--sizes must be a whole number from 1"),
         ("network", "--sizes 0", "--sizes must be a whole number from 1"),
         ("course_project", "--stretch 0", "--stretch must be a whole number from 1 to 1,000, not 0."),
@@ -236,3 +244,53 @@ def test_the_page_is_watched_from_the_click_on(browser, url):
 
 def test_a_port_where_nothing_is_does_not_answer():
     assert not page.answers("http://127.0.0.1:9/")
+
+
+class TestAmbigrams:
+    @pytest.fixture
+    def scores(self, tiny_denoiser, tmp_path):
+        return ambigrams.Scores(Pipeline(tiny_denoiser), load_reader(), tmp_path / "scores.json")
+
+    def test_what_was_drawn_is_not_drawn_again(self, scores, monkeypatch):
+        recipe = scores.pipe.recipe([6], activity=Anagram((9,)), steps=1)
+        drawn = scores.draw(recipe, range(3))
+        again = ambigrams.Scores(scores.pipe, scores.reader, scores.path)
+        monkeypatch.setattr(Pipeline, "run", None)
+        assert again.draw(recipe, range(3)) == drawn
+        with pytest.raises(TypeError):  # another recipe is another thing
+            again.draw(replace(recipe, guidance=2.0), range(3))
+
+    def test_tries_are_those_of_until_right(self, scores, monkeypatch):
+        asked = []
+        monkeypatch.setattr(readback, "_readings", lambda *_: asked.append(_[2].seeds) or [Reading(6, 0, 1, 0, "0")])
+        recipe = scores.pipe.recipe([6], activity=Anagram((9,)), steps=1, guidance=1)
+        readback.until_right(scores.pipe, scores.reader, recipe, 4)
+        assert [seed for [seed] in asked[:4]] == ambigrams.tried(4)
+
+    def test_tries_end_with_the_first_batch_that_has_one_right(self, scores, monkeypatch):
+        right = ambigrams.tried(32)[10]
+        monkeypatch.setattr(scores, "draw", lambda _, seeds: {seed: (0.5, seed == right) for seed in seeds})
+        pairs = ambigrams.measured(scores, "hybrid", 2)
+        assert len(pairs) == 90
+        assert set(pairs[3, 8]) == {0, 1, *ambigrams.tried(17)}
+        *_, first, reached, _ = ambigrams.figures("hybrid", pairs, 2)
+        assert (first, reached) == ("0 of 90", "90 of 90")
+
+    def test_both_orders_of_a_pair_count_as_one(self):
+        pairs = {(a, b): {0: (0.9, a == b)} for a in range(3) for b in range(3)}
+        _, rate, first, _, missed = ambigrams.figures("flip", pairs, 1)
+        assert (rate, first) == ("50.0%", "3 of 9")  # 3 of the 6 pairs
+        assert missed == "0/1, 0/2, 1/0, 1/2, 2/0, 2/1"
+
+    def test_the_surest_right_one_is_shown_and_its_seed_told(self, scores):
+        assert ambigrams.surest({1: (0.99, False), 2: (0.6, True), 3: (0.7, True)}) == (3, True)
+        assert ambigrams.surest({1: (0.2, False), 2: (0.3, False)}) == (2, False)
+        best = {(a, b): (5, a != b) for a in range(10) for b in range(10)}
+        cells = {pair: np.full((34, 64, 3), 10 * pair[0] + pair[1], np.uint8) for pair in best}
+        sheet = ambigrams.sheet(cells, 10, scale=1)
+        assert sheet.shape == (340, 640, 3)
+        assert sheet[34 * 7 + 9, 64 * 3 + 9].tolist() == [73] * 3  # row 7, column 3
+        told = json.loads(ambigrams.published(scores.pipe, "rotate-180", best))
+        activity = Anagram((3,), (told["view"],), **told["settings"]["activity"])
+        again = scores.pipe.recipe([7], seed=told["seeds"][7][3], activity=activity, **told["settings"]["recipe"])
+        assert again == replace(ambigrams.recipe_of(scores.pipe, "rotate-180", (7, 3)), seed=5)
