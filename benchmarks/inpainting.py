@@ -4,8 +4,9 @@
     python -m benchmarks.inpainting --count 200 --method replacement,repaint,langevin,ding
     python -m benchmarks.inpainting --part train --count 200 --inner 2  # to try settings: not on what is reported
 
-Each digit is asked for twice: by its own label, and by another that fits, which is the label of the real training digit,
-among those with other labels, whose kept pixels are nearest. A row for each method, mask and label says how often the
+Each digit is asked for twice: by its own label, and by another that fits. That is the label of the real training digit,
+among the 20 with other labels whose kept pixels are nearest, that is nearest of those whose hidden part, pasted in,
+makes the reader read their label (where none does, the nearest of all). A row for each method, mask and label says how often the
 reader reads what was asked for; how often a fresh classifier tells the completed digits from as many real training
 digits with these labels (0.5: never; its floor is the same for the digits before a part was hidden); the seam, which is
 the mean step in brightness across the mask's border, as a multiple of the same in the real digits; and the cost.
@@ -40,6 +41,8 @@ from diffusion.recipe import SETTINGS
 
 MASKS = ("top", "left", "hole", "random")
 LABELS = ("true", "another")
+POOL = 20_000  # real training digits to compare with
+NEAREST = 20  # of them that another label may be that of
 SHOWN = 10  # examples of each row in the picture
 
 
@@ -61,24 +64,24 @@ class Digits:
         images, labels = data.load("mnist", folder, train=True)
         if part == "train":
             order = shuffled(len(images))
-            mine, rest = order[:count], order[count:]
+            mine, rest = order[:count], order[count : count + POOL]
             return cls(images[mine], labels[mine], (images[rest], labels[rest]))
         tests, test_labels = data.load("mnist", folder, train=False)
         mine = shuffled(len(tests))[:count]
-        return cls(tests[mine], test_labels[mine], (images, labels))
+        pool = shuffled(len(images))[:POOL]
+        return cls(tests[mine], test_labels[mine], (images[pool], labels[pool]))
 
-    def another_label(self, hidden: np.ndarray) -> Tensor:
-        """For each digit, the label of that of the others whose pixels are nearest where they are kept.
-
-        Only others of another label count. Hidden is bool (H, W).
-        """
-        kept = torch.from_numpy(~hidden)
-        pool, labels = self.others[0][:, kept].float(), self.others[1]
-        found = []
-        for images, own in zip(self.images[:, kept].float().split(100), self.labels.split(100), strict=True):
-            distances = torch.cdist(images, pool).masked_fill(own[:, None] == labels, torch.inf)
-            found.append(labels[distances.argmin(1)])
-        return torch.cat(found)
+    def another_label(self, hidden: np.ndarray, reader: Reader) -> Tensor:
+        """A label for each digit that is not its own and fits what is kept, int64 (N,). Hidden is bool (H, W)."""
+        drawn = torch.from_numpy(hidden)
+        pool, labels = self.others
+        distances = torch.cdist(self.images[:, ~drawn].float(), pool[:, ~drawn].float())
+        distances[self.labels[:, None] == labels] = torch.inf
+        nearest = distances.topk(NEAREST, largest=False).indices  # (N, NEAREST)
+        pasted = torch.where(drawn, pool[nearest], self.images[:, None])
+        read = torch.from_numpy(reader.read(pasted.flatten(0, 1))[0].argmax(1)).view_as(nearest)
+        first = (read == labels[nearest]).int().argmax(1)  # 0 where there is none
+        return labels[nearest[torch.arange(len(first)), first]]
 
     def crowd(self, asked: Tensor) -> Tensor:
         """As many of the others, with these labels."""
@@ -129,7 +132,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     for mask in masks:
         hidden = edit.MASKS[mask](*pipe.model.shape[1:])
         for kind in kinds:
-            asked = digits.labels if kind == "true" else digits.another_label(hidden)
+            asked = digits.labels if kind == "true" else digits.another_label(hidden, reader)
             for method in methods:
                 activity = Inpainting(
                     tuple(packed(image.numpy()) for image in digits.images), edit.mask(mask, pipe.model.shape), method,

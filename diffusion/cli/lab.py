@@ -38,7 +38,6 @@ from diffusion.result import Result, check_options
 from diffusion.settings import declared
 
 ENDINGS = (".png", *render.ANIMATIONS, ".npz")
-EVENED = 2  # times that a morph is drawn to find the moments between which nothing jumps
 
 
 @dataclass(frozen=True)
@@ -174,14 +173,14 @@ def _drawn(
     """Draw a recipe into a file."""
     single = ending == ".npz" and not isinstance(wanted.activity, Morph)
     size = BATCH if single else len(wanted.digits)
-    rounds = EVENED if isinstance(wanted.activity, Morph) and new else 0
+    evening = isinstance(wanted.activity, Morph) and new
     steps = wanted.steps
     if isinstance(wanted.activity, ImageToImage):
         steps = editing.steps_for(max(wanted.activity.strengths or [wanted.activity.strength]), steps)
-    with tqdm(total=(ceil(len(wanted.digits) / size) + rounds) * steps, unit="step") as bar:
-        for _ in range(rounds):
-            [result] = pipe.batches(wanted, size, bar.update)
-            wanted = morph.evened(wanted, result)
+    before = morph.EVENED * morph.rough(wanted).steps if evening else 0
+    with tqdm(total=ceil(len(wanted.digits) / size) * steps + before, unit="step") as bar:
+        if evening:
+            wanted = morph.smooth(pipe, wanted, bar.update)
         if reading and not isinstance(wanted.activity, Morph):
             results = reading.results(wanted, size, bar.update)
         else:
