@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class Morph(Activity, name="morph"):
     blend: float = setting(
         Number(0, 1), 1.0, "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once"
     )
+
+    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (300, 999)})  # of digits, not of pictures
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,6 +157,8 @@ def recipe(pipe: Pipeline, digits: Sequence[int], frames: int = FRAMES, seed: in
     seeds = tuple((seed + k) % (checks.MAX_SEED + 1) for k in range(len(stops)))
     moments = tuple(np.linspace(0, len(stops) - 1, frames).tolist())
     activity = Morph(images, tuple(stops), seeds, moments, blend)
+    if images:  # the more guidance, the worse inversion's round trip
+        settings = {name: pipe.offer.defaults[name] for name in Morph.defaults} | settings
     return pipe.recipe(nearest(activity), seed=seed, activity=activity, **settings)
 
 
