@@ -4,12 +4,14 @@
     python -m benchmarks.inpainting --count 200 --method replacement,repaint,langevin,ding
     python -m benchmarks.inpainting --part train --count 200 --inner 2  # to try settings: not on what is reported
 
-Each digit is asked for twice: by its own label, and by another that fits. That is the label of the real training digit,
-among the 20 with other labels whose kept pixels are nearest, that is nearest of those whose hidden part, pasted in,
-makes the reader read their label (where none does, the nearest of all). A row for each method, mask and label says how often the
-reader reads what was asked for; how often a fresh classifier tells the completed digits from as many real training
-digits with these labels (0.5: never; its floor is the same for the digits before a part was hidden); the seam, which is
-the mean step in brightness across the mask's border, as a multiple of the same in the real digits; and the cost.
+Each digit is asked for twice: by its own label, and by another that fits. That is the label of a real training digit:
+of the 20 with other labels whose kept pixels are nearest, the nearest one whose hidden part, pasted in, makes the
+reader read its label (the nearest of all, where none does).
+
+A row for each method, mask and label says how often the reader reads what was asked for; how often a fresh classifier
+tells the completed digits from as many real training digits with these labels (0.5: never; the floor is the same for
+the digits before a part was hidden); the seam, which is the mean step in brightness across the mask's border, as a
+multiple of that in the real digits; and the cost.
 
 Prints a Markdown table, and writes it with a picture of examples. Continues where it stopped.
 """
@@ -17,7 +19,8 @@ Prints a Markdown table, and writes it with a picture of examples. Continues whe
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -176,9 +179,7 @@ def kept(
     return figures, some
 
 
-def measured(
-    pipe: Pipeline, recipe: Recipe, digits: Digits, reader: Reader
-) -> tuple[dict[str, float], np.ndarray]:
+def measured(pipe: Pipeline, recipe: Recipe, digits: Digits, reader: Reader) -> tuple[dict[str, float], np.ndarray]:
     """The figures of a recipe that completes these digits, and its images uint8 (N, H, W)."""
     assert isinstance(recipe.activity, Inpainting)
     with counted(pipe) as evaluations:
@@ -197,24 +198,20 @@ def measured(
     return figures, images
 
 
-class counted:  # noqa: N801 - it is used like a function
-    """A list of how many images each evaluation of the network was of, while it is on."""
-
-    def __init__(self, pipe: Pipeline):
-        self.pipe = pipe
-
-    def __enter__(self) -> list[int]:
-        found: list[int] = []
-        model: Any = self.pipe.drawing
-        self.hook = model.unet.register_forward_pre_hook(lambda _, inputs: found.append(len(inputs[0])))
-        return found
-
-    def __exit__(self, *_: object) -> None:
-        self.hook.remove()
+@contextmanager
+def counted(pipe: Pipeline) -> Iterator[list[int]]:
+    """Within it, a list of how many images each evaluation of the network is of."""
+    found: list[int] = []
+    model: Any = pipe.drawing
+    hook = model.unet.register_forward_pre_hook(lambda _, inputs: found.append(len(inputs[0])))
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def seam(images: np.ndarray, hidden: np.ndarray) -> float:
-    """The mean step in brightness from a pixel that is kept to a neighbour that is not: uint8 (N, H, W), bool (H, W)."""
+    """The mean step in brightness from a pixel that is kept to a hidden neighbour: uint8 (N, H, W), bool (H, W)."""
     pixels = images.astype(float)
     steps = [
         abs(np.diff(pixels, axis=axis + 1))[:, np.diff(hidden, axis=axis)]  # (N, borders along that axis)

@@ -58,9 +58,10 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
         rows.append((pair, jump(images), float(read.mean()), seconds))
         drawn.append(images)
     lines = [[f"{a}, {b}", f"{far:.2f}", f"{read:.0%}", f"{seconds:.1f}"] for (a, b), far, read, seconds in rows]
-    far, read, seconds = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
-    lines.append(["all, mean", f"{far.mean():.2f}", f"{read.mean():.1%}", f"{seconds.mean():.1f}"])
-    lines.append(["all, worst", f"{far.max():.2f}", f"{read.min():.0%}", f"{seconds.max():.1f}"])
+    figures = np.array([row[1:] for row in rows])  # (pairs, 3)
+    mean, (farthest, _, longest), (_, fewest, _) = figures.mean(0), figures.max(0), figures.min(0)
+    lines.append(["all, mean", f"{mean[0]:.2f}", f"{mean[1]:.1%}", f"{mean[2]:.1f}"])
+    lines.append(["all, worst", f"{farthest:.2f}", f"{fewest:.0%}", f"{longest:.1f}"])
     compared = table(["digits", "largest step / median", "frames read as one of them", "seconds"], lines)
     print(compared)
     write_text(flags.out / "table.md", compared + "\n")

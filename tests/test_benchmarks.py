@@ -13,7 +13,19 @@ import torch
 from torch import nn
 from visitor import visit, wait_for_run
 
-from benchmarks import cores, course_project, frontier, growth, inpainting, morphs, network, page, shapes, stopwatch, strength
+from benchmarks import (
+    cores,
+    course_project,
+    frontier,
+    growth,
+    inpainting,
+    morphs,
+    network,
+    page,
+    shapes,
+    stopwatch,
+    strength,
+)
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.evaluation.reader import load_reader
@@ -206,7 +218,9 @@ class TestInpainting:
         monkeypatch.setattr(inpainting, "told_apart", lambda drawn, real: len(drawn) / len(real))
         images, labels = digits[0][:6], digits[1][:6]
         pipe, mine = Pipeline(tiny_denoiser), inpainting.Digits(images, labels, digits)
-        activity = Inpainting(tuple(packed(image.numpy()) for image in images), edit.mask("top", (1, 28, 28)), "replacement")
+        activity = Inpainting(
+            tuple(packed(image.numpy()) for image in images), edit.mask("top", (1, 28, 28)), "replacement"
+        )
         recipe = pipe.recipe(labels.tolist(), activity=activity, steps=5)
         figures, drawn = inpainting.measured(pipe, recipe, mine, load_reader())
         assert figures["evaluations"] == pipe.evaluations(recipe)

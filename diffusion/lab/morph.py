@@ -38,8 +38,9 @@ class Morph(Activity, name="morph"):
 
     Between two stops the noise moves along the sphere (Shoemake 1985; Song et al. 2020, DDIM,
     https://arxiv.org/abs/2010.02502, appendix D.5). Around the middle of the way the guesses as the one and the other
-    digit are blended; before and after, each image is guessed as one digit alone. At a stop the image is exactly the digit that its seed draws. Stops that are pictures begin from the noise that DDIM's
-    inversion finds for them.
+    digit are blended; before and after, each image is guessed as one digit alone, which reads better and takes half as
+    many evaluations. At a stop the image is exactly the digit that its seed draws. Stops that are pictures begin from
+    the noise that DDIM's inversion finds for them.
     """
 
     images: tuple[str, ...] = setting(Several(picture.Packed()), (), "a picture for each stop, or none to draw them")
@@ -49,7 +50,9 @@ class Morph(Activity, name="morph"):
         Several(Number(0, 99), 1, MAX_FRAMES), (0.0, 1.0), "where on the way each image lies: 0 is the first stop"
     )
     blend: float = setting(
-        Number(0, 1), 1.0, "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once"
+        Number(0, 1),
+        1.0,
+        "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once",
     )
 
     defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (300, 999)})  # of digits, not of pictures
