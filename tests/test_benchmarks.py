@@ -15,13 +15,27 @@ import torch
 from torch import nn
 from visitor import visit, wait_for_run
 
-from benchmarks import ambigrams, cores, course_project, frontier, growth, network, page, shapes, stopwatch
+from benchmarks import (
+    ambigrams,
+    cores,
+    course_project,
+    frontier,
+    growth,
+    inpainting,
+    morphs,
+    network,
+    page,
+    shapes,
+    stopwatch,
+    strength,
+)
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading
 from diffusion.evaluation.reader import load_reader
-from diffusion.lab import Anagram
+from diffusion.lab import Anagram, Inpainting, edit
+from diffusion.lab.picture import packed
 from diffusion.networks.unet import UNet
 from diffusion.samplers import SAMPLERS
 
@@ -187,6 +201,53 @@ class TestFrontier:
         assert {len(recipe.digits) for recipe in recipes} == {200}
 
 
+class TestInpainting:
+    def test_another_label_is_that_of_the_nearest_digit_that_reads_when_pasted_in(self, digits):
+        images, labels = digits
+        right = edit.MASKS["right"](28, 28)
+        true = [int((labels == label).nonzero()[0]) for label in (3, 8, 0)]
+        half = images[true].clone()
+        half[0] = torch.where(torch.from_numpy(right), half[0], images[true[1]])  # a 3 whose left half is that of an 8
+        mine = inpainting.Digits(half[:1], labels[true[:1]], (images[true[1:] * 10], labels[true[1:] * 10]))
+        assert mine.another_label(right, load_reader()).tolist() == [8]
+        own = inpainting.Digits(half[:1], labels[true[:1]], (images, labels))
+        assert own.another_label(right, load_reader()).tolist() != [3]
+
+    def test_the_seam_is_the_step_across_the_border(self):
+        images = np.zeros((1, 4, 4), np.uint8)
+        images[:, :, 2:] = [50, 255]
+        assert inpainting.seam(images, edit.MASKS["left"](4, 4)) == 50
+        assert inpainting.seam(images, edit.MASKS["top"](4, 4)) == 0
+
+    def test_evaluations_are_counted_as_they_are_made(self, tiny_denoiser, digits, monkeypatch):
+        monkeypatch.setattr(inpainting, "told_apart", lambda drawn, real: len(drawn) / len(real))
+        images, labels = digits[0][:6], digits[1][:6]
+        pipe, mine = Pipeline(tiny_denoiser), inpainting.Digits(images, labels, digits)
+        activity = Inpainting(
+            tuple(packed(image.numpy()) for image in images), edit.mask("top", (1, 28, 28)), "replacement"
+        )
+        recipe = pipe.recipe(labels.tolist(), activity=activity, steps=5)
+        figures, drawn = inpainting.measured(pipe, recipe, mine, load_reader())
+        assert figures["evaluations"] == pipe.evaluations(recipe)
+        assert figures["told_apart"] == 1  # with as many real ones
+        assert (drawn[:, 14:] == images[:, 14:].numpy()).all()
+
+
+def test_strength_0_is_read_as_it_was_and_nothing_is_far(tiny_denoiser, digits):
+    mine = inpainting.Digits(digits[0][:20], digits[1][:20], digits)
+    row = strength.measured(Pipeline(tiny_denoiser), mine, 0.0)
+    assert row[strength.FAR] == 0
+    assert row[strength.STILL] > 0.9
+    assert row[strength.ASKED] < 0.1
+    assert (strength.another(digits[1], 10) != digits[1]).all()
+
+
+def test_jumps_of_a_morph_and_what_its_frames_read_as():
+    frames = np.zeros((5, 28, 28), np.uint8)
+    frames[:, 0, 0] = [0, 10, 20, 30, 70]
+    assert morphs.jump(frames) == 4
+
+
 def test_growth_measures_time_and_memory():
     told = growth.drawn(None, 3, 1)
     assert 0 < told["seconds"] < 60
@@ -214,6 +275,9 @@ def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
         ("growth", "--sizes 0", "--sizes must be a whole number from 1"),
         ("network", "--sizes 0", "--sizes must be a whole number from 1"),
         ("course_project", "--stretch 0", "--stretch must be a whole number from 1 to 1,000, not 0."),
+        ("inpainting", "--method magic", "--method must be one of"),
+        ("strength", "--strengths 2", "--strengths must be a number from 0 to 1"),
+        ("morphs", "--pairs x", "--pairs must be"),
         ("samplers", "--guesses x", "--guesses must be a whole number from 1 to 1,000, not 'x'."),
     ],
 )

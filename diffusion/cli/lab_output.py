@@ -45,7 +45,7 @@ class Output:
         if noised:
             self._noised(wanted)
         elif isinstance(wanted.activity, Morph):
-            self._morph(wanted, morph.EVENED if evens else 0)
+            self._morph(wanted, evens)
         else:
             self._drawn(wanted)
 
@@ -69,13 +69,12 @@ class Output:
             [result] = results
         self._picture(result, self._captions(result))
 
-    def _morph(self, wanted: Recipe, rounds: int) -> None:
-        """A morph, after some rounds that even it."""
-        with tqdm(total=(rounds + 1) * self.pipe.steps(wanted), unit="step") as bar:
-            for k in range(rounds + 1):
-                [result] = self.pipe.batches(wanted, len(wanted.digits), bar.update)
-                if k < rounds:
-                    wanted = morph.evened(wanted, result)
+    def _morph(self, wanted: Recipe, evens: bool) -> None:
+        before = morph.EVENED * morph.rough(wanted).steps if evens else 0
+        with tqdm(total=before + wanted.steps, unit="step") as bar:
+            if evens:
+                wanted = morph.smooth(self.pipe, wanted, bar.update)
+            [result] = self.pipe.batches(wanted, len(wanted.digits), bar.update)
         assert isinstance(wanted.activity, Morph)
         if self.ending == ".npz":
             export.write(self.path, [result], wanted)

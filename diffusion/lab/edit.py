@@ -134,13 +134,13 @@ class Inpainting(WithPictures, name="inpaint"):
     method: str = setting(Choice(METHODS), "langevin", "how the drawn part hears of the known one")
     inner: int = setting(
         Whole(0, 50),
-        4,
+        1,
         "inner steps at each level",
         counts=lambda activity: activity.method in ("repaint", "langevin"),
     )
 
     defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+        {"sampler": "ddim", "steps": 12, "guidance": 10.0, "guidance_interval": (400, 900), "spacing": "trailing"}
     )
 
     def __post_init__(self) -> None:
