@@ -102,9 +102,8 @@ def trajectory(
         names: of the classes.
     """
     recipe = result.recipe
-    count = len(result.levels)
-    steps = [round(k * recipe.steps / (count - 1)) for k in range(count)]
-    captions = [_caption(step, recipe.steps, level) for step, level in zip(steps, result.levels, strict=True)]
+    frames = zip(result.steps, result.levels, strict=True)
+    captions = [_caption(step, result.steps[-1], level) for step, level in frames]
     tiles: list[dict[str, Any]] = [{"name": name} for name in titles(recipe, names)]
     for tile, reading in zip(tiles, readings or (), strict=False):
         tile |= {"read": reading.caption, "miss": not reading.right and recipe.guidance > 0}
