@@ -79,7 +79,7 @@ def make_denoiser() -> Callable[..., Denoiser]:
     """Makes a very small random Denoiser: make_denoiser(schedule=..., prediction=..., bounded=...)."""
 
     def make(unet: UNetConfig | None = None, **settings: object) -> Denoiser:
-        unet = unet or UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16, stem=2)
+        unet = unet or UNetConfig(channels=(8, 8), blocks=1, attention=(1,), embedding=16, stem=4)
         settings = {"prediction": "flow"} | settings  # so that its x0 depends on the noise without training
         with torch.random.fork_rng():
             torch.manual_seed(0)

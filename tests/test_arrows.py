@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def files() -> Iterator[tuple[str, Path]]:
 MODULES = dict(files())
 
 
+@cache
 def imports(name: str) -> set[str]:
     """All that a module imports, wherever in it, by full names."""
     found = set()

@@ -66,7 +66,8 @@ class Judge:
                 f"Evaluation needs at least {FEWEST} test images, of every class asked for: choose other data."
             )
         self.test = test[0][same_classes], test[1][same_classes]
-        self.test_features = self.reader.read(self.test[0])[1]
+        likely, self.test_features = self.reader.read(self.test[0])
+        self.test_accuracies = _accuracies(likely, self.test[1])
         some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[
             : len(labels)
         ]
@@ -79,11 +80,11 @@ class Judge:
 
     def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
         """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
-        features = self.reader.read(images)[1]
+        likely, features = self.reader.read(images)
         precision, recall = precision_recall(features, self.some_features)
         # Of the training digits, which it has seen, the reader reads all right: the floor is of the test digits.
-        accuracy = self.accuracies(images, labels) if drawn else self.accuracies(*self.test)
-        figures = accuracy | {
+        accuracies = _accuracies(likely, labels) if drawn else self.test_accuracies
+        figures = accuracies | {
             "frechet_distance": frechet_distance(features, self.test_features),
             "precision": precision,
             "recall": recall,
@@ -100,14 +101,6 @@ class Judge:
                 "classification_accuracy_score": student.accuracy(*self.test),
             }
         return figures
-
-    def accuracies(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """The share read as their labels, overall and by class."""
-        right = self.reader.read(images)[0].argmax(axis=1) == labels.numpy()
-        by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
-        return {"accuracy": float(right.mean())} | {
-            f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
-        }
 
     @property
     def classes(self) -> int:
@@ -128,6 +121,15 @@ class Judge:
             np.concatenate([some[choice] for some in ranked]) for choice in (slice(each), slice(-each, None))
         )
         return render.picture(drawn[best], each), render.picture(drawn[worst], each)
+
+
+def _accuracies(likely: np.ndarray, labels: Tensor) -> dict[str, float]:
+    """The share read as their labels (N,), overall and by class, of images whose classes are so likely (N, classes)."""
+    right = likely.argmax(axis=1) == labels.numpy()
+    by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
+    return {"accuracy": float(right.mean())} | {
+        f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
+    }
 
 
 def _two_crowds(wanted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

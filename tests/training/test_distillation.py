@@ -31,7 +31,7 @@ def student(teacher) -> Denoiser:
 def clean(count: int) -> tuple[Tensor, Tensor]:
     """Images (the network takes small ones as well) and labels, the null label among them."""
     random = torch.Generator().manual_seed(1)
-    return torch.rand((count, 1, 8, 8), generator=random) * 2 - 1, torch.arange(count) % 11
+    return torch.rand((count, 1, 16, 16), generator=random) * 2 - 1, torch.arange(count) % 11
 
 
 def test_a_student_starts_as_its_teacher(teacher, student):
