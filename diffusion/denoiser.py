@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffusion import checks, style
-from diffusion.model import Offer
+from diffusion.model import Offer, style_settings
 from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
@@ -113,9 +113,9 @@ class DenoiserConfig:
     @property
     def offer(self) -> Offer:
         """What weights of this config can draw, and with which settings."""
-        if self.few_step is None:
-            return Offer(self.names)
-        return Offer(self.names, self.few_step.settings, takes_guidance=True, instant=True)
+        few = self.few_step
+        settings = (SETTINGS if few is None else few.settings) | style_settings(self.styles)
+        return Offer(self.names, settings, takes_guidance=bool(few), instant=bool(few), styles=self.styles)
 
 
 def _names(value: Any, classes: int) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ Three attributes, after Morpho-MNIST (Castro et al. 2019, https://arxiv.org/abs/
 A style is a float tensor (B, 3) in this order, and NaN stands where an attribute may be anything.
 """
 
+import math
+import random
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +31,16 @@ SCALE = 4  # images are enlarged so many times before they are measured, as Morp
 TRIMMED = 0.01  # of the ink, left out on each side of the box: a stray dot makes no digit wide
 BATCH = 50  # images measured at once: what fits a processor's cache is quicker
 VERSION = 1  # of the measurements: kept ones of another version are made again
+
+ANY, MANY = "any", "many"  # what is asked for: whatever comes; a hand of its own for each image
+WORDS = {  # that say how to write: the attribute, and the share of real hands that are below
+    "thin": ("thickness", 0.05),
+    "thick": ("thickness", 0.95),
+    "slanted": ("slant", 0.95),
+    "upright": ("slant", None),  # exactly
+    "narrow": ("width", 0.05),
+    "wide": ("width", 0.95),
+}
 
 KEPT = 100  # styles that weights carry of each class: enough to draw a spread from
 OUTSIDE = 0.005  # of the styles trained on, beyond either end of the range that is offered: too rare to be learned
@@ -120,6 +132,9 @@ def kept(images: Tensor, path: str | Path) -> Tensor:
     return style
 
 
+Drawn = TypeVar("Drawn")
+
+
 @dataclass(frozen=True)
 class Styles:
     """The styles of the images that weights have learned from, and so what may be asked of them.
@@ -175,6 +190,85 @@ class Styles:
         k = ATTRIBUTES.index(attribute)
         return float(np.quantile([style[k] for style in self.spread[label]], share))
 
+    def hand(self, number: int) -> list[tuple[float, ...]]:
+        """How one person writes each class: the style of somebody, drawn by lot with the number.
+
+        The pen and the lean are the same in every class. A 1 is narrow whoever writes it, so the width is as far along
+        among those of each class as that person's is.
+        """
+        lot = random.Random(number)
+        theirs = _drawn(self.spread, lot)
+        thickness, slant, width = _drawn(theirs, lot)
+        share = float(np.mean([style[2] < width for style in theirs]))
+        return [(thickness, slant, self.quantile("width", share, label)) for label in range(len(self.spread))]
+
+    def asked(
+        self,
+        labels: Sequence[int],
+        seeds: Sequence[int],
+        fixed: Sequence[float | str],
+        hand: int | str,
+        words: Sequence[tuple[int, str]],
+    ) -> Tensor | None:
+        """The style (B, 3) of some images that is asked for, or None where any will do.
+
+        Args:
+            labels, seeds: of the images.
+            fixed: each attribute of all images, or ANY.
+            hand: whose, as a number, for all images; MANY for one by lot for each image, with its seed; or ANY.
+            words: (k, word of WORDS) for image k. They count more than what is fixed, and that more than the hand.
+        """
+        if hand == MANY:
+            rows = [
+                list(_drawn(self.spread[label], random.Random(seed))) for label, seed in zip(labels, seeds, strict=True)
+            ]
+        elif isinstance(hand, int):
+            by_label = self.hand(hand)
+            rows = [list(by_label[label]) for label in labels]
+        else:
+            rows = [[math.nan] * len(ATTRIBUTES) for _ in labels]
+        for k, value in enumerate(fixed):
+            if not isinstance(value, str):
+                for row in rows:
+                    row[k] = value
+        for image, word in words:
+            attribute, share = WORDS[word]
+            value = 0.0 if share is None else self.quantile(attribute, share, labels[image])
+            rows[image][ATTRIBUTES.index(attribute)] = value
+        style = torch.tensor(rows, dtype=torch.float32, device="cpu")
+        return None if style.isnan().all() else style
+
+
+def _drawn(several: Sequence[Drawn], lot: random.Random) -> Drawn:
+    """One of several, by a lot that falls the same in every version of Python."""
+    return several[int(lot.random() * len(several))]
+
+
+def check_words(words: Any, images: int) -> tuple[tuple[int, str], ...]:
+    """Pairs of an image, counted from 0, and a word of WORDS, in order and each once, or BadInput."""
+    asked: dict[tuple[int, str], str] = {}
+    for pair in words if isinstance(words, list | tuple) else [words]:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise checks.BadInput(f"words must be pairs of an image and a word, not {checks.shown(pair)}.")
+        image, word = (
+            checks.whole("The image of a word", pair[0], 0, images - 1),
+            checks.choice("A word", pair[1], WORDS),
+        )
+        before = asked.setdefault((image, WORDS[word][0]), word)
+        if before != word:
+            raise contradiction(before, word)
+    return tuple(sorted((image, word) for (image, _), word in asked.items()))
+
+
+def repeated(words: Sequence[tuple[int, str]], images: int, count: int) -> tuple[tuple[int, str], ...]:
+    """The words of so many images, where these come `count` times, one after another."""
+    return tuple((k + again * images, word) for again in range(count if words else 0) for k, word in words)
+
+
+def contradiction(one: str, other: str) -> checks.BadInput:
+    """For two words that cannot both be true."""
+    return checks.BadInput(f"A digit cannot be {one} and {other} at once: leave one of them out.")
+
 
 def conditions(labels: Tensor, style: Tensor) -> Tensor:
     """Labels (B,) and their style (B, 3) as one condition: float32 (B, 4)."""
@@ -184,8 +278,3 @@ def conditions(labels: Tensor, style: Tensor) -> Tensor:
 def parts(condition: Tensor) -> tuple[Tensor, Tensor | None]:
     """The int64 labels (B,) of a condition, and its style (B, 3) where it has one."""
     return (condition, None) if condition.ndim == 1 else (condition[:, 0].long(), condition[:, 1:])
-
-
-def of_list(style: Sequence[Sequence[float]]) -> Tensor:
-    """A style (B, 3) from numbers, on the CPU."""
-    return torch.tensor(style, dtype=torch.float32, device="cpu").reshape(-1, len(ATTRIBUTES))

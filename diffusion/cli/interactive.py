@@ -30,7 +30,7 @@ _SETTINGS = "\n".join(
     f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
 )
 HELP = f"""\
-7, two 3s, 0-9, a digit   draws that, from a new seed each time
+7, two 3s, 0-9, a digit   draws that, from a new seed each time; or a thick 7, where the weights know styles
 grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
 {_SETTINGS}
@@ -108,13 +108,13 @@ class Conversation:
             case name, value if name in SET:
                 self.set(name, value)
             case command, _:
-                self.draw(self._digits(line, command))
+                self.draw(*self._digits(line, command))
 
-    def draw(self, digits: Sequence[int]) -> None:
-        """Draw, show and remember one image per digit."""
+    def draw(self, digits: Sequence[int], words: tuple[tuple[int, str], ...] = ()) -> None:
+        """Draw, show and remember one image per digit, some of them as words say."""
         render.check_tiles(len(digits))
         seed = random.randint(0, checks.MAX_SEED) if self.seed is None else self.seed
-        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), seed=seed))
+        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), words=words, seed=seed))
         for _ in tqdm(run, total=self.recipe.steps, unit="step", leave=False, disable=None):
             pass
         self.result = run.result()
@@ -163,10 +163,10 @@ class Conversation:
         values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
         return ", ".join(f"{name} {written(values[name])}" for name in SET)
 
-    def _digits(self, line: str, command: str) -> list[int]:
-        """What a line asks to draw, or BadInput, which names the command that may be meant."""
+    def _digits(self, line: str, command: str) -> tuple[list[int], tuple[tuple[int, str], ...]]:
+        """What a line asks to draw, and how, or BadInput, which names the command that may be meant."""
         try:
-            return prompts.digits(line, self.pipe.names)
+            return prompts.styled(line, self.pipe.names)
         except checks.BadInput:
             for meant in get_close_matches(command, COMMANDS, n=1, cutoff=0.75):
                 told = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
