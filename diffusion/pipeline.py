@@ -143,7 +143,7 @@ class Pipeline:
 
         fixed = [getattr(recipe, name) for name in ATTRIBUTES]
         styles = self.offer.styles
-        asked = styles and styles.asked(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words)
+        asked = styles.asked(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
 
         def guide(labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
             guidance = recipe.guidance if guidance is None else guidance

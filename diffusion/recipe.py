@@ -74,7 +74,7 @@ class Recipe:
     hand: int | str = setting(
         Maybe((ANY, MANY), Whole(0, checks.MAX_SEED)),
         ANY,
-        "who writes: many is a hand by lot for each digit, a number one and the same hand for all",
+        "who writes: a number is one hand for all digits, many one by lot for each",
         advice="what is said of thickness, slant and width counts more",
     )
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it

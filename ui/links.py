@@ -19,7 +19,9 @@ def link(recipe: Recipe, prompt: str, work: Work) -> str:
     if prompt and not request.any_digit(prompt) and request.understood(prompt, names)[1] is None:
         prompt = ""  # chance would pick others
     texts = {
-        name: checks.written(value) for name, value in request.values(recipe, names, prompt).items() if value != ANY
+        name: checks.written(value)
+        for name, value in request.values(recipe, names, prompt).items()
+        if name == "digits" or value != ANY
     }
     if recipe.redrawn:
         texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)

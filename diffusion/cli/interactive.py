@@ -23,6 +23,7 @@ from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS
 from diffusion.result import Result
+from diffusion.style import ATTRIBUTES
 
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
 SET = (*SETTINGS, "weights")  # what can be set
@@ -30,7 +31,8 @@ _SETTINGS = "\n".join(
     f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
 )
 HELP = f"""\
-7, two 3s, 0-9, a digit   draws that, from a new seed each time; or a thick 7, where the weights know styles
+7, two 3s, 0-9, a digit   draws that, from a new seed each time
+a thick 7, thin 2026      says how to write it, too, where the weights know styles
 grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
 {_SETTINGS}
@@ -160,8 +162,9 @@ class Conversation:
     @property
     def settings(self) -> str:
         """The settings in one line, each as it is typed."""
+        shown = [name for name in SET if name not in (*ATTRIBUTES, "hand") or self.pipe.offer.styles]
         values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
-        return ", ".join(f"{name} {written(values[name])}" for name in SET)
+        return ", ".join(f"{name} {written(values[name])}" for name in shown)
 
     def _digits(self, line: str, command: str) -> tuple[list[int], tuple[tuple[int, str], ...]]:
         """What a line asks to draw, and how, or BadInput, which names the command that may be meant."""

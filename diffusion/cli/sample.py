@@ -77,7 +77,7 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> 
         asked, words = styled(flags, pipe.names)
         return recipe(flags, pipe, asked, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    asked, words = (again.digits, {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
+    asked, words = ([*again.digits], {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
     wanted = recipe(flags, pipe, asked, **usual, **words)
     same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
     return replace(wanted, redrawn=again.redrawn) if same else wanted

@@ -57,7 +57,17 @@ def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> 
     assert [*parameters][:6] == ["digits", "count", "guidance", "steps", "sampler", "seed"], (
         "others call it by position"
     )
-    assert [*parameters][6:] == ["guide_from", "guide_to", "spacing", "eta", "weights"]
+    assert [*parameters][6:] == [
+        "guide_from",
+        "guide_to",
+        "spacing",
+        "eta",
+        "weights",
+        "thickness",
+        "slant",
+        "width",
+        "hand",
+    ]
     assert all(parameter.default is None for parameter in parameters.values())
 
 
