@@ -79,10 +79,9 @@ class TestKept:
 
 
 class TestStyles:
-    def test_they_hold_the_range_and_the_spread_of_each_class(self, digits):
+    def test_they_hold_the_range_and_the_spread_of_each_class(self, digits, styles):
         images, labels = digits
         measured = style.measured(images)
-        styles = Styles.of(measured, labels, 10)
         assert len(styles.spread) == 10
         ends = styles.scaled(torch.tensor([styles.low, styles.high]))
         assert torch.allclose(ends, torch.tensor([[0.0] * 3, [1.0] * 3]))
@@ -104,3 +103,36 @@ class TestStyles:
         good = {"low": (1, -1, 3), "high": (5, 1, 20), "spread": (((2, 0, 10),),)}
         with refuses(told):
             Styles(**good | changes)
+
+
+class TestAsked:
+    """What some images shall look like: words count more than what is fixed, and that more than a hand."""
+
+    ANYTHING = ("any", "any", "any")
+
+    def test_nothing_is_asked_for_where_any_will_do(self, styles):
+        assert styles.asked([7, 3], [0, 1], self.ANYTHING, "any", ()) is None
+
+    def test_words_count_more_than_what_is_fixed_and_that_more_than_a_hand(self, styles):
+        words = ((1, "thick"), (1, "upright"))
+        seven, three = styles.asked([7, 3], [0, 1], (2.0, "any", 12.0), 5, words).tolist()
+        slant, hand = styles.hand(5)[7][1], styles.hand(5)
+        assert seven == pytest.approx([2.0, slant, 12.0])
+        assert three == pytest.approx([styles.quantile("thickness", 0.95, 3), 0.0, 12.0])
+        assert len({style[:2] for style in hand}) == 1  # one pen and one lean for all digits
+        assert hand[1][2] < hand[0][2]  # but a 1 is narrower than a 0
+
+    def test_a_hand_is_the_same_again_and_others_are_others(self, styles):
+        assert styles.hand(3) == styles.hand(3)
+        assert len({styles.hand(number)[0] for number in range(20)}) > 10
+
+    def test_many_hands_spread_as_real_ones_do(self, styles):
+        labels = [k % 10 for k in range(1000)]
+        asked = styles.asked(labels, range(1000), self.ANYTHING, "many", ())
+        for label in (1, 8):
+            real = torch.tensor(styles.spread[label])
+            mine = asked[torch.tensor(labels) == label]
+            assert torch.allclose(mine.mean(0), real.mean(0), atol=0.6)
+            assert torch.allclose(mine.std(0), real.std(0), rtol=0.35)
+        alone = styles.asked([labels[13]], [13], self.ANYTHING, "many", ())
+        assert torch.equal(alone[0], asked[13])  # an image drawn alone with its seed has the same hand
