@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from visitor import visit, wait_for_run
 
-from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch
+from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch, style
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.networks.unet import UNet
@@ -236,3 +236,14 @@ def test_the_page_is_watched_from_the_click_on(browser, url):
 
 def test_a_port_where_nothing_is_does_not_answer():
     assert not page.answers("http://127.0.0.1:9/")
+
+
+def test_the_table_of_styles(make_denoiser, styles):
+    pipe = Pipeline(make_denoiser(styles=styles))
+    table = style.study(pipe, pipe.recipe([*range(10)] * 2, steps=2))
+    assert "| R^2 of slant |" in table
+    asked = torch.rand(50, 3)
+    assert style.r_squared(asked, asked) == [1, 1, 1]
+    assert style.r_squared(asked, asked.mean(0).expand(50, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
+    images = torch.tensor([0, 3, 10, 14])[:, None, None].expand(4, 28, 28)
+    assert style.distance(images, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.5)

@@ -10,14 +10,12 @@ import gradio as gr
 
 from diffusion import BadInput, Result
 from diffusion.recipe import SETTINGS
-from diffusion.settings import Choice, Maybe
+from diffusion.settings import Choice
 from ui import request
 from ui.events import MODEL
 from ui.work import Work
 
 Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
-
-OPEN = {name for name, each in SETTINGS.items() if isinstance(each.values, Maybe)}  # a word or a number
 
 
 def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
@@ -35,10 +33,6 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
         spacing: Any = None,
         eta: Any = None,
         weights: Any = None,
-        thickness: Any = None,
-        slant: Any = None,
-        width: Any = None,
-        hand: Any = None,
     ) -> Iterator[Answer]:
         """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
 
@@ -56,10 +50,6 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
             spacing: where the noise levels of the steps lie; few-step weights take trailing.
             eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
             weights: bundled takes its time, few-step is quick.
-            thickness: mean width of the strokes in pixels, or any; this and the rest where the weights know styles.
-            slant: how far digits lean to the right in radians, 0 is upright, or any.
-            width: of a digit set upright, in pixels, or any.
-            hand: who writes: a number is one and the same hand for all, many is one by lot for each digit, or any.
         """
         values = {
             "digits": digits,
@@ -70,14 +60,7 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
             "seed": seed,
             "spacing": spacing,
             "eta": eta,
-            "thickness": thickness,
-            "slant": slant,
-            "width": width,
-            "hand": hand,
         }
-        for name, value in values.items():
-            if name in OPEN and value is not None:
-                values[name] = SETTINGS[name].values.read(str(value))
         try:
             pipe = work.pipe(work.usual if weights is None else weights)
             if guide_from is not None or guide_to is not None:
@@ -116,9 +99,7 @@ def add(work: Work) -> None:
         if name in choices:
             inputs.append(gr.Radio(choices[name], label=name, visible=False))
         else:
-            inputs.append(
-                (gr.Textbox if name == "digits" or name in OPEN else gr.Number)(None, label=name, visible=False)
-            )
+            inputs.append((gr.Textbox if name == "digits" else gr.Number)(None, label=name, visible=False))
     outputs = [
         gr.Image(visible=False, label="Digits"),
         gr.Image(visible=False, label="From noise to digits"),
