@@ -13,6 +13,7 @@ figures of quality, for digits with a style.)
 import argparse
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def study(pipe: Pipeline, recipe: Recipe) -> str:
     drawn["fixed"] = torch.empty_like(drawn[style.ANY])
     for label in range(len(pipe.names)):
         chosen = (labels == label).nonzero().flatten().tolist()
-        median = {name: styles.quantile(name, 0.5, label) for name in style.ATTRIBUTES}
+        median: dict[str, Any] = {name: styles.quantile(name, 0.5, label) for name in style.ATTRIBUTES}
         some = recipe.some(chosen, [recipe.seeds[k] for k in chosen])
         drawn["fixed"][chosen] = images(pipe, replace(some, **median))
     reader = load_reader()

@@ -11,10 +11,10 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
-from diffusion.files.render import FRAMES
+from diffusion.files.render import FRAMES, PADDING
 from diffusion.networks.unet import UNetConfig
 from diffusion.noise import Noise
-from diffusion.result import Run
+from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SCHEDULES, SPACINGS, Level
 
@@ -518,3 +518,18 @@ class TestStyle:
         styled.save_pretrained(tmp_path)
         again = Pipeline.from_pretrained(tmp_path, device="cpu")
         assert again.offer == styled.offer
+
+    @pytest.mark.parametrize(("hand", "feet"), [("any", [20, 24]), (5, [24, 24])])
+    def test_digits_of_one_hand_stand_on_one_line_in_a_picture(self, hand, feet, tmp_path):
+        images = np.zeros((3, 28, 28), np.uint8)
+        images[0, 5:20, 10], images[1, 5:24, 10] = 255, 255  # and one that is black
+        frames = np.stack([images, images])
+        result = Result(images, frames, frames, [999, -1], Recipe((7, 3, 1), hand=hand))
+        result.save(tmp_path / "out.png", scale=1, columns=3)
+        result.save(tmp_path / "out.gif", scale=1, columns=3)
+        for name in ("out.png", "out.gif"):
+            with Image.open(tmp_path / name) as file:
+                picture = np.asarray(file.convert("L")) > 200
+            cells = [picture[:, k * (28 + PADDING) :][:, :28] for k in range(3)]
+            assert [int(cell.any(1).nonzero()[0].max()) + 1 for cell in cells[:2]] == feet
+            assert not cells[2].any()

@@ -53,6 +53,7 @@ def sample(flags: argparse.Namespace) -> None:
     again = Recipe.from_file(flags.recipe) if flags.recipe else None
     pipe = pipeline(flags, again)
     wanted = _recipe(flags, pipe, again)
+    pipe.check(wanted)
     _check_file(out, ending, wanted, pipe, flags)
     reading = ReadingBack.asked(flags, pipe)
 
