@@ -33,7 +33,7 @@ LOSSES = ("prediction", "velocity")  # whose error a loss may be
 MAX_WEIGHT = 20.0  # of an error of the prediction, as one of the velocity: next to the clean image, x0 cannot be told
 MAX_NAME = 40  # characters of a class name
 BLACK_WEIGHT = 0.1  # of the loss of what is exactly black: it shall not pull at what it shares with the prediction
-NEARLY_CLEAN = 150  # levels below which a guess is the last of its run, or as good as that
+NEARLY_CLEAN = 100  # levels below which a guess is the last of its run, where that has ten steps or more
 
 
 @dataclass(frozen=True)
