@@ -16,6 +16,7 @@ from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files.atomic import replacing
 from diffusion.networks.unet import UNetConfig
+from diffusion.style import Styles
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
@@ -69,7 +70,8 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
     try:
         values: dict[str, Any] = json.loads(text or "")
         few_step = FewStep(**values["few_step"]) if values.get("few_step") else None
-        return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"]), "few_step": few_step})
+        styles = Styles(**values["styles"]) if values.get("styles") else None
+        return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"]), "few_step": few_step, "styles": styles})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None

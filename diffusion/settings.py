@@ -138,6 +138,29 @@ class Several:
 
 
 @dataclass(frozen=True)
+class Maybe:
+    """A word that leaves it open, or a value of some kind."""
+
+    words: tuple[str, ...]
+    of: Values
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.words)} or {self.of}"
+
+    def check(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and value in self.words:
+            return value
+        try:
+            return self.of.check(name, value)
+        except checks.BadInput:
+            raise checks.BadInput(f"{name} must be {self}, not {checks.shown(value)}.") from None
+
+    def read(self, text: str) -> Any:
+        word = text.strip().casefold()
+        return word if word in self.words else self.of.read(text)
+
+
+@dataclass(frozen=True)
 class Text:
     """Some text, such as a path."""
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion import BadInput, Pipeline
+from diffusion import BadInput, Pipeline, style
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.samplers import Denoise
 from diffusion.scheduler import Scheduler
+from diffusion.style import Styles
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -94,6 +95,13 @@ def randomised(network: nn.Module) -> nn.Module:
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return network
+
+
+@pytest.fixture(scope="session")
+def styles(digits: tuple[Tensor, Tensor]) -> Styles:
+    """How those digits are written."""
+    images, labels = digits
+    return Styles.of(style.measured(images), labels, 10)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "diffusion.result diffusion.checkpoint diffusion.precision",
     "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity",
     "diffusion.samplers diffusion.networks",
-    "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings",
+    "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings diffusion.style",
     "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores",
 )
 STRANGERS = (  # who does not know whom

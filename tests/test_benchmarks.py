@@ -28,6 +28,7 @@ from benchmarks import (
     shapes,
     stopwatch,
     strength,
+    style,
 )
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
@@ -360,3 +361,14 @@ class TestAmbigrams:
         activity = Anagram((3,), (told["view"],), **told["settings"]["activity"])
         again = scores.pipe.recipe([7], seed=told["seeds"][7][3], activity=activity, **told["settings"]["recipe"])
         assert again == replace(ambigrams.recipe_of(scores.pipe, "rotate-180", (7, 3)), seed=5)
+
+
+def test_the_table_of_styles(make_denoiser, styles):
+    pipe = Pipeline(make_denoiser(styles=styles))
+    table = style.study(pipe, pipe.recipe([*range(10)] * 2, steps=2))
+    assert "| R^2 of slant |" in table
+    asked = torch.rand(50, 3)
+    assert style.r_squared(asked, asked) == [1, 1, 1]
+    assert style.r_squared(asked, asked.mean(0).expand(50, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
+    images = torch.tensor([0, 3, 10, 14])[:, None, None].expand(4, 28, 28)
+    assert style.distance(images, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.5)

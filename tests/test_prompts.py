@@ -300,3 +300,36 @@ def test_the_command_line_understands_words(flag: str, tiny_denoiser, tmp_path, 
     with pytest.raises(SystemExit):
         main([*command, "sevn"])
     assert capsys.readouterr().err.endswith("diffusion: Cannot read 'sevn': write 'seven' if you mean that.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "how"),
+    [
+        ("a thick 7", [7], ["thick"]),
+        ("thin 2026", [2, 0, 2, 6], ["thin"] * 4),
+        ("a 4 and two bold 3s", [4, 3, 3], ["", "thick", "thick"]),
+        ("two thin, slanted 4s", [4, 4], ["thin slanted"] * 2),
+        ("thick 1, wide 0-2 twice", [1, 0, 1, 2, 0, 1, 2], ["thick", *["wide"] * 6]),
+        ("upright digit 7", [7], ["upright"]),
+        ("Thin and thin seven", [7], ["thin"]),
+        ("7", [7], [""]),
+    ],
+)
+def test_words_say_how_to_write(text, wanted, how):
+    found, words = prompts.styled(text)
+    assert found == wanted
+    assert [" ".join(word for image, word in words if image == k) for k in range(len(found))] == how
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a thick thin 7", "thick and thin at once"), ("7 thick", "before a digit"), ("thick", "before a digit")],
+)
+def test_words_that_make_no_sense_are_refused(refuses, text, told):
+    with refuses(told):
+        prompts.styled(text)
+
+
+def test_words_are_refused_where_only_digits_count(refuses):
+    with refuses("leave 'thick' out"):
+        prompts.digits("a bold 7")

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode
 
 from diffusion import BadInput, Recipe, checks
 from diffusion.recipe import SETTINGS
+from diffusion.style import ANY
 from ui import request
 from ui.work import Work
 
@@ -17,7 +18,11 @@ def link(recipe: Recipe, prompt: str, work: Work) -> str:
     names, weights = work.of(recipe).names, work.name_of(recipe)
     if prompt and not request.any_digit(prompt) and request.understood(prompt, names)[1] is None:
         prompt = ""  # chance would pick others
-    texts = {name: checks.written(value) for name, value in request.values(recipe, names, prompt).items()}
+    texts = {
+        name: checks.written(value)
+        for name, value in request.values(recipe, names, prompt).items()
+        if name == "digits" or value != ANY
+    }
     if recipe.redrawn:
         texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)
     if weights != work.usual:

@@ -15,6 +15,7 @@ from diffusion.denoiser import FewStep
 from diffusion.files.render import OPTIONS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
+from diffusion.style import repeated
 
 FEW_STEP = f"draws in {FewStep().settings['steps'].values} steps"  # as the weights of that name do
 
@@ -75,6 +76,15 @@ def _each(read: Callable[[str], Any], text: str) -> list[Any]:
 def digits(flags: argparse.Namespace, names: Sequence[str]) -> list[int]:
     """The digits that --digits asks for: where it is not given, one of each that the weights draw. Or BadInput."""
     return list(range(len(names))) if flags.digits is None else prompts.digits(flags.digits, names)
+
+
+def styled(flags: argparse.Namespace, names: Sequence[str]) -> tuple[list[int], dict[str, Any]]:
+    """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
+    if flags.digits is None:
+        return digits(flags, names), {}
+    wanted, words = prompts.styled(flags.digits, names)
+    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
+    return wanted, {"words": repeated(words, len(wanted), count)}
 
 
 def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **usual: Any) -> Recipe:

@@ -9,7 +9,7 @@ from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
 from diffusion.hardware import PRECISIONS
 from diffusion.networks.unet import LIMITS, UNetConfig
 from diffusion.scheduler import SCHEDULES
-from diffusion.settings import Choice, Number, Text, Whole, Wholes, YesNo, declared, setting
+from diffusion.settings import Choice, Number, Several, Text, Whole, Wholes, YesNo, declared, setting
 from diffusion.training.optimizers import DECAYS, OPTIMIZERS
 
 PLAIN: dict[str, Any] = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "beta2": 0.999, "warmup": 0}
@@ -19,6 +19,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "best": {},
     "few-step": {"teacher": "bundled"}  # what ships in checkpoints/few-step.safetensors, after 12 epochs
     | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
+    # Weights that know styles: it goes on from the ones that ship, whose shape the defaults are.
+    "style": {"init": "bundled", "style": True, "black": True, "averages": (0.03, 0.05, 0.1, 0.15)}
+    | {"learning_rate": 6e-4},
     "ddpm-cosine": PLAIN
     | {"schedule": "cosine", "prediction": "eps", "epochs": 5}
     | {"channels": (64, 128, 256), "blocks": 2, "attention": (2,), "embedding": 128}
@@ -72,6 +75,12 @@ class TrainConfig:
     schedule: str = setting(Choice(tuple(SCHEDULES)), DenoiserConfig.schedule, "the table of noise levels")
     prediction: str = setting(Choice(PREDICTIONS), DenoiserConfig.prediction, "what the network predicts")
     bounded: bool = setting(YesNo(), DenoiserConfig.bounded, "clamp x0 to the range of pixels, in the loss too")
+    style: bool = setting(
+        YesNo(),
+        False,
+        "take thickness, slant and width of the strokes as further inputs, so that they can be asked for",
+    )
+    black: bool = setting(YesNo(), False, "say of each pixel whether it is exactly black, too, and draw it so")
     # how
     epochs: int = setting(Whole(1, 100_000), 12, "passes over the training images")
     batch_size: int = setting(Whole(1, 60_000), 128, "images a step, over all devices together")
@@ -99,8 +108,19 @@ class TrainConfig:
         0.999,
         "decay of the running average of the weights, which is what is saved; 0 saves the last weights",
     )
+    averages: tuple[float, ...] = setting(
+        Several(Number(0.01, 0.28), 0, 8),
+        (),
+        "further averages of the weights to choose from at the end, each as long as this share of the run",
+    )
     label_dropout: float = setting(
         Number(0, 0.99), 0.1, "share of labels replaced by the null label; guidance needs a network that knows both"
+    )
+    style_dropout: float = setting(
+        Number(0, 0.99),
+        0.3,
+        "share of images whose whole style is hidden, and of each attribute's numbers in the others: so that none, one "
+        "or all may be given",
     )
     level_spread: float = setting(
         Number(0, 10), 1.5, "training levels: logit-normal of this width, more in the middle; 0 is uniform"
@@ -129,13 +149,15 @@ class TrainConfig:
             raise checks.BadInput("The preset few-step makes a student: name its teacher, or leave teacher out.")
         if self.teacher and self.init:
             raise checks.BadInput("A student starts as its teacher: leave init out.")
+        if self.style and DATASETS[self.dataset].channels > 1:
+            raise checks.BadInput(f"Strokes are measured on grey images, and those of {self.dataset} have colours.")
         level_spread = PRESETS[self.preset].get("level_spread", TrainConfig.level_spread)
         if self.teacher and (self.min_snr or self.level_spread != level_spread):
             raise checks.BadInput("A student learns jumps between fixed levels: leave min_snr and level_spread out.")
         self.denoiser()
 
     def denoiser(self) -> DenoiserConfig:
-        """The model's part of this config, which checks itself."""
+        """The model's part of this config, which checks itself; its styles are those of the images, measured later."""
         images = DATASETS[self.dataset]
         unet = UNetConfig(
             self.channels,
@@ -147,7 +169,7 @@ class TrainConfig:
             images.size,
             len(images.names),
         )
-        return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names)
+        return DenoiserConfig(unet, self.schedule, self.prediction, self.bounded, images.names, black=self.black)
 
 
 SETTINGS = declared(fields(TrainConfig))

@@ -294,3 +294,22 @@ def test_help_names_the_flag_of_every_setting(capsys, command: str) -> None:
         main([command, "--help"])
     printed = capsys.readouterr().out
     assert all(f"--{name.replace('_', '-')} " in printed for name in SETTINGS)
+
+
+def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_path, capsys) -> None:
+    Pipeline(make_denoiser(styles=styles)).save_pretrained(tmp_path)
+    flags = ("--thickness", "3", "--slant", "-0.2", "--width", "any", "--hand", "5", "--count", "2")
+    sample(str(tmp_path), tmp_path / "first.png", "--digits", "a thick 7, 3", *flags)
+    recipe = Recipe.from_file(tmp_path / "first.png")
+    assert (recipe.thickness, recipe.slant, recipe.width, recipe.hand) == (3, -0.2, "any", 5)
+    assert recipe.words == ((0, "thick"), (2, "thick"))
+    sample(str(tmp_path), tmp_path / "again.png", "--recipe", str(tmp_path / "first.png"))
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+    for wrong, told in (
+        (("--thickness", "99"), "thickness must be any or"),
+        (("--digits", "a thick thin 7"), "thick and thin at once"),
+        (("--weights", "bundled", "--hand", "3"), "know what to write and not how"),
+    ):
+        with pytest.raises(SystemExit):
+            sample(str(tmp_path), tmp_path / "no.png", *wrong)
+        assert told in capsys.readouterr().err

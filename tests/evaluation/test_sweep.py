@@ -178,6 +178,8 @@ def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, some, 
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
     del run["recipe"]["spacing"]
     assert sweep.title(run) == "ddim, 1 steps, guidance 1"
+    run["recipe"] |= {"slant": 0.2, "hand": "many"}
+    assert sweep.title(run) == "ddim, 1 steps, guidance 1, slant 0.2, hand many"
 
 
 def test_a_lost_table_or_plot_is_made_again(pipe, some, tmp_path) -> None:
