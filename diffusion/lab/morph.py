@@ -26,7 +26,7 @@ from diffusion.settings import Number, Several, Whole, setting
 
 FRAMES = 24
 MAX_FRAMES = 240
-BLEND = 0.4  # of a new morph
+BLEND = 0.25  # of a new morph
 EVENED = 2  # times that a new morph is drawn to find the moments between which nothing jumps
 ROUGH = 10  # steps of these drawings, which nobody sees
 ROUNDS = 4  # of the fixed point that inverts a step of DDIM
@@ -55,7 +55,7 @@ class Morph(Activity, name="morph"):
         "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once",
     )
 
-    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (300, 999)})  # of digits, not of pictures
+    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
 
     def __post_init__(self) -> None:
         super().__post_init__()
