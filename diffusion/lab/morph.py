@@ -195,6 +195,8 @@ def evened(recipe: Recipe, result: Result) -> Recipe:
     assert isinstance(recipe.activity, Morph)
     images = result.images.astype(float).reshape(len(result.images), -1)
     gone = np.concatenate([[0], np.linalg.norm(np.diff(images, axis=0), axis=1).cumsum()])
-    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, recipe.activity.moments)
+    before = recipe.activity.moments
+    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, before)
+    moments[0], moments[-1] = before[0], before[-1]  # where images are alike, the ends stay the ends
     activity = replace(recipe.activity, moments=tuple(moments.tolist()))
     return replace(recipe, digits=tuple(nearest(activity)), activity=activity)
