@@ -178,7 +178,7 @@ class Run(Iterator[Step]):
     def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor, levels: Sequence[Level]):
         self.recipe = recipe
         self._steps = steps
-        last = len(levels) - 1
+        self.length = last = len(levels) - 1  # steps in all
         count = min(render.FRAMES, last + 1)
         self._kept = {round(k * last / (count - 1)) - 1 for k in range(count)} if last else set()  # -1 is the start
         self._x, self._x0 = start, torch.full_like(start, -1)

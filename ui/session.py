@@ -25,14 +25,15 @@ class Plan:
     note: str = ""  # a line that explains it
     base: Result | None = None  # the earlier run
     again: tuple[int, ...] = ()  # the tiles of it that are drawn again
+    rounds: int = 0  # of a morph, that even it before it is drawn
 
     @property
     def part(self) -> Recipe:
         """What the network has to draw."""
         if not self.base:
             return self.recipe
-        digits, seeds = zip(*((self.recipe.digits[k], self.recipe.seeds[k]) for k in self.again), strict=True)
-        return replace(self.recipe, digits=digits, seed=seeds[0], redrawn=tuple(enumerate(seeds)))
+        seeds = [self.recipe.seeds[k] for k in self.again]
+        return replace(self.recipe.some(self.again, seeds), seed=seeds[0])
 
     def now(self, images: np.ndarray) -> np.ndarray:
         """What there is to see while the part is drawn: uint8 (N, H, W[, 3])."""
