@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion.lab.forward import LEVELS
-from diffusion.lab.morph import FRAMES, MAX_FRAMES
+from diffusion.lab.morph import FRAMES
 from diffusion.lab.views import VIEWS
 from diffusion.scheduler import T
+from ui import experiments
 from ui.canvas import Canvas
-from ui.events import AT_ONCE, Update
+from ui.events import Update
 from ui.experiments import EXPERIMENTS
 from ui.settings import Control, Settings
 from ui.work import Work
@@ -45,11 +45,17 @@ class Asked:
         names = [(name, label) for label, name in enumerate(self.pipe.names)]
         words = "words" if max(map(len, self.pipe.names)) > 2 else None
         self.digits = [
-            gr.Radio(names, value=value, label=label, visible=False, elem_id=elem_id, elem_classes=["picker", words or ""])
+            gr.Radio(
+                names, value=value, label=label, visible=False, elem_id=elem_id, elem_classes=["picker", words or ""]
+            )
             for value, label, elem_id in ((6, "Upright", "first-digit"), (9, "Turned", "second-digit"))
         ]
         self.view = gr.Radio(
-            [name for name in VIEWS if name != "identity"], value="rotate-180", label="View", visible=False, elem_id="view"
+            [name for name in VIEWS if name != "identity"],
+            value="rotate-180",
+            label="View",
+            visible=False,
+            elem_id="view",
         )
         self.level = gr.Slider(0, T - 1, value=500, step=1, label="Noise level", elem_id="level")
         self.strip = gr.Checkbox(
@@ -122,11 +128,14 @@ class Asked:
             shown[radio] = gr.update(visible=k < len(each.digits))
             if k < len(each.digits):
                 names = [(text, label) for label, text in enumerate(self.pipe.names)]
-                shown[radio] |= {"label": each.digits[k], "choices": names + ([("any", ANY)] if each.free and not k else [])}
+                shown[radio] |= {
+                    "label": each.digits[k],
+                    "choices": names + ([("any", ANY)] if each.free and not k else []),
+                }
         for other, controls in self.own.items():
             for control in controls.values():
                 shown |= {part: gr.update(visible=other == name) for part in control.parts}
-        shown |= self.settings.put(pipe.offer.defaults_for(each.activity), weights)  # type: ignore[arg-type]
+        shown |= self.settings.put(experiments.defaults(name, pipe), weights)
         shown[self.settings.count] = gr.update(visible=each.counts)
         return shown
 

@@ -15,7 +15,7 @@ from diffusion import BadInput, Pipeline
 from diffusion.data import DIGITS
 from diffusion.lab import picture
 from diffusion.lab.edit import MASKS
-from ui.events import AT_ONCE, NEWEST, Update
+from ui.events import NEWEST, Update
 from ui.player import ASSETS, png
 
 REAL = ASSETS / "real.png"  # 20 test digits of MNIST in a row for each digit
@@ -51,9 +51,11 @@ class Canvas:
     def __init__(self, pipe: Pipeline):
         self.shape = pipe.model.shape
         _, height, width = self.shape
+        offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
+        first = holding(real_digit(7, 0)) if offered else EMPTY
         with gr.Row(elem_id="canvas"):
             self.pad = gr.HTML(
-                EMPTY,
+                first,
                 html_template=TEMPLATE.format(masks="".join(map(MASK.format, MASKS))),
                 js_on_load=(ASSETS / "canvas.js").read_text("utf-8"),
                 apply_default_css=False,
@@ -61,13 +63,11 @@ class Canvas:
                 size=[width, height],
                 masks={name: _bits(make(height, width)) for name, make in MASKS.items()},
             )
-            self.seen = gr.HTML(self.look(EMPTY), elem_id="seen")
+            self.seen = gr.HTML(self.look(first), elem_id="seen")
         with gr.Row(elem_id="bring"):
             self.open = gr.UploadButton("Open a picture", elem_id="lab-open", size="sm", min_width=90)
-            offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
             self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=offered)
         self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
-        self.real.click(lambda: self.put(real_digit()), None, [self.pad, self.seen], **AT_ONCE)
 
     def look(self, value: Any) -> str:
         """What the network gets, as HTML, or why it gets nothing."""
@@ -98,12 +98,17 @@ class Canvas:
 
     def put(self, pixels: np.ndarray, mask: np.ndarray | None = None) -> Update:
         """Show a picture of the network's own size on the canvas, uint8 (H, W[, 3])."""
-        value = {"picture": png(pixels), "exact": True, "mask": "" if mask is None else png(mask)}
+        value = holding(pixels, mask)
         return {self.pad: value, self.seen: self.look(value)}
 
     def load(self, path: str | Path) -> Update:
         """Show the picture in a file, or BadInput."""
         return self.put(picture.load(path, self.shape)[0])
+
+
+def holding(pixels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, Any]:
+    """The value of a canvas with a picture of the network's own size, uint8 (H, W[, 3]), and a mask (H, W)."""
+    return {"picture": png(pixels), "exact": True, "mask": "" if mask is None else png(mask)}
 
 
 def decoded(uri: Any) -> bytes:

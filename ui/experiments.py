@@ -7,6 +7,7 @@ from typing import Any
 from diffusion import BadInput, Pipeline, Recipe, checks
 from diffusion.activity import Activity
 from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inpainting, Morph, edit, morph, picture
+from diffusion.recipe import SETTINGS
 from diffusion.settings import Setting, declared
 from ui import request
 from ui.canvas import real_digit
@@ -107,9 +108,7 @@ def _edit(values: Values, pipe: Pipeline) -> Recipe:
 
 def _inpaint(values: Values, pipe: Pipeline) -> Recipe:
     digits, given = _told(values, pipe)
-    activity = Inpainting(
-        (picture.packed(values["picture"]),), picture.packed(values["mask"]), **_own(values)
-    )
+    activity = Inpainting((picture.packed(values["picture"]),), picture.packed(values["mask"]), **_own(values))
     return pipe.recipe(digits * _count(values), activity=activity, **given)
 
 
@@ -220,6 +219,7 @@ def values(recipe: Recipe) -> dict[str, Any]:
     activity = recipe.activity
     assert activity is not None
     found: dict[str, Any] = {"activity": activity.name}
+    found |= {name: getattr(recipe, name) for name in SETTINGS if name != "guidance" or recipe.guidance}
     found |= {name: getattr(activity, name) for name in EXPERIMENTS[activity.name].own}
     first = None if recipe.guidance == 0 else recipe.digits[0]
     count = len(recipe.digits)
@@ -242,10 +242,17 @@ def values(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
+def defaults(name: str, pipe: Pipeline) -> dict[str, Any]:
+    """The settings of a recipe that these weights do an activity with, all but the seed."""
+    found = pipe.offer.defaults_for(EXPERIMENTS[name].activity)  # type: ignore[arg-type]  # the class has them, too
+    del found["seed"]
+    return found
+
+
 def example(name: str, pipe: Pipeline) -> dict[str, Any]:
     """The values of an example: what it does not say is as these weights do it by default."""
     each = EXPERIMENTS[name]
-    found = pipe.offer.defaults_for(each.activity) | {"count": 1, "strip": False, "until_right": False}  # type: ignore[arg-type]
+    found = defaults(name, pipe) | {"activity": name, "count": 1, "strip": False}
     found |= {name: setting.default for name, setting in each.declared.items()} | dict(each.example)
     if "picture" in found:
         found["picture"] = real_digit(*found["picture"])

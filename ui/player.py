@@ -6,6 +6,7 @@ guesses), and what it needs to lay them out. It enlarges and plays them by itsel
 
 import base64
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def player(
         html_template=TEMPLATE.format(
             tracks="".join(figures), start=start, tools="".join(TOOL.format(*tool) for tool in tools.items())
         ),
-        js_on_load=(ASSETS / "player.js").read_text("utf-8"),
+        js_on_load=f"const TOOLS = {json.dumps([*tools])};\n" + (ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=name,
         elem_classes="player",

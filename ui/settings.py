@@ -36,7 +36,9 @@ class Settings:
         with gr.Row():
             self._make("seed")
             self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
-        self.weights = weights_radio(work, f"{prefix}weights", "Instant: a student of few steps, which redraws as you drag.")
+        self.weights = weights_radio(
+            work, f"{prefix}weights", "Instant: a student of few steps, which redraws as you drag."
+        )
         self.before = gr.State(work.usual)  # the weights that were chosen before
         self._make("guidance")
         self._make("steps")

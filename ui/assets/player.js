@@ -179,11 +179,13 @@ slider.addEventListener("input", () => { pause(); show(Number(slider.value)); })
 play.addEventListener("click", () => (timer ? pause() : run()));
 $(".back").addEventListener("click", () => choose(null));
 turn.addEventListener("click", () => show_turned(!turned));
-for (const tool of tools.children)
+for (const name of TOOLS) {  // as ui/player.py says
+  const tool = tools.querySelector(`.${name}`);
   tool.addEventListener("click", () => {
     pressed = tool;
-    if (tool.className === "keep" || !start().disabled) trigger(tool.className, { tile: zoomed });
+    if (name === "keep" || !start().disabled) trigger(name, { tile: zoomed });
   });
+}
 element.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && zoomed !== null) choose(null);
   const n = tiles.at(-1).findIndex(({ tile }) => tile === document.activeElement);

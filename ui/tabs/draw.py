@@ -94,7 +94,9 @@ class Draw:
     def _connect_rest(self) -> None:
         self.reading.input(self.read_again, [self.session, self.reading], [self.player, self.status], **NEWEST)
         self.prompt.text.submit(None, js=press(), **AT_ONCE)
-        self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
+        self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(
+            None, js=press(), **AT_ONCE
+        )
         self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
@@ -177,7 +179,7 @@ class Draw:
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
         if session.shown is None:
-            return {}
+            return {self.status: gr.skip()}
         try:
             session.shown.readings = self.work.read(session.shown.result) if reading else None
         except BadInput as error:
