@@ -1,6 +1,6 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from diffusion.precision import prepared
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise
+from diffusion.scheduler import Level
 
 BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
 
@@ -108,6 +109,15 @@ class Pipeline:
             for _ in run:
                 on_step()
             yield run.result()
+
+    def levels(self, recipe: Recipe) -> Sequence[Level]:
+        """The path that the run of a recipe walks, from its first level to the clean image."""
+        levels = self.model.scheduler.levels(recipe.steps, recipe.spacing)
+        return recipe.activity.path(levels) if recipe.activity else levels
+
+    def steps(self, recipe: Recipe) -> int:
+        """How many steps that is: those of the recipe, or fewer where its activity cuts the path."""
+        return len(self.levels(recipe)) - 1
 
     def evaluations(self, recipe: Recipe) -> int:
         """How often the network is run for one image."""

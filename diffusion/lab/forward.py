@@ -63,8 +63,11 @@ class Denoising(WithPictures, name="denoise"):
         super().__post_init__()
         rising(self.levels)
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        return [level for level in levels if level.index <= self.levels[-1]]
+
     def edit(self, setup: Setup) -> Setup:
-        levels = [level for level in setup.levels if level.index <= self.levels[-1]]
+        levels = self.path(setup.levels)
         return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
 
 
