@@ -1,12 +1,12 @@
 """How often does one picture read as two digits? All pairs of anagrams and hybrids, and the best of each.
 
-    python -m benchmarks.ambigrams                  # an hour on one CPU core
-    python -m benchmarks.ambigrams --only flip
+    python -m benchmarks.ambigrams                                    # an hour on a busy CPU core
+    python -m benchmarks.ambigrams --only flip --seeds 4
 
 Of each pair, --seeds pictures are drawn at the defaults, from seed 0 on: how often both readings are right, without
 choosing. Then those that `--until-right 32` would draw: in how many pairs one is right. What was drawn is kept in
---scores, so that it continues where it stopped. Prints a Markdown table, and writes it and a picture of each kind's
-best. With --publish it also writes the table of the guide and that of the page.
+--scores, so that it continues where it stopped. Prints a Markdown table, and writes a picture of the best of each pair
+and the seeds. With --publish it also writes the picture of the guide and that of the page.
 """
 
 import argparse
@@ -45,6 +45,14 @@ FIRST, SECOND = (255, 255, 255), (255, 196, 107)  # the colours of the two readi
 DARK, LINE = (18, 18, 18), (56, 56, 56)
 PAIRED = ("name", "digits", "digit", "views")  # what a cell and the kind tell of an activity
 ROOT = Path(__file__).parent.parent
+HEAD = (
+    "kind",
+    "seeds",
+    "both right",
+    "pairs with one of these right",
+    "pairs with one of 32 tries right",
+    "never right",
+)
 
 Drawn = dict[int, tuple[float, bool]]
 """Seed -> how likely the less sure of the two readings is, and whether both are right."""
@@ -76,16 +84,7 @@ def main() -> None:
                 render.save_png(ROOT / "docs" / "ambigrams.png", labelled(pipe.names, kind, cells))
                 render.save_png(ROOT / "ui" / "assets" / "ambigrams.png", sheet(cells, len(pipe.names)))
                 write_text(ROOT / "ui" / "assets" / "ambigrams.json", published(pipe, kind, best))
-        head = [
-            "kind",
-            "both right",
-            "pairs with one of the first seeds right",
-            "pairs with one of 32 tries right",
-            "never right",
-        ]
-        told = table(head, rows)
-        print(told)
-        write_text(flags.out / "table.md", told + "\n")
+        print(table(HEAD, rows))
     except BadInput as error:
         sys.exit(f"ambigrams.py: {error}")
 
@@ -155,6 +154,7 @@ def figures(kind: str, pairs: dict[tuple[int, int], Drawn], count: int) -> list[
     missed = [pair for pair, drawn in pairs.items() if not any(drawn[seed][1] for seed in tries if seed in drawn)]
     return [
         kind,
+        str(count),
         f"{np.mean(fair):.1%}",
         f"{first} of {len(pairs)}",
         f"{len(pairs) - len(missed)} of {len(pairs)}",

@@ -342,7 +342,7 @@ class TestAmbigrams:
 
     def test_both_orders_of_a_pair_count_as_one(self):
         pairs = {(a, b): {0: (0.9, a == b)} for a in range(3) for b in range(3)}
-        _, rate, first, _, missed = ambigrams.figures("flip", pairs, 1)
+        _, _, rate, first, _, missed = ambigrams.figures("flip", pairs, 1)
         assert (rate, first) == ("50.0%", "3 of 9")  # 3 of the 6 pairs
         assert missed == "0/1, 0/2, 1/0, 1/2, 2/0, 2/1"
 
