@@ -41,6 +41,7 @@ import gradio as gr
 from diffusion import BadInput, Pipeline
 from diffusion.hardware import use_allowed_cores
 from ui import endpoint
+from ui.between import Between
 from ui.tabs import learned
 from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
@@ -83,7 +84,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             with gr.Tab("How it learned"):
                 learned.tab(pipe)
         draw.opened(page)
-        lab.opened(page)
+        Between(page, tabs, draw, lab)
         endpoint.add(work)
     return page.queue(max_size=16)
 

@@ -1,8 +1,7 @@
 """The table of ambigrams: a picture with a cell for each pair of digits, which draws that very picture when pressed.
 
-assets/ambigrams.png has ten by ten equal cells, a row for the upright digit and a column for what it is when turned.
-assets/ambigrams.json says how they were drawn: `weights`, `view`, `settings` of the recipe and of the activity, and
-`seeds`, ten rows of ten.
+assets/ambigrams.png has ten by ten equal cells, a row for the upright digit and a column for what it is when turned;
+each shows both. assets/ambigrams.json says how they were drawn. benchmarks/ambigrams.py makes the two.
 """
 
 import base64
@@ -10,6 +9,7 @@ import json
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from diffusion import Pipeline, Recipe, checks
 from diffusion.lab import Anagram
@@ -59,15 +59,18 @@ def table(pipe: Pipeline) -> gr.HTML | None:
         for row in range(count)
         for column in range(count)
     )
+    with Image.open(PICTURE) as image:
+        ratio = f"{image.width} / {image.height}"
     sheet = f"data:image/png;base64,{base64.b64encode(PICTURE.read_bytes()).decode()}"
     names = "".join(f"<span>{name}</span>" for name in pipe.names)
     return gr.HTML(
         None,
         html_template=(
-            '<p class="about">Every pair: upright on the left, turned on top. Press one.</p><div class="table">'
+            '<p class="about">All pairs: the row says what a picture is upright, the column what it is when turned. '
+            'Press one to draw it.</p><div class="table">'
             f'<div class="across" aria-hidden="true">{names}</div><div class="down" aria-hidden="true">{names}</div>'
             f'<div class="cells" role="group" aria-label="Table of ambigrams" '
-            f'style="--sheet: url({sheet})">{cells}</div></div>'
+            f'style="--sheet: url({sheet}); aspect-ratio: {ratio}">{cells}</div></div>'
         ),
         js_on_load=PRESSED,
         apply_default_css=False,

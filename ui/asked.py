@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from diffusion.lab import ImageToImage
+from diffusion.lab.edit import CLASSIC
 from diffusion.lab.morph import FRAMES
 from diffusion.lab.views import VIEWS
 from diffusion.scheduler import T
@@ -67,6 +69,12 @@ class Asked:
         )
         self.frames = gr.Slider(2, MOST_FRAMES, value=FRAMES, step=1, label="Frames", visible=False, elem_id="frames")
         self._own(first=True)
+        with gr.Row(visible=False) as self.buttons:
+            self.start = gr.Button("Start", variant="primary", elem_id="lab-start", min_width=120, scale=2)
+            self.stop = gr.Button("Stop", variant="stop", elem_id="lab-stop", min_width=80, interactive=False)
+        with gr.Row(elem_id="lab-reads", visible=False) as self.reads:
+            self.reading = gr.Checkbox(True, label="Read back", min_width=120, elem_id="lab-reading")
+            self.until_right = gr.Checkbox(False, label="Until it reads right", min_width=120, elem_id="lab-until")
 
     def more(self) -> None:
         """Make the settings: those of the activity that are folded away, and those of the recipe."""
@@ -85,27 +93,33 @@ class Asked:
     def inputs(self) -> set[Any]:
         own = {part for controls in self.own.values() for control in controls.values() for part in control.inputs}
         plain = {self.activity, self.canvas.pad, *self.digits, self.view, self.level, self.strip, self.frames}
-        return own | plain | self.settings.inputs
+        return own | plain | {self.reading, self.until_right} | self.settings.inputs
 
     @property
     def outputs(self) -> set[Any]:
         parts = {part for controls in self.own.values() for control in controls.values() for part in control.parts}
-        panels = {self.about, self.drawn, self.drawing, self.how, self.canvas.seen}
+        panels = {self.about, self.buttons, self.reads, self.drawn, self.drawing, self.how, self.canvas.seen}
         return self.inputs | parts | panels | self.settings.outputs
 
     def values(self, data: Mapping[Any, Any]) -> dict[str, Any]:
         """What the controls ask for, by name. BadInput where there is no picture, or no mask."""
         name = data[self.activity]
         each = EXPERIMENTS[name]
-        found = self.settings.values(data, data[self.settings.weights])
-        found |= {"activity": name, "level": data[self.level], "strip": data[self.strip], "frames": data[self.frames]}
-        found |= {"view": data[self.view]}
-        digits = [data[radio] for radio in self.digits[: len(each.digits)]] or [None]
-        found["digits"] = [None if digit == ANY else digit for digit in digits]
+        found = self.settings.values(data, data[self.settings.weights]) | {
+            "activity": name,
+            "levels": (data[self.level],),
+            "views": (data[self.view],),
+            "frames": data[self.frames],
+        }
+        found["digits"] = [
+            None if (digit := data[radio]) == ANY else digit for radio in self.digits[: len(each.digits)]
+        ]
         found |= {name: control.value(data) for name, control in self.own[name].items()}
-        if each.picture:
-            found["picture"] = self.canvas.pixels(data[self.canvas.pad])
-        if name == "inpaint":
+        if name == ImageToImage.name and data[self.strip]:
+            found["strength"] = CLASSIC
+        if "images" in each.takes:
+            found["images"] = self.canvas.pixels(data[self.canvas.pad])
+        if "mask" in each.takes:
             found["mask"] = self.canvas.mask(data[self.canvas.pad])
         return found
 
@@ -115,14 +129,17 @@ class Asked:
         shown: Update = {
             self.activity: name,
             self.about: self._about(name),
-            self.drawn: gr.update(visible=each.picture),
-            self.canvas.pad: gr.update(elem_classes=["masks"] if name == "inpaint" else []),
+            self.drawn: gr.update(visible="images" in each.takes),
+            self.canvas.pad: gr.update(elem_classes=["masks"] if "mask" in each.takes else []),
             self.drawing: gr.update(visible=each.draws),
+            self.buttons: gr.update(visible=each.draws),
+            self.reads: gr.update(visible=each.reads[0]),
+            self.until_right: gr.update(visible=each.reads[1], value=False),
             self.how: gr.update(visible=any(setting not in FIRST for setting in each.own)),
-            self.view: gr.update(visible=name == "anagram"),
-            self.level: gr.update(visible=name in ("forward", "denoise")),
-            self.strip: gr.update(visible=name == "edit"),
-            self.frames: gr.update(visible=name == "morph"),
+            self.view: gr.update(visible="views" in each.takes),
+            self.level: gr.update(visible="levels" in each.takes),
+            self.strip: gr.update(visible="strength" in each.own),
+            self.frames: gr.update(visible="frames" in each.takes),
         }
         for k, radio in enumerate(self.digits):
             shown[radio] = gr.update(visible=k < len(each.digits))
@@ -136,7 +153,7 @@ class Asked:
             for control in controls.values():
                 shown |= {part: gr.update(visible=other == name) for part in control.parts}
         shown |= self.settings.put(experiments.defaults(name, pipe), weights)
-        shown[self.settings.count] = gr.update(visible=each.counts)
+        shown[self.settings.count] = gr.update(visible="count" in each.takes)
         return shown
 
     def put(self, values: Mapping[str, Any], weights: str) -> Update:
@@ -144,29 +161,28 @@ class Asked:
         name = values["activity"]
         update = self.show(name, weights)
         update |= self.settings.put(values, weights)
-        update[self.settings.count] = gr.update(visible=EXPERIMENTS[name].counts, value=values.get("count", 1))
+        counts = "count" in EXPERIMENTS[name].takes
+        update[self.settings.count] = gr.update(visible=counts, value=values.get("count", 1))
         for radio, digit in zip(self.digits, values.get("digits", ()), strict=False):
             update[radio] = update[radio] | {"value": ANY if digit is None else digit}
-        for part, key in (
-            (self.view, "view"),
-            (self.level, "level"),
-            (self.strip, "strip"),
-            (self.frames, "frames"),
-        ):
+        values = dict(values)
+        if isinstance(values.get("strength"), tuple):
+            strengths = values.pop("strength")
+            update[self.strip] = update[self.strip] | {"value": len(strengths) > 1}
+            values |= {"strength": strengths[0]} if len(strengths) == 1 else {}
+        for part, key in ((self.view, "views"), (self.level, "levels")):
             if key in values:
-                update[part] = update[part] | {"value": values[key]}
+                update[part] = update[part] | {"value": values[key][-1]}
+        if "frames" in values:
+            update[self.frames] = update[self.frames] | {"value": values["frames"]}
         for key, control in self.own[name].items():
             if key in values:
                 update |= control.put(values[key])
-        if "picture" in values:
-            put = self.canvas.put(values["picture"], values.get("mask"))
+        if "images" in values:
+            put = self.canvas.put(values["images"], values.get("mask"))
             update[self.canvas.pad] = update[self.canvas.pad] | {"value": put[self.canvas.pad]}
             update[self.canvas.seen] = put[self.canvas.seen]
         return update
-
-    def chosen(self, data: dict[Any, Any]) -> Update:
-        """Another activity."""
-        return self.show(data[self.activity], data[self.settings.weights])
 
     def _about(self, name: str) -> str:
         return f"<p>{html.escape(EXPERIMENTS[name].about)}</p>"

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import html
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ NOTHING = "Draw a digit, open a picture, or take a real one."
 
 TEMPLATE = """
 <div class="pad" role="group" aria-label="Picture">
-  <canvas class="ink" tabindex="0" role="img" aria-label="Canvas. Draw with a finger or the mouse; or move the brush with
-the arrow keys, and press the space bar to begin and to end a stroke."></canvas>
+  <canvas class="ink" tabindex="0" role="img" aria-label="Canvas. Draw with a
+finger or the mouse; or move the brush with the arrow keys, and press space to begin and to end a stroke."></canvas>
   <canvas class="veil" aria-hidden="true"></canvas><span class="ring" hidden></span>
 </div>
 <div class="tools" role="group" aria-label="Tools">
@@ -50,24 +51,27 @@ class Canvas:
 
     def __init__(self, pipe: Pipeline):
         self.shape = pipe.model.shape
-        _, height, width = self.shape
         offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
         first = holding(real_digit(7, 0)) if offered else EMPTY
         with gr.Row(elem_id="canvas"):
             self.pad = gr.HTML(
                 first,
                 html_template=TEMPLATE.format(masks="".join(map(MASK.format, MASKS))),
-                js_on_load=(ASSETS / "canvas.js").read_text("utf-8"),
+                js_on_load=self._script(),
                 apply_default_css=False,
                 elem_id="pad",
-                size=[width, height],
-                masks={name: _bits(make(height, width)) for name, make in MASKS.items()},
             )
             self.seen = gr.HTML(self.look(first), elem_id="seen")
         with gr.Row(elem_id="bring"):
             self.open = gr.UploadButton("Open a picture", elem_id="lab-open", size="sm", min_width=90)
             self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=offered)
         self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
+
+    def _script(self) -> str:
+        _, height, width = self.shape
+        masks = {name: _bits(make(height, width)) for name, make in MASKS.items()}
+        told = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)};\n"
+        return told + (ASSETS / "canvas.js").read_text("utf-8")
 
     def look(self, value: Any) -> str:
         """What the network gets, as HTML, or why it gets nothing."""
@@ -93,7 +97,7 @@ class Canvas:
         """What is to be drawn anew: uint8 (H, W), white there, or BadInput."""
         value = value or EMPTY
         if not value.get("mask"):
-            raise BadInput("There is no mask: paint over what to draw anew, or choose one below the canvas.")
+            raise BadInput("Say what to draw anew: paint a mask over the picture, or choose one below the canvas.")
         return picture.load(decoded(value["mask"]), (1, *self.shape[1:]), as_is=True, what="The mask")[0]
 
     def put(self, pixels: np.ndarray, mask: np.ndarray | None = None) -> Update:

@@ -50,13 +50,14 @@ class Drawing:
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
         for k in range(self.plan.rounds):
-            result = yield from self._once(f"Evening {k + 1} of {self.plan.rounds}: step")
+            rough = replace(self.plan, recipe=morph.rough(self.plan.recipe))
+            result = yield from self._once(rough, f"Evening {k + 1} of {self.plan.rounds}: step")
             self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
-        return (yield from self._once("Step"))
+        return (yield from self._once(self.plan, "Step"))
 
-    def _once(self, what: str) -> Generator[View, None, Result]:
+    def _once(self, plan: Plan, what: str) -> Generator[View, None, Result]:
         """The moments as they come, but not all of them: the browser shows ten a second."""
-        plan, began = self.plan, time.monotonic()
+        began = time.monotonic()
         instant = self.pipe.offer.instant
         shown, pause = (began, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
         for state in self.work.run(plan.part):

@@ -5,7 +5,7 @@ import html
 from torch import Tensor
 
 from diffusion.lab.forward import Noisy
-from diffusion.lab.panels import pixels
+from diffusion.lab.noise_panels import pixels
 from ui.player import png
 
 EMPTY = '<p class="formula">Draw a digit, open a picture or take a real one: its noise is shown here.</p>'

@@ -69,6 +69,7 @@ class Session:
     runs: list[Drawn] = field(default_factory=list)  # the newest last
     shown: Drawn | None = None
     wanted: Recipe | None = None  # what the controls were restored from: it may say more than they can
+    for_lab: Recipe | None = None  # what was opened and belongs into the tab Lab
     again: int | None = None  # the tile to draw again from another seed
     note: str = ""  # for the next run
 

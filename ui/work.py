@@ -13,7 +13,7 @@ from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.evaluation.sheet import Axis, Sheet
-from diffusion.lab import Denoising, Forward, forward, panels
+from diffusion.lab import Denoising, Forward, forward, noise_panels, panels
 from diffusion.lab.forward import Noisy
 
 
@@ -114,9 +114,9 @@ class Work:
         """
         recipe, pipe = result.recipe, self.of(result.recipe)
         if isinstance(recipe.activity, Forward):
-            return panels.forward_picture(ending, pipe, recipe)
+            return noise_panels.forward_picture(ending, pipe, recipe)
         if isinstance(recipe.activity, Denoising):
-            return panels.denoised_picture(ending, [*forward.denoised(pipe, recipe)], recipe)
+            return noise_panels.denoised_picture(ending, [*forward.denoised(pipe, recipe)], recipe)
         captions = [[each.caption for each in read] for read in self.read_looks(result)] if reading else []
         return panels.picture(ending, result, pipe.names, captions)
 

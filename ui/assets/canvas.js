@@ -10,7 +10,7 @@ const MASK_REACH = 1.6;  // pixels of the picture around the finger
 const $ = (selector) => element.querySelector(selector);
 const ink = $(".ink"), paint = ink.getContext("2d", { willReadFrequently: true });
 const veil = $(".veil"), over = veil.getContext("2d");
-const [width, height] = props.size;
+const [width, height] = SIZE;  // as ui/canvas.py says
 [ink.width, ink.height, veil.width, veil.height] = [width * SCALE, height * SCALE, width, height];
 let mask = new Uint8Array(width * height);  // 1 is drawn anew
 let exact = false, empty = true, tool = "draw", past = [], last = null, sent = null;
@@ -217,7 +217,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.do === "clear") clear();
   if (button.dataset.mask) {
     remember();
-    const rows = props.masks[button.dataset.mask];
+    const rows = MASKS[button.dataset.mask];
     mask = Uint8Array.from(rows.join(""), Number);
     showMask();
     tell();

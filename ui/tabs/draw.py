@@ -101,9 +101,8 @@ class Draw:
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         outputs = [self.ready, self.status, *self.controls]
-        self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE).success(
-            None, self.ready, js=press_if_ready(), **AT_ONCE
-        )
+        self.opened_file = self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE)
+        self.opened_file.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
         self.downloads.connect(self.session, self.player, self.status)
 
     def opened(self, page: gr.Blocks) -> None:
@@ -163,7 +162,7 @@ class Draw:
         shown = trajectory(
             drawn.result,
             self.work.names,
-            drawn.readings and [drawn.readings],
+            None if drawn.readings is None else [drawn.readings],
             columns=drawn.plan.columns,
             zoomed=zoomed,
             **{"note": drawn.plan.note} if drawn.plan.note else {},
@@ -210,6 +209,9 @@ class Draw:
         """What drew a picture, and a press of the button."""
         try:
             recipe = Recipe.from_file(path)
+            if recipe.activity is not None:
+                session.for_lab = recipe
+                return {self.ready: ""}
             if len(recipe.digits) > request.MAX_DIGITS:
                 raise BadInput(f"That picture has more than {request.MAX_DIGITS} digits: draw it on the command line.")
             pipe = self.work.of(recipe)

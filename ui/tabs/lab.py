@@ -6,26 +6,18 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Recipe, Result, checks
-from diffusion.lab import Anagram, Hybrid, Morph
-from ui import ambigrams, experiments, links, noised, request, status
+from diffusion import BadInput, Recipe, checks
+from diffusion.lab import Anagram, Hybrid, ImageToImage
+from ui import ambigrams, experiments, noised, request, status
 from ui.asked import Asked
+from ui.bench import NOISE, START, Bench
 from ui.canvas import real_digit
-from ui.downloads import Downloads
 from ui.drawing import Drawing
-from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
+from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press_if_ready
 from ui.experiments import EXPERIMENTS
-from ui.player import TRACKS, player, trajectory
-from ui.session import Drawn, Plan, Session
+from ui.session import Plan, Session
 from ui.work import Work
 
-EVENED = 2  # times that a morph is drawn to find the moments between which nothing jumps
-MORPH_MS = 160  # of a frame of a morph
-TOOLS = {"keep": "Keep its GIF", "edit": "Use as the picture", "send": "Send to Draw"}
-START = "#lab-start"
-EMPTY = "Press <b>Start</b>, or try the example."
-NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
-NOTE = "Choose one to see it large."
 HALTED = "Stopped. Press <b>Start</b> to start again."
 FAILED = "Too many are waiting, or something broke. Press <b>Start</b> to try again."
 
@@ -43,56 +35,21 @@ class Lab:
         self.asked.choose()
         with gr.Row(elem_id="lab-layout"):
             with gr.Column(elem_id="lab-pick", min_width=0):
-                self._ask()
+                self.asked.ask()
             with gr.Column(elem_id="lab-result", min_width=0):
-                self._show()
+                self.bench = Bench(work)
             with gr.Column(elem_id="lab-settings", min_width=0):
                 self.asked.more()
         self.session = gr.State(Session())
         self.halted = gr.State(False)
         self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
+        self.start, self.stop = self.asked.start, self.asked.stop
+        self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
         self.look = {self.player, self.status, self.start, self.stop, *self.downloads.buttons}
-        self.inputs = {self.session, self.reading, self.until_right, *self.asked.inputs}
-        self.outputs = {self.session, self.ready, self.status, self.until_right, *self.asked.outputs, *self.panels}
+        self.inputs = {self.session, *self.asked.inputs}
+        self.outputs = [self.session, self.ready, *self.bench.panels, *self.asked.outputs]
         self._connect_run()
         self._connect_rest()
-
-    # What is on the page
-
-    def _ask(self) -> None:
-        self.asked.ask()
-        with gr.Row(visible=False) as self.buttons:
-            self.start = gr.Button("Start", variant="primary", elem_id="lab-start", min_width=120, scale=2)
-            self.stop = gr.Button("Stop", variant="stop", elem_id="lab-stop", min_width=80, interactive=False)
-        with gr.Row(elem_id="lab-reads", visible=False) as self.reads:
-            self.reading = gr.Checkbox(True, label="Read back", min_width=120, elem_id="lab-reading")
-            self.until_right = gr.Checkbox(False, label="Until it reads right", min_width=120, elem_id="lab-until")
-
-    def _show(self) -> None:
-        self.status = gr.HTML(status.line(NOISE), elem_id="lab-status", elem_classes="status")
-        self.noise = gr.HTML(noised.EMPTY, elem_id="noised")
-        with gr.Column(visible=False) as self.shown:
-            self.player = player(None, TRACKS, "lab-stage", TOOLS, START)
-        with gr.Row(elem_id="lab-keeping"):
-            self.downloads = Downloads(self.work, "lab-")
-        with gr.Column(visible=False) as self.table_panel:
-            self.table = ambigrams.table(self.work.pipes[self.work.usual])
-
-    @property
-    def panels(self) -> list[Any]:
-        """What is there for some activities only, besides their controls."""
-        return [self.buttons, self.reads, self.noise, self.shown, self.table_panel, *self.look]
-
-    def _panels(self, name: str) -> Update:
-        each = EXPERIMENTS[name]
-        return {
-            self.buttons: gr.update(visible=each.draws),
-            self.reads: gr.update(visible=each.reads[0]),
-            self.until_right: gr.update(visible=each.reads[1], value=False),
-            self.noise: gr.update(visible=name in ("forward", "denoise")),
-            self.shown: gr.update(visible=each.draws),
-            self.table_panel: gr.update(visible=name == "anagram" and self.table is not None),
-        }
 
     # What happens when
 
@@ -113,7 +70,7 @@ class Lab:
         asked = self.asked
         every: dict[str, Any] = {"inputs": self.inputs, "outputs": self.outputs, "preprocess": False}
         noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
-        noise["outputs"] = [self.noise, self.status, *self.downloads.buttons]
+        noise["outputs"] = [self.bench.noise, self.status, *self.downloads.buttons]
         start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
         asked.activity.input(self.choose, **every, **NEWEST).then(**noise)
         asked.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
@@ -127,14 +84,14 @@ class Lab:
             changed(**noise)
         asked.canvas.real.click(self.take_real, None, [asked.canvas.pad, asked.canvas.seen], **AT_ONCE).then(**noise)
         files: Any = {asked.canvas.open, self.session}
-        asked.canvas.open.upload(self.open_file, files, [*self.outputs], **AT_ONCE).then(**noise).then(**start)
-        self.reading.input(self.read_again, [self.session, self.reading], [self.player, self.status], **NEWEST)
-        if self.table is not None:
-            self.table.choose(self.take_cell, self.session, self.outputs, **AT_ONCE).then(**start)
+        asked.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
+        self.asked.reading.input(
+            self.read_again, [self.session, self.asked.reading], [self.player, self.status], **NEWEST
+        )
+        if self.bench.table is not None:
+            self.bench.table.choose(self.take_cell, self.session, self.outputs, **AT_ONCE).then(**start)
+        self.player.edit(self.take_shown, self.session, self.outputs, **AT_ONCE)
         self.downloads.connect(self.session, self.player, self.status)
-
-    def opened(self, page: gr.Blocks) -> None:
-        """What the address asks for is drawn when the page is opened."""
 
     # The run
 
@@ -143,7 +100,7 @@ class Lab:
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The Start button: moments as they come, then the whole run."""
-        session, until = data[self.session], data[self.until_right]
+        session, until = data[self.session], data[self.asked.until_right]
         try:
             plan = self.plan(data)
         except BadInput as error:
@@ -152,14 +109,16 @@ class Lab:
         begun = {self.status: status.running(0, plan.recipe.steps, 0), self.asked.settings.seed: plan.recipe.seed}
         yield begun | self.downloads.allow(False)
         reads, again = EXPERIMENTS[plan.recipe.activity.name].reads if plan.recipe.activity else (False, False)
-        drawing = Drawing(self.work, session, plan, reading=reads and data[self.reading], until_right=again and until)
+        drawing = Drawing(
+            self.work, session, plan, reading=reads and data[self.asked.reading], until_right=again and until
+        )
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})
         except (BadInput, gr.Error) as error:  # ZeroGPU's: no quota left, say
-            yield {**self._look(session), self.status: status.refused(error), **self._ready()}
+            yield {**self.bench.look(session), self.status: status.refused(error), **self._ready()}
             return
-        yield {**self._look(session), self.status: drawing.finished, **self._ready()}
+        yield {**self.bench.look(session), self.status: drawing.finished, **self._ready()}
 
     def plan(self, data: dict[Any, Any]) -> Plan:
         """What the press of the button asks for, or BadInput."""
@@ -167,36 +126,23 @@ class Lab:
         wanted, note, session.wanted, session.note = session.wanted, session.note, None, ""
         pipe = self.work.pipe(data[settings.weights])
         if wanted:
-            return Plan(request.drawn_with(wanted, self.work.of(wanted)), "", 0, note)
-        values = self.asked.values(data)
-        if data[settings.new_seed]:
-            values["seed"] = random.randint(0, checks.MAX_SEED)
-        recipe = experiments.recipe(values, pipe)
-        return Plan(recipe, "", 0, note, rounds=EVENED if isinstance(recipe.activity, Morph) else 0)
+            recipe = request.drawn_with(wanted, self.work.of(wanted))
+        else:
+            values = self.asked.values(data)
+            if data[settings.new_seed]:
+                values["seed"] = random.randint(0, checks.MAX_SEED)
+            recipe = experiments.recipe(values, pipe)
+        return Plan(recipe, "", 0, note, rounds=experiments.rounds(recipe))
 
     def failed(self, halted: bool, session: Session) -> Update:
         """After a failure, and when a stop is done: a last step of the run may have come in between."""
-        return {**self._look(session), self.status: status.line(HALTED if halted else FAILED), **self._ready()}
+        return {**self.bench.look(session), self.status: status.line(HALTED if halted else FAILED), **self._ready()}
 
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF, self.halted: True}
 
     def _ready(self) -> Update:
         return {self.start: ON, self.stop: OFF}
-
-    def _look(self, session: Session) -> Update:
-        """The player and the buttons, as the session stands."""
-        drawn = session.shown
-        if drawn is None:
-            return self.downloads.allow(False)
-        recipe = drawn.result.recipe
-        readings = self.work.read_looks(drawn.result) if drawn.readings is not None else None
-        more: dict[str, Any] = {"note": drawn.plan.note or NOTE}
-        if isinstance(recipe.activity, Morph):
-            more["note"] = drawn.plan.note or "From one digit to the other. The GIF goes there and back."
-        if len(recipe.digits) == 1:
-            more["zoomed"] = 0
-        return {self.player: trajectory(drawn.result, self.work.names, readings, **more), **self.downloads.allow(True)}
 
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
@@ -206,26 +152,22 @@ class Lab:
             session.shown.readings = self.work.read(session.shown.result) if reading else None
         except BadInput as error:
             return {self.status: status.refused(error)}
-        return {self.player: self._look(session)[self.player]}
-
-    # Noise, which is added at once
+        return {self.player: self.bench.look(session)[self.player]}
 
     def add_noise(self, data: dict[Any, Any]) -> Update:
-        """The view of noise, for the activities that have one: x_i, a blur and one guess of what the controls ask."""
-        session, name = data[self.session], data[self.asked.activity]
-        if name not in ("forward", "denoise"):
-            return {self.noise: gr.skip()}
+        """Noise that follows the controls at once, for the activities that have a noise level."""
+        name = data[self.asked.activity]
+        if "levels" not in EXPERIMENTS[name].takes:
+            return {self.status: gr.skip()}
         try:
             values = self.asked.values(data)
-            recipe = experiments.recipe(values, self.work.pipe(data[self.asked.settings.weights]))
-            view = noised.view(*self.work.noised(recipe))
-        except (BadInput, gr.Error) as error:
-            empty = not (data[self.asked.canvas.pad] or {}).get("picture")
-            return {self.noise: noised.EMPTY, self.status: status.line(NOISE) if empty else status.refused(error)}
-        if name == "denoise":
-            return {self.noise: view}
-        session.shown = Drawn(Plan(recipe, "", 0), Result.blank(recipe, self.work.of(recipe).model.shape))
-        return {self.noise: view, self.status: status.line(NOISE), **self.downloads.allow(True)}
+        except BadInput as error:
+            empty = not (data[self.asked.canvas.pad] or {}).get("picture")  # which is no mistake
+            return {
+                self.bench.noise: noised.EMPTY,
+                self.status: status.line(NOISE) if empty else status.refused(error),
+            }
+        return self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.asked.settings.weights]))
 
     # What puts values into the controls
 
@@ -235,30 +177,24 @@ class Lab:
         session.shown = session.wanted = None
         return {
             **self.asked.show(name, data[self.asked.settings.weights]),
-            **self._panels(name),
-            **self.downloads.allow(False),
-            self.player: None,
+            **self.bench.show(name),
+            **self.bench.nothing(name),
             self.ready: "",
-            self.status: status.line(EMPTY if EXPERIMENTS[name].draws else NOISE),
         }
 
-    def put(self, session: Session, values: dict[str, Any], weights: str) -> Update:
+    def put(self, values: dict[str, Any], weights: str) -> Update:
         """Values by name, and the panels of their activity."""
-        name = values["activity"]
-        kept = {} if session.shown and session.shown.result.recipe.activity else {self.player: None}
-        return self._panels(name) | kept | self.asked.put(values, weights)
+        return self.bench.show(values["activity"]) | self.asked.put(values, weights)
 
     def put_recipe(self, session: Session, recipe: Recipe) -> Update:
         """A recipe into the controls, to be drawn as soon as the button is pressed."""
         pipe = self.work.of(recipe)
-        request.check_number(len(recipe.digits), experiments.MOST)
+        request.check_number(len(recipe.digits))
         pipe.check(recipe)
-        session.wanted, session.note = recipe, pipe.differs(recipe)
         values = experiments.values(recipe)
-        return {**self.put(session, values, self.work.name_of(recipe)), self.ready: self._press(values["activity"])}
-
-    def _press(self, name: str) -> str:
-        return "yes" if EXPERIMENTS[name].draws else ""
+        draws = EXPERIMENTS[values["activity"]].draws
+        session.wanted, session.note = (recipe, pipe.differs(recipe)) if draws else (None, "")
+        return {**self.put(values, self.work.name_of(recipe)), self.ready: "yes" if draws else ""}
 
     def take_example(self, data: dict[Any, Any]) -> Update:
         """What shows the activity, and a press of the button."""
@@ -267,10 +203,23 @@ class Lab:
         until = name in (Anagram.name, Hybrid.name)
         session.wanted = None
         return {
-            **self.put(session, values, self.work.usual),
-            self.until_right: gr.update(visible=EXPERIMENTS[name].reads[1], value=until),
-            self.ready: self._press(name),
+            **self.put(values, self.work.usual),
+            self.asked.until_right: gr.update(visible=EXPERIMENTS[name].reads[1], value=until),
+            self.ready: "yes" if EXPERIMENTS[name].draws else "",
         }
+
+    def take(self, session: Session, pixels: Any) -> Update:
+        """A picture of the network's own size, to be edited."""
+        values = {"activity": ImageToImage.name, "images": pixels}
+        line = status.line("Choose what to draw it as, and press <b>Start</b>. The other activities take it, too.")
+        return {**self.put(values, self.work.usual), self.status: line, self.ready: ""}
+
+    def take_shown(self, session: Session, event: gr.EventData) -> Update:
+        """One of the images that are shown, to be edited."""
+        if session.shown is None:
+            return {self.ready: ""}
+        images = session.shown.result.images
+        return self.take(session, images[checks.whole("tile", event.tile, 0, len(images) - 1)])
 
     def take_real(self) -> Update:
         return self.asked.canvas.put(real_digit())
