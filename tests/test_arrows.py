@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = (  # from the top to the ground: a module imports from its own layer and from those below
     "app train benchmarks docs diffusion.command",
-    "diffusion.__main__",
+    "diffusion.__main__ ui.between",
     "ui.tabs",
     "ui diffusion.cli diffusion.hub",
     "diffusion.lab diffusion.training diffusion.evaluation",

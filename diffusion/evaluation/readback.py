@@ -67,6 +67,12 @@ def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
     return _readings(pipe.names, reader, result)
 
 
+def read_looks(pipe: Pipeline, reader: Reader, result: Result) -> list[list[Reading]]:
+    """What the reader reads in each image, for each way in which its activity wants it to be looked at."""
+    check_reader(pipe, reader)
+    return [_read(pipe.names, reader, look.images, look.labels) for look in result.looks]
+
+
 def until_right(
     pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int, on_step: Callable[[], object] = lambda: None
 ) -> Tried:

@@ -149,6 +149,14 @@ def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
         yield Denoised(at, one_step(pipe, recipe, at), result)
 
 
+def denoising(pipe: Pipeline, recipe: Recipe) -> Run:
+    """The run of many steps from the last of the levels that the activity `Denoising` names. Its recipe has none."""
+    assert isinstance(recipe.activity, Denoising)
+    setup = pipe.setup(recipe)
+    at = noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.start)
+    return many_steps(pipe, recipe, at, recipe.activity.stride)
+
+
 def rising(levels: Sequence[int]) -> list[int]:
     """Noise levels in order, from little noise to much, or BadInput."""
     levels = [checks.whole("each of levels", level, 0, T - 1) for level in levels]

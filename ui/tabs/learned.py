@@ -12,6 +12,7 @@ from ui.player import ASSETS, animation, player
 
 EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
 LOSS = ASSETS / "learned-loss.png"
+SAME = "The same noise, epoch by epoch"
 
 TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of the digit
 without noise. Here digits are drawn from the same {seeds} seeds after each *epoch*. One epoch goes once through all
@@ -29,7 +30,7 @@ def tab(pipe: Pipeline) -> None:
     gr.Markdown(TEXT.format(seeds=len(epochs["tiles"])), elem_id="learned-text")
     with gr.Row(elem_id="learned"):
         with gr.Column(min_width=300):
-            player(epochs, ["The same noise, epoch by epoch"], "evolution")
+            player(epochs, [SAME], "evolution", tools={})
         with gr.Column(min_width=300):
             gr.Image(
                 str(LOSS),
@@ -62,4 +63,4 @@ def evolution(pipe: Pipeline) -> dict[str, Any] | None:
     tiles = tiles.reshape(epochs, -1, height, width, *colours)
     captions = [f"Epoch {k + 1} of {epochs}" for k in range(epochs)]
     names = [{"name": pipe.names[n % columns]} for n in range(tiles.shape[1])]
-    return animation([tiles], captions, names, pace=300, example=True)
+    return animation({SAME: tiles}, captions, names, pace=300, example=True)
