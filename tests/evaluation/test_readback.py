@@ -60,11 +60,11 @@ def test_an_anagram_is_right_where_it_is_so_upright_and_turned(pipe):
     result = pipe.run(recipe).result()
     corners = result.images[:, [0, -1], [0, -1]]
     readings = read(pipe, CornerReader(), result)
-    both = ((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all(1)
+    both = ((corners > 5 * 25.6) & (corners < 6 * 25.6)).all(1)
     assert [reading.right for reading in readings] == both.tolist()
     one = until_right(pipe, CornerReader(), recipe.alone(0), 100)
     corners = one.result.images[0, [0, -1], [0, -1]]
-    assert one.readings[0].right == bool(((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all())
+    assert one.readings[0].right == bool(((corners > 5 * 25.6) & (corners < 6 * 25.6)).all())
 
 
 def test_a_caption_names_the_class():
