@@ -91,3 +91,17 @@ class Model(Protocol):
 
         Steering is what `Offer.takes_guidance` announces: the level where the step ends, and the guidance scale.
         """
+
+
+class Idle:
+    """Stands in for a model and only counts how often, and for how many images, it is run."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: Model):
+        self.scheduler, self.shape, self.offer, self.null = model.scheduler, model.shape, model.offer, model.null
+        self.evaluations = 0
+
+    def __call__(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
+        self.evaluations += len(x)
+        return torch.zeros_like(x)

@@ -14,7 +14,7 @@ from diffusion.activity import Setup
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
-from diffusion.model import Model, Offer
+from diffusion.model import Idle, Model, Offer
 from diffusion.noise import Noise
 from diffusion.precision import prepared
 from diffusion.recipe import Recipe
@@ -119,12 +119,27 @@ class Pipeline:
         """How many steps that is: those of the recipe, or fewer where its activity cuts the path."""
         return len(self.levels(recipe)) - 1
 
-    def evaluations(self, recipe: Recipe) -> int:
-        """How often the network is run for one image."""
+    def evaluations(self, recipe: Recipe) -> float:
+        """How often the network is run for one image, on the average of all of them."""
+        if recipe.activity is not None:
+            return sum(self.work(recipe))
         path = SAMPLERS[recipe.sampler].asks(self.model.scheduler.indices(recipe.steps, recipe.spacing))
         if self.offer.takes_guidance:
             return len(path)
         return evaluations(recipe.guidance, recipe.guidance_interval, path)
+
+    def work(self, recipe: Recipe) -> list[float]:
+        """The same in each step, by which the time that is left can be told. What comes before the first is in it.
+
+        It is counted in a run with a network that does nothing, so that an activity may ask whatever it likes.
+        """
+        part = next(recipe.split(BATCH))
+        idle = Idle(self.model)
+        done, work = 0, []
+        for _ in Pipeline(idle).run(part):
+            work.append((idle.evaluations - done) / len(part.digits))
+            done = idle.evaluations
+        return work
 
     def run(self, recipe: Recipe, edit: Edit = lambda setup: setup) -> Run:
         """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline.

@@ -132,9 +132,8 @@ def trajectory(
         readings: what was read in each image, for each way to look at it.
     """
     recipe = result.recipe
-    count = len(result.levels)
-    steps = [round(k * recipe.steps / (count - 1)) for k in range(count)]
-    captions = [_caption(step, recipe.steps, level) for step, level in zip(steps, result.levels, strict=True)]
+    frames = zip(result.steps, result.levels, strict=True)
+    captions = [_caption(step, result.steps[-1], level) for step, level in frames]
     tiles: list[dict[str, Any]] = [{"name": name} for name in titles(recipe, names)]
     for tile, each in zip(tiles, zip(*readings or (), strict=True), strict=False):
         reads = [{"read": one.caption, "miss": not one.right and recipe.guidance > 0} for one in each]

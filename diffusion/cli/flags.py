@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
+from diffusion.files.render import OPTIONS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
 
@@ -88,8 +89,8 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """How a picture or an animation is laid out."""
-    parser.add_argument("--scale", type=typed, help="of a picture: pixels per pixel, 1 to 16")
-    parser.add_argument("--fps", type=typed, help="of an animation: frames per second, 1 to 50")
+    parser.add_argument("--scale", type=typed, help=f"of a picture: pixels per pixel, {OPTIONS['scale'].values}")
+    parser.add_argument("--fps", type=typed, help=f"of an animation: frames per second, {OPTIONS['fps'].values}")
 
 
 def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:

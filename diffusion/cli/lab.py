@@ -25,6 +25,7 @@ from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.evaluation.reader import load_reader
+from diffusion.files.render import Options
 from diffusion.lab import Anagram, Denoising, ImageToImage, Inpainting, Morph, morph
 from diffusion.lab import edit as editing
 from diffusion.lab import picture as pictures
@@ -32,7 +33,6 @@ from diffusion.lab.recipes import RECIPES, again
 from diffusion.lab.views import VIEWS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
-from diffusion.result import check_options
 
 
 def add(commands: Any) -> None:
@@ -91,7 +91,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     """Do what a command is for, into one file, after all that could refuse it was asked."""
     out = Path(flags.out)
     ending = checks.ending(out, lab_output.ENDINGS)
-    check_options(scale=flags.scale, fps=flags.fps)
+    Options(scale=flags.scale, fps=flags.fps)
     old = Recipe.from_file(flags.recipe) if flags.recipe else None
     if old and not isinstance(old.activity, command.activity):
         made_by = old.activity.name if old.activity else "sample"

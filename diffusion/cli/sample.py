@@ -16,7 +16,7 @@ from diffusion.files import export, render
 from diffusion.files.atomic import check_writable
 from diffusion.pipeline import BATCH, Pipeline
 from diffusion.recipe import SETTINGS, Recipe
-from diffusion.result import ENDINGS, TRACKS, Result, check_options
+from diffusion.result import ENDINGS, Result
 
 
 def add(commands: Any) -> None:
@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     add_drawing(parser)
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
-    parser.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
+    parser.add_argument(
+        "--track", default="noisy", help=f"of an animation: {' or '.join(render.TRACKS)} (default: noisy)"
+    )
     parser.add_argument(
         "--panel",
         type=typed,
@@ -47,7 +49,8 @@ def sample(flags: argparse.Namespace) -> None:
     """Draw into one file, after all that could refuse it was asked."""
     out = Path(flags.out)
     ending = checks.ending(out, ENDINGS)
-    check_options(flags.track, flags.scale, flags.fps, panel=flags.panel)
+    options = {name: getattr(flags, name) for name in ("track", "scale", "fps", "panel")}
+    render.Options(**options)
     if flags.panel is not None and ending != ".png":
         raise checks.BadInput(f"A panel is a .png: end --out in that, not in {ending}.")
     again = Recipe.from_file(flags.recipe) if flags.recipe else None
@@ -65,7 +68,7 @@ def sample(flags: argparse.Namespace) -> None:
             export.write(out, parts, wanted, scale=flags.scale)
         else:
             [result] = parts
-            result.save(out, track=flags.track, scale=flags.scale, fps=flags.fps, panel=flags.panel)
+            result.save(out, **options)
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")

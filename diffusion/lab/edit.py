@@ -56,7 +56,7 @@ class WithPictures(Activity):
 class ImageToImage(WithPictures, name="edit"):
     """Image to image: a picture is noised to a level and denoised from there as what the recipe asks for.
 
-    SDEdit (Meng et al. 2021, https://arxiv.org/abs/2108.01073, algorithm 1). The strength is the share of the steps
+    SDEdit (Meng et al. 2021, https://arxiv.org/abs/2108.01073). The strength is the share of the steps
     that are run: 0 gives the picture back, 1 draws from noise.
     """
 
@@ -125,7 +125,7 @@ class Inpainting(WithPictures, name="inpaint"):
       the other way, so that the drawn part feels the picture and not its noisy likeness (LanPaint, Zheng et al. 2025,
       https://arxiv.org/abs/2502.03491, section 4).
     - ding: the network is shown the known pixels with the noise that it guesses itself, not with random noise, which
-      costs a second evaluation (Moufad et al. 2025, https://arxiv.org/abs/2512.18365, section 3).
+      costs a second evaluation (Moufad et al. 2025, https://arxiv.org/abs/2512.18365).
     """
 
     mask: str = setting(

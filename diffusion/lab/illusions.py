@@ -23,8 +23,27 @@ REDUCTIONS = ("mean", "alternate")
 MIN_SIGMA = 0.05  # below it there is no noise left whose variance could be put right
 
 
+@dataclass(frozen=True, kw_only=True)
+class Illusion(Activity):
+    """A picture that reads as several digits: the guesses of all are combined into one."""
+
+    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
+
+    @property
+    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
+        return self.inner > 0
+
+    def combining(self, setup: Setup, combined: Denoise) -> Setup:
+        """The run that follows what was combined of several guesses, clipped after that."""
+
+        def denoise(x: Tensor, i: int) -> Tensor:
+            return combined(x, i).clamp(-1, 1)
+
+        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+
+
 @dataclass(frozen=True)
-class Anagram(Activity, name="anagram"):
+class Anagram(Illusion, name="anagram"):
     """A picture that reads as the digit of the recipe upright, and as another one through each view.
 
     At each level the guesses of all views are made upright again and combined (Geng et al. 2023, Visual Anagrams,
@@ -50,7 +69,6 @@ class Anagram(Activity, name="anagram"):
         "whether guided guesses are clipped to black and white before the mean",
     )
     rectify: bool = setting(YesNo(), False, "give the mean of the guessed noises the variance that noise has")
-    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
     centred: bool = setting(
         YesNo(), True, "show the network what is seen where it knows digits from, half a pixel off the middle"
     )
@@ -59,10 +77,6 @@ class Anagram(Activity, name="anagram"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 20, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
-
-    @property
-    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
-        return self.inner > 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,12 +104,7 @@ class Anagram(Activity, name="anagram"):
             through(self.view(name), guess(torch.full_like(setup.labels, digit)))
             for name, digit in zip(self.views, self.digits, strict=True)
         ]
-        combined = self.combined([guess(setup.labels), *seen], setup)
-
-        def denoise(x: Tensor, i: int) -> Tensor:
-            return combined(x, i).clamp(-1, 1)
-
-        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+        return self.combining(setup, self.combined([guess(setup.labels), *seen], setup))
 
     def view(self, name: str) -> View:
         """What the network sees through a view."""
@@ -140,7 +149,7 @@ def rectified(x: Tensor, x0: Tensor, guesses: Sequence[Tensor], level: Level) ->
     """The combined guess x0, where the noise that it leaves in x varies as much as in the guesses themselves.
 
     The mean of several guesses of eps has less variance than each, which samplers take for a smoother image (Xu et al.
-    2025, Anagram-MTL, section 3.3). All are (B, C, H, W).
+    2024, Anagram-MTL, https://arxiv.org/abs/2412.02693). All are (B, C, H, W).
     """
     if level.alpha == 0 or level.sigma < MIN_SIGMA:
         return x0
@@ -155,7 +164,7 @@ def deviation(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Hybrid(Activity, name="hybrid"):
+class Hybrid(Illusion, name="hybrid"):
     """A picture that reads as the digit of the recipe from near, and as another one from afar, or blurred.
 
     The high frequencies follow the guess of the near digit and the low ones that of the far one (Geng et al. 2024,
@@ -169,15 +178,10 @@ class Hybrid(Activity, name="hybrid"):
     guidance: float = setting(
         Number(0, checks.MAX_GUIDANCE), 0.0, "that of the far digit; 0 is the same as for the near one"
     )
-    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
 
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
-
-    @property
-    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
-        return self.inner > 0
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         checks.labels("digits", self.digit, classes)
@@ -187,10 +191,10 @@ class Hybrid(Activity, name="hybrid"):
     def edit(self, setup: Setup) -> Setup:
         near, far = setup.denoise, setup.guide(torch.full_like(setup.labels, self.digit), self.guidance or None)
 
-        def denoise(x: Tensor, i: int) -> Tensor:
-            return (low_pass(far(x, i), self.radius) + high_pass(near(x, i), self.radius)).clamp(-1, 1)
+        def combined(x: Tensor, i: int) -> Tensor:
+            return low_pass(far(x, i), self.radius) + high_pass(near(x, i), self.radius)
 
-        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+        return self.combining(setup, combined)
 
     def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         light = low_pass(to_float(torch.from_numpy(images)), self.radius) + 1

@@ -26,7 +26,7 @@ from diffusion.settings import Number, Several, Whole, setting
 
 FRAMES = 24
 MAX_FRAMES = 240
-BLEND = 0.4  # of a new morph
+BLEND = 0.25  # of a new morph
 EVENED = 2  # times that a new morph is drawn to find the moments between which nothing jumps
 ROUGH = 10  # steps of these drawings, which nobody sees
 ROUNDS = 4  # of the fixed point that inverts a step of DDIM
@@ -55,7 +55,7 @@ class Morph(Activity, name="morph"):
         "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once",
     )
 
-    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (300, 999)})  # of digits, not of pictures
+    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,7 +196,9 @@ def evened(recipe: Recipe, result: Result) -> Recipe:
     assert isinstance(recipe.activity, Morph)
     images = result.images.astype(float).reshape(len(result.images), -1)
     gone = np.concatenate([[0], np.linalg.norm(np.diff(images, axis=0), axis=1).cumsum()])
-    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, recipe.activity.moments)
+    before = recipe.activity.moments
+    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, before)
+    moments[0], moments[-1] = before[0], before[-1]  # where images are alike, the ends stay the ends
     activity = replace(recipe.activity, moments=tuple(moments.tolist()))
     return replace(recipe, digits=tuple(nearest(activity)), activity=activity)
 

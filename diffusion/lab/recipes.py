@@ -12,7 +12,6 @@ Pictures are uint8 (H, W), or (H, W, 3) in colour, or the text that picture.pack
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,7 @@ def edit(
     """Image to image: a digit for each picture, or one for all, or none with guidance 0.
 
     Args:
-        strength: how much may change, 0 (the same) to 1 (new); several make a strip from one noise, such as
-            edit.CLASSIC.
+        strength: how much may change, 0 to 1; several, such as edit.CLASSIC, make a strip from one noise.
     """
     own, given = _parted(settings)
     found, labels = _rows(pipe, images, digits, given)
@@ -126,10 +124,7 @@ def hybrid(pipe: Pipeline, digits: Sequence[int], *, count: int = 1, **settings:
 def morph(
     pipe: Pipeline, digits: Sequence[int], images: Pictures = (), *, frames: int | None = None, **settings: Any
 ) -> Recipe:
-    """A way through two digits or more, in as many images as `frames`: drawn, or from a picture for each.
-
-    Its images lie equally far apart after morph.evened.
-    """
+    """A way through two digits or more, drawn or from a picture for each; `morph.smooth` makes its steps even."""
     found = _packed(pipe, images) if len(images) else []
     if len(found) == 1:
         raise checks.BadInput("A morph needs two pictures: add another one.")
@@ -138,9 +133,9 @@ def morph(
     return morphing.recipe(pipe, digits, frames, images=tuple(found), **own, **given)
 
 
-RECIPES: Mapping[str, Callable[..., Recipe]] = MappingProxyType(
-    {each.__name__: each for each in (forward, denoise, edit, inpaint, anagram, hybrid, morph)}
-)
+RECIPES: dict[str, Callable[..., Recipe]] = {
+    each.__name__: each for each in (forward, denoise, edit, inpaint, anagram, hybrid, morph)
+}
 """Each of these by the name of its activity."""
 
 

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from diffusion import Pipeline
 from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inpainting, recipes
-from diffusion.lab.edit import CLASSIC, mask
+from diffusion.lab.edit import CLASSIC, METHODS, mask
 from diffusion.lab.picture import packed
 from diffusion.lab.recipes import RECIPES, again
 
 SHAPE = (1, 28, 28)
+LONG = {"steps": 4, "sampler": "heun", "guidance": 2.0, "guidance_interval": (300, 700)}
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +70,50 @@ def test_bad_values_are_one_sentence(exact, picture, refuses):
         recipes.edit(exact, picture, [1, 2], count=600_000)
     with refuses("A morph has a seed for each of its digits"):
         again(recipes.morph(exact, [3, 8]), seed=4)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("forward", {"steps": 4}),
+        ("edit", {"digits": 4, "strength": 0.5} | LONG),
+        *(("inpaint", {"digits": 4, "mask": "top", "method": method, "inner": 2} | LONG) for method in METHODS),
+        ("anagram", {"digits": [6, 9, 2], "views": ["flip", "mirror"], "inner": 1, "count": 3} | LONG),
+        ("anagram", {"digits": [6, 9], "reduction": "alternate"} | LONG),
+        ("hybrid", {"digits": [3, 8], "inner": 2} | LONG),
+        ("morph", {"digits": [3, 8], "frames": 6} | LONG),
+        ("morph", {"digits": [3, 8], "frames": 3, "images": True} | LONG),
+    ],
+    ids=lambda asked: " ".join(
+        [asked[0], *(str(asked[1][name]) for name in ("method", "reduction") if name in asked[1])]
+    ),
+)
+def test_evaluations_are_counted_as_an_activity_makes_them(model, digits, asked):
+    name, settings = asked
+    counted = Counted(model)
+    pipe = Pipeline(counted)
+    if name in ("forward", "edit", "inpaint") or settings.get("images"):
+        settings = settings | {"images": digits[0][: 2 if name == "morph" else 1].numpy()}
+    recipe = RECIPES[name](pipe, **settings)
+    done = [0]
+    for _ in pipe.run(recipe):
+        done.append(counted.made)
+    work = np.diff(done) / len(recipe.digits)
+    assert pipe.work(recipe) == pytest.approx(work)
+    assert pipe.evaluations(recipe) == pytest.approx(work.sum())
+    assert pipe.steps(recipe) == len(work)
+    assert (work.sum() == 0) == (name == "forward")
+
+
+class Counted:
+    """A model that counts for how many images it is run."""
+
+    def __init__(self, model):
+        self.model, self.made = model, 0
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def __call__(self, x, *asked):
+        self.made += len(x)
+        return self.model(x, *asked)
