@@ -5,13 +5,13 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, Pipeline, Result
+from diffusion import BadInput, Pipeline, Result, checks
 from diffusion.lab import Morph
 from ui import ambigrams, experiments, noised, status
 from ui.downloads import Downloads
 from ui.events import Update
 from ui.experiments import EXPERIMENTS
-from ui.player import TRACKS, player, trajectory
+from ui.player import TRACKS, film, player, trajectory
 from ui.session import Drawn, Plan, Session
 from ui.work import Work
 
@@ -20,7 +20,7 @@ START = "#lab-start"  # the button
 EMPTY = "Press <b>Start</b>, or try the example."
 NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
 NOTE = "Choose one to see it large."
-MORPH_NOTE = "From one digit to the other. The GIF goes there and back."
+MORPH_NOTE = "From one digit to the other, and back. Choose it to take a moment of it."
 
 
 class Bench:
@@ -43,7 +43,7 @@ class Bench:
         each = EXPERIMENTS[name]
         return {
             self.noise: gr.update(visible="levels" in each.takes),
-            self.drawn: gr.update(visible=each.draws),
+            self.drawn: gr.update(visible=False),  # until something is
             self.table_panel: gr.update(visible="views" in each.takes and self.table is not None),
         }
 
@@ -59,10 +59,23 @@ class Bench:
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
         readings = self.work.read_looks(drawn.result) if drawn.readings is not None else None
-        more: dict[str, Any] = {"note": drawn.plan.note or (MORPH_NOTE if isinstance(recipe.activity, Morph) else NOTE)}
-        if len(recipe.digits) == 1:
-            more["zoomed"] = 0
-        return {self.player: trajectory(drawn.result, self.work.names, readings, **more), **self.downloads.allow(True)}
+        if isinstance(recipe.activity, Morph):
+            shown = film(drawn.result, self.work.names, readings, note=drawn.plan.note or MORPH_NOTE)
+        else:
+            zoomed = 0 if len(recipe.digits) == 1 else None
+            shown = trajectory(drawn.result, self.work.names, readings, note=drawn.plan.note or NOTE, zoomed=zoomed)
+        return {self.player: shown, **self.downloads.allow(True)}
+
+    def image(self, session: Session, event: gr.EventData) -> int | None:
+        """Which image of what is shown a tool of the player means."""
+        if session.shown is None:
+            return None
+        recipe = session.shown.result.recipe
+        last = len(recipe.digits) - 1
+        if not isinstance(recipe.activity, Morph):
+            return checks.whole("tile", event.tile, 0, last)
+        frame = checks.whole("frame", event.frame, 0, 2 * last)
+        return min(frame, 2 * last - frame)  # the film goes back again
 
     def add_noise(self, session: Session, values: Mapping[str, Any], pipe: Pipeline) -> Update:
         """The picture at a noise level, a blur and one guess; it is what can be downloaded where nothing is drawn."""

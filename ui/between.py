@@ -20,7 +20,7 @@ class Between:
         self.tabs, self.draw, self.lab = tabs, draw, lab
         to_lab, lab_state = [tabs, *lab.outputs], lab.session
         draw_it: dict[str, Any] = {"fn": None, "inputs": lab.ready, "js": press_if_ready(START)} | AT_ONCE
-        draw.player.edit(self.edit, [draw.session, lab_state], to_lab, **AT_ONCE)
+        draw.player.edit(self.edit, draw.session, to_lab, **AT_ONCE)
         draw.opened_file.success(self.open, [draw.session, lab_state], to_lab, **AT_ONCE).then(**draw_it)
         outputs = [tabs, lab.status, draw.ready, *draw.controls]
         lab.player.send(self.send, [lab_state, draw.session], outputs, **AT_ONCE).then(
@@ -31,13 +31,13 @@ class Between:
             **draw_it
         )
 
-    def edit(self, drawn: Any, session: Any, event: gr.EventData) -> Update:
+    def edit(self, drawn: Any, event: gr.EventData) -> Update:
         """A digit that was drawn, as the picture to edit."""
         if drawn.shown is None:
             return {self.lab.ready: ""}
         images = drawn.shown.result.images
         picture = images[checks.whole("tile", event.tile, 0, len(images) - 1)]
-        return self.lab.take(session, picture) | {self.tabs: gr.update(selected="lab")}
+        return self.lab.take(picture) | {self.tabs: gr.update(selected="lab")}
 
     def open(self, drawn: Any, session: Any) -> Update:
         """A recipe of the Lab that was opened in the tab Draw."""
@@ -48,10 +48,10 @@ class Between:
 
     def send(self, session: Any, drawn: Any, event: gr.EventData) -> Update:
         """What the Lab drew, drawn plainly: its digit from its seed."""
-        if session.shown is None:
+        k = self.lab.bench.image(session, event)
+        if k is None:
             return {self.draw.ready: ""}
-        recipe = session.shown.result.recipe
-        one = replace(recipe.alone(checks.whole("tile", event.tile, 0, len(recipe.digits) - 1)), activity=None)
+        one = replace(session.shown.result.recipe.alone(k), activity=None)
         drawn.wanted, drawn.note = one, "The same digit from the same noise, without the Lab."
         return {self.tabs: gr.update(selected="draw"), self.draw.ready: "yes", **self.draw.put_recipe(one)}
 

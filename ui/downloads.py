@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import BadInput, checks
+from diffusion import BadInput, Recipe, checks
 from diffusion.files.atomic import write_bytes
+from diffusion.lab import Denoising, Forward, Morph
 from ui import links, status
 from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
 from ui.player import TRACKS
@@ -81,8 +82,9 @@ class Downloads:
         yield from self.save(session, KINDS[checks.choice("file", kind, KINDS)], track=track, scale=scale, fps=fps)
 
     def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
-        """The GIF of one digit: its noise and the network's guesses."""
-        yield from self.save(session, ".gif", event.tile, track="both")
+        """The GIF of one digit: its noise and the network's guesses; of a morph, all of it."""
+        morph = session.shown and isinstance(session.shown.result.recipe.activity, Morph)
+        yield from self.save(session, ".gif", None if morph else event.tile, track="both")
 
     def save(self, session: Session, ending: str, tile: Any = None, **options: Any) -> Iterator[str | None]:
         """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
@@ -94,7 +96,7 @@ class Downloads:
         if tile is not None:
             result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{result.recipe.name}{ending}"
+            path = Path(folder) / f"{_name(result.recipe)}{ending}"
             if result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
             else:
@@ -112,3 +114,15 @@ class Downloads:
             return {self.link: links.link(session.shown.result.recipe, session.shown.plan.prompt, self.work)}
         except BadInput as error:
             return {self.link: "", self.status: status.refused(error)}
+
+
+def _name(recipe: Recipe) -> str:
+    """A telling name for a file, like "digits-7-seed42" or "edit-7-seed42"."""
+    if recipe.activity is None:
+        return recipe.name
+    kind = recipe.activity.name
+    if isinstance(recipe.activity, Forward | Denoising):
+        return f"{kind}-level{recipe.activity.levels[-1]}-seed{recipe.seed}"
+    if isinstance(recipe.activity, Morph):
+        return f"{kind}-{''.join(map(str, recipe.activity.digits))}-seed{recipe.seed}"
+    return recipe.name.replace("digits", kind, 1)

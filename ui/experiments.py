@@ -90,7 +90,7 @@ EXPERIMENTS = {
         Experiment(
             Inpainting,
             "Draw what the mask covers anew, and keep the rest of the picture bit for bit.",
-            {"images": (7, 3), "mask": "bottom", "digits": (9,), "count": 4},
+            {"images": (3, 0), "mask": "left", "digits": (8,), "count": 4},
             takes=("images", "mask", "count"),
             digits=("Draw it as",),
             free=True,

@@ -34,6 +34,7 @@ TURNS = {  # views that a browser can show, counterclockwise like these, as CSS
     "mirror": "scaleX(-1)",
     "transpose": "matrix(0, 1, 1, 0, 0, 0)",
 }
+MORPH_MS = 110  # of a frame of a morph
 PLAYED = "Drawn before you came. Press Generate for digits of your own."
 
 TEMPLATE = """
@@ -65,7 +66,8 @@ def player(
     """The component `name`, which shows these tracks until its value says others.
 
     Args:
-        tools: what can be done with the tile that is seen large: events, which carry that `tile`, and their buttons.
+        tools: what can be done with the tile that is seen large: events, which carry that `tile` and the `frame`, and
+            their buttons.
         start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
     """
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
@@ -102,7 +104,8 @@ def animation(
         columns: of tiles; 0 leaves them to the browser.
         note: a line under the tiles.
         pace: milliseconds of a frame when it is played.
-        more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `live`;
+        more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
+            whether it plays by itself; `live`;
             `turn`, the CSS that shows the first track through a view.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
@@ -138,6 +141,22 @@ def trajectory(
     if isinstance(recipe.activity, Anagram) and len(recipe.activity.views) == 1:
         more["turn"] = TURNS.get(recipe.activity.views[0])
     return animation(tracks(recipe, names, result.frames, result.guesses), captions, tiles, **more)
+
+
+def film(
+    result: Result, names: Sequence[str], readings: Sequence[Sequence[Reading]] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The animation of a finished morph, there and back, which plays by itself: see `trajectory`."""
+    activity = result.recipe.activity
+    assert isinstance(activity, Morph)
+    captions = titles(result.recipe, names)
+    if readings:
+        captions = [f"{moment}, read as {one.name}" for moment, one in zip(captions, readings[0], strict=True)]
+    back = slice(-2, None, -1)
+    way = " to ".join(names[digit] for digit in activity.digits)
+    frames = np.concatenate([result.images, result.images[back]])[:, None]
+    tiles = [{"name": way}]
+    return animation({way: frames}, [*captions, *captions[back]], tiles, plays=True, pace=MORPH_MS, **more)
 
 
 def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) -> dict[str, Any]:

@@ -172,7 +172,7 @@ async function update() {
     if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
   show(animation.captions.length - 1);
-  if (animation.example && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
+  if ((animation.example || animation.plays) && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
 }
 
 slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
@@ -183,7 +183,7 @@ for (const name of TOOLS) {  // as ui/player.py says
   const tool = tools.querySelector(`.${name}`);
   tool.addEventListener("click", () => {
     pressed = tool;
-    if (name === "keep" || !start().disabled) trigger(name, { tile: zoomed });
+    if (name === "keep" || !start().disabled) trigger(name, { tile: zoomed, frame });
   });
 }
 element.addEventListener("keydown", (event) => {

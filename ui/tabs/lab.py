@@ -59,7 +59,7 @@ class Lab:
         ).then(
             self.draw,
             self.inputs,
-            {*self.look, self.asked.settings.seed},
+            {*self.look, self.asked.settings.seed, self.bench.drawn},
             api_visibility="private",
             **MODEL,
         )
@@ -107,7 +107,7 @@ class Lab:
             yield {self.status: status.refused(error), **self._ready()}
             return
         begun = {self.status: status.running(0, plan.recipe.steps, 0), self.asked.settings.seed: plan.recipe.seed}
-        yield begun | self.downloads.allow(False)
+        yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
         reads, again = EXPERIMENTS[plan.recipe.activity.name].reads if plan.recipe.activity else (False, False)
         drawing = Drawing(
             self.work, session, plan, reading=reads and data[self.asked.reading], until_right=again and until
@@ -208,7 +208,7 @@ class Lab:
             self.ready: "yes" if EXPERIMENTS[name].draws else "",
         }
 
-    def take(self, session: Session, pixels: Any) -> Update:
+    def take(self, pixels: Any) -> Update:
         """A picture of the network's own size, to be edited."""
         values = {"activity": ImageToImage.name, "images": pixels}
         line = status.line("Choose what to draw it as, and press <b>Start</b>. The other activities take it, too.")
@@ -216,10 +216,8 @@ class Lab:
 
     def take_shown(self, session: Session, event: gr.EventData) -> Update:
         """One of the images that are shown, to be edited."""
-        if session.shown is None:
-            return {self.ready: ""}
-        images = session.shown.result.images
-        return self.take(session, images[checks.whole("tile", event.tile, 0, len(images) - 1)])
+        k, drawn = self.bench.image(session, event), session.shown
+        return {self.ready: ""} if k is None or drawn is None else self.take(drawn.result.images[k])
 
     def take_real(self) -> Update:
         return self.asked.canvas.put(real_digit())
