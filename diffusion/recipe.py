@@ -154,14 +154,18 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42"."""
+        """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42".
+
+        Labels above 9 are no digits, and stand apart: "labels-10-3-seed42".
+        """
         digits, suffix = self.digits, ""
         if len(digits) > NAMED:
             lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))
             length = next(lengths, 0)
             suffix = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
             digits = digits[: length or NAMED]
-        return f"digits-{''.join(map(str, digits))}{suffix}-seed{self.seed}"
+        what, between = ("digits", "") if max(self.digits) < 10 else ("labels", "-")
+        return f"{what}-{between.join(map(str, digits))}{suffix}-seed{self.seed}"
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""

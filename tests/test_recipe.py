@@ -34,10 +34,19 @@ def test_it_comes_back_from_its_json(recipe):
         (tuple(range(10)) * 10, "0123456789x10"),
         ((7,) * 13, "7x13"),
         ((*range(10), 0, 0, 0, 1), "012345678900-and-2-more"),
+        ((1, 0), "10"),
     ],
 )
 def test_its_name_tells_every_digit_and_stays_short(digits, name):
     assert Recipe(digits, seed=5).name == f"digits-{name}-seed5"
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [((10,), "10"), ((1, 0, 10), "1-0-10"), ((10, 25) * 7, "10-25x7"), ((3,) * 12 + (10,), "3-" * 12)],
+)
+def test_its_name_keeps_labels_above_9_apart(labels, name):
+    assert Recipe(labels, seed=5).name.startswith(f"labels-{name}")
 
 
 def test_its_json_says_no_more_than_it_must():

@@ -90,7 +90,7 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> 
 def _check_file(out: Path, ending: str, wanted: Recipe, pipe: Pipeline, flags: argparse.Namespace) -> None:
     """BadInput for what cannot be kept in the end: it is refused before the drawing."""
     if ending in export.ENDINGS:
-        export.check(ending, wanted)
+        export.check(ending, wanted, colour=pipe.model.shape[0] > 1)
     else:
         render.check_tiles(len(wanted.digits))
         Result.blank(wanted, pipe.model.shape).picture(ending, track=flags.track, scale=flags.scale, panel=flags.panel)

@@ -240,6 +240,17 @@ def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path
     assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip." in capsys.readouterr().err
 
 
+def test_colour_in_mnist_s_files_is_refused_before_anything_is_drawn(
+    make_denoiser, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(Pipeline, "run", lambda *_: pytest.fail("drawn"))
+    unet = UNetConfig((8,), 1, (), 16, image_channels=3)
+    Pipeline(make_denoiser(unet)).save_pretrained(tmp_path / "weights")
+    with pytest.raises(SystemExit):
+        sample(str(tmp_path / "weights"), tmp_path / "a.idx.zip")
+    assert "MNIST's files hold grey images: write colour ones to an .npz file." in capsys.readouterr().err
+
+
 def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
