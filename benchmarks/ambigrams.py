@@ -224,7 +224,7 @@ def published(pipe: Pipeline, kind: str, best: dict[tuple[int, int], tuple[int, 
     """JSON with the seed of each cell, and all that draws it again."""
     recipe = recipe_of(pipe, kind, (0, 1))
     assert recipe.activity is not None
-    settings = {name: value for name in SETTINGS if name != "seed" for value in [getattr(recipe, name)]}
+    settings = {name: getattr(recipe, name) for name in SETTINGS if name != "seed"}
     activity = {name: value for name, value in recipe.activity.to_dict().items() if name not in PAIRED}
     count = len(pipe.names)
     rows = [[best.get((a, b), (None, False)) for b in range(count)] for a in range(count)]

@@ -19,12 +19,9 @@ Prints a Markdown table, and writes it with a picture of examples. Continues whe
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -182,32 +179,19 @@ def kept(
 def measured(pipe: Pipeline, recipe: Recipe, digits: Digits, reader: Reader) -> tuple[dict[str, float], np.ndarray]:
     """The figures of a recipe that completes these digits, and its images uint8 (N, H, W)."""
     assert isinstance(recipe.activity, Inpainting)
-    with counted(pipe) as evaluations:
-        start = perf_counter()
-        images = np.concatenate([result.images for result in pipe.batches(recipe)])
-        seconds = perf_counter() - start
+    start = perf_counter()
+    images = np.concatenate([result.images for result in pipe.batches(recipe)])
+    seconds = perf_counter() - start
     asked = torch.tensor(recipe.digits)
     hidden = recipe.activity.hidden
     figures = {
         "read": reader.accuracy(images, asked),
         "told_apart": told_apart(torch.from_numpy(images), digits.crowd(asked)),
         "seam": seam(images, hidden) / seam(digits.images.numpy(), hidden),
-        "evaluations": sum(evaluations) / len(images),
+        "evaluations": pipe.evaluations(recipe),
         "seconds": 10 * seconds / len(images),
     }
     return figures, images
-
-
-@contextmanager
-def counted(pipe: Pipeline) -> Iterator[list[int]]:
-    """Within it, a list of how many images each evaluation of the network is of."""
-    found: list[int] = []
-    model: Any = pipe.drawing
-    hook = model.unet.register_forward_pre_hook(lambda _, inputs: found.append(len(inputs[0])))
-    try:
-        yield found
-    finally:
-        hook.remove()
 
 
 def seam(images: np.ndarray, hidden: np.ndarray) -> float:

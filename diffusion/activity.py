@@ -16,7 +16,7 @@ from torch import Tensor
 from diffusion.checks import BadInput
 from diffusion.samplers import Denoise, Step
 from diffusion.scheduler import Level
-from diffusion.settings import declared
+from diffusion.settings import Setting, declared
 
 Walk = Callable[[Denoise, Tensor, Sequence[Level], Callable[[], Tensor]], Iterator[Step]]
 """A sampler whose options are settled: (denoise, start, levels, noise) -> a Step after each update."""
@@ -79,8 +79,13 @@ class Activity:
             ACTIVITIES[name] = cls
 
     def __post_init__(self) -> None:
-        for name, each in declared(fields(self)).items():  # type: ignore[arg-type]  # subclasses are dataclasses
+        for name, each in self.settings().items():
             object.__setattr__(self, name, each.check(getattr(self, name)))
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """The declarations of its own settings by name."""
+        return declared(fields(cls))  # type: ignore[arg-type]  # subclasses are dataclasses
 
     def edit(self, setup: Setup) -> Setup:
         """The run, changed."""

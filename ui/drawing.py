@@ -1,13 +1,16 @@
 """A press of the button Generate: what there is to see meanwhile, and what the session keeps of it."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
-from diffusion import Result
+import gradio as gr
+
+from diffusion import BadInput, Result
 from diffusion.lab import Anagram, Hybrid, morph
 from ui import status
+from ui.events import Update
 from ui.player import live
 from ui.session import Drawn, Plan, Session
 from ui.work import Work
@@ -90,3 +93,16 @@ class Drawing:
                 drawn.readings = self.work.read(drawn.result)
                 return
             yield line, None  # here it can be stopped
+
+
+def read_again(
+    work: Work, session: Session, reading: Any, line: gr.HTML, player: gr.HTML, look: Callable[[Session], Update]
+) -> Update:
+    """Captions for the run that is shown, or none: the player as it looks then, or a line that says why not."""
+    if session.shown is None:
+        return {line: gr.skip()}
+    try:
+        session.shown.readings = work.read(session.shown.result) if reading else None
+    except BadInput as error:
+        return {line: status.refused(error)}
+    return {player: look(session)[player]}

@@ -1,7 +1,7 @@
 """What the tab Lab offers: each activity with a sentence, what it needs and an example."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from diffusion.activity import Activity
 from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inpainting, Morph, edit, morph, picture
 from diffusion.lab.recipes import RECIPES
 from diffusion.recipe import SETTINGS
-from diffusion.settings import Setting, declared
+from diffusion.settings import Setting
 from ui import request
 from ui.canvas import real_digit
 
@@ -54,7 +54,7 @@ class Experiment:
     @property
     def declared(self) -> dict[str, Setting]:
         """The settings of the activity that have controls, by name."""
-        found = declared(fields(self.activity))  # type: ignore[arg-type]  # all activities are dataclasses
+        found = self.activity.settings()
         return {name: found[name] for name in self.own}
 
 

@@ -1,6 +1,6 @@
 """Links that draw a run again: a recipe -> the query of an address, and back."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -9,7 +9,7 @@ from diffusion.activity import ACTIVITIES
 from diffusion.lab import Anagram, Hybrid, Morph
 from diffusion.lab.recipes import RECIPES
 from diffusion.recipe import SETTINGS
-from diffusion.settings import Setting, declared
+from diffusion.settings import Setting
 from diffusion.style import ANY
 from ui import request
 from ui.work import Work
@@ -71,7 +71,6 @@ def from_link(query: str, work: Work) -> tuple[dict[str, Any], Recipe, str] | No
 def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:
     """What a link says of an activity, by name; BadInput where a link cannot."""
     activity, values = recipe.activity, {name: getattr(recipe, name) for name in SETTINGS}
-    no_link = BadInput("A link has no room for pictures: download the PNG instead, which draws this again.")
     match activity:
         case Anagram() if not activity.weights:
             values |= {"digits": (recipe.digits[0], *activity.digits), "views": ",".join(activity.views)}
@@ -80,7 +79,7 @@ def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:
         case Morph() if not activity.images:
             values |= {"digits": activity.digits, "frames": len(recipe.digits), "seed": activity.seeds[0]}
         case _:
-            raise no_link
+            raise BadInput("A link has no room for pictures: download the PNG instead, which draws this again.")
     assert activity is not None
     count = 1 if isinstance(activity, Morph) else len(recipe.digits)
     own = {f"{activity.name}.{name}": getattr(activity, name) for name in _own(activity.name)}
@@ -120,9 +119,8 @@ def activity_from_link(query: str, work: Work) -> Recipe | None:
 
 def _own(name: str) -> dict[str, Setting]:
     """The settings of an activity that a link holds: numbers and words."""
-    found = declared(fields(ACTIVITIES[name]))  # type: ignore[arg-type]  # all activities are dataclasses
     several = ("digits", "digit", "views", "weights", "guidance", "images", "seeds", "moments")
-    return {each: setting for each, setting in found.items() if each not in several}
+    return {each: setting for each, setting in ACTIVITIES[name].settings().items() if each not in several}
 
 
 def _pair(text: str) -> list[float | str]:

@@ -1,10 +1,8 @@
 """How the page looks: ink and paper, with one blue."""
-
-from pathlib import Path
-
 import gradio as gr
 
-ASSETS = Path(__file__).parent / "assets"
+from ui.player import ASSETS
+
 CSS = "".join((ASSETS / name).read_text("utf-8") for name in ("page.css", "lab.css"))
 SCRIPT = (ASSETS / "page.js").read_text("utf-8")
 

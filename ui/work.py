@@ -102,8 +102,7 @@ class Work:
         """The pictures of a recipe at the last of its noise levels, and the network's guess at once (B, C, H, W)."""
         assert isinstance(recipe.activity, Forward | Denoising)
         pipe = self.of(recipe)
-        setup = pipe.setup(recipe)
-        noisy = forward.noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.start)
+        [noisy] = forward.at_levels(pipe, recipe, recipe.activity.levels[-1:])
         return noisy, forward.one_step(pipe, recipe, noisy)
 
     def picture(self, result: Result, ending: str, reading: bool = False) -> bytes:

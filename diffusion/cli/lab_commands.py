@@ -1,11 +1,11 @@
 """The table of the lab's commands: what each does, and which flags it has."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from diffusion.activity import Activity
 from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inpainting, Morph
 from diffusion.recipe import SETTINGS
-from diffusion.settings import Setting, declared
+from diffusion.settings import Setting
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Command:
     @property
     def declared(self) -> dict[str, Setting]:
         """The settings of the activity that are flags, by name."""
-        found = declared(fields(self.activity))  # type: ignore[arg-type]
+        found = self.activity.settings()
         return {name: found[name] for name in self.own}
 
 

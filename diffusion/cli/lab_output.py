@@ -127,10 +127,9 @@ class Output:
             }
         else:
             assert isinstance(wanted.activity, Forward)
-            setup, levels = self.pipe.setup(wanted), wanted.activity.levels
-            clean = wanted.activity.clean(setup)
-            noisy = [pixels(forward.noisy(self.pipe, clean, level, setup.start).x) for level in levels]
-            arrays = {"images": np.concatenate(noisy)}
+            levels = wanted.activity.levels
+            noisy = forward.at_levels(self.pipe, wanted, levels)
+            arrays = {"images": np.concatenate([pixels(each.x) for each in noisy])}
         count = len(wanted.digits)
         return arrays | {"levels": np.repeat(levels, count), "seeds": np.tile(wanted.seeds, len(levels))}
 

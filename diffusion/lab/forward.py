@@ -141,10 +141,7 @@ class Denoised:
 def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
     """What a recipe with the activity `Denoising` asks for, a level after the other."""
     assert isinstance(recipe.activity, Denoising)
-    setup = pipe.setup(recipe)
-    clean = recipe.activity.clean(setup)
-    for level in recipe.activity.levels:
-        at = noisy(pipe, clean, level, setup.start)
+    for at in at_levels(pipe, recipe, recipe.activity.levels):
         result = many_steps(pipe, recipe, at, recipe.activity.stride).result()
         yield Denoised(at, one_step(pipe, recipe, at), result)
 
@@ -152,8 +149,7 @@ def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
 def denoising(pipe: Pipeline, recipe: Recipe) -> Run:
     """The run of many steps from the last of the levels that the activity `Denoising` names. Its recipe has none."""
     assert isinstance(recipe.activity, Denoising)
-    setup = pipe.setup(recipe)
-    at = noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.start)
+    [at] = at_levels(pipe, recipe, recipe.activity.levels[-1:])
     return many_steps(pipe, recipe, at, recipe.activity.stride)
 
 
@@ -169,6 +165,14 @@ def noisy(pipe: Pipeline, clean: Tensor, level: int, eps: Tensor) -> Noisy:
     """Images (B, C, H, W) at a level in 0..999, with given noise: over all levels the same makes a smooth film."""
     at = pipe.model.scheduler.level(checks.whole("level", level, 0, T - 1))
     return Noisy(at, clean, noised(clean, eps, at))
+
+
+def at_levels(pipe: Pipeline, recipe: Recipe, levels: Sequence[int]) -> list[Noisy]:
+    """The pictures of a recipe at each of these noise levels, with its noise."""
+    assert isinstance(recipe.activity, WithPictures)
+    setup = pipe.setup(recipe)
+    clean = recipe.activity.clean(setup)
+    return [noisy(pipe, clean, level, setup.start) for level in levels]
 
 
 @torch.no_grad()

@@ -20,20 +20,14 @@ def forward_picture(
 ) -> bytes:
     """The pictures of `Forward` at its noise levels, side by side; or, as an animation, at all of them."""
     assert isinstance(recipe.activity, Forward)
-    setup = pipe.setup(recipe)
-    clean = recipe.activity.clean(setup)
-
-    def column(level: int) -> Column:
-        noisy = forward.noisy(pipe, clean, level, setup.start)
-        return Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000")
-
-    text = recipe.to_json()
+    every = [round(k * (T - 1) / (render.FRAMES - 2)) for k in range(render.FRAMES - 1)]
+    shown = forward.at_levels(pipe, recipe, recipe.activity.levels if ending == ".png" else every)
+    clean, text = shown[0].clean, recipe.to_json()
+    columns = [Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000") for noisy in shown]
     if ending == ".png":
-        source = Column("picture", pixels(clean))
-        return render.png(figure([source, *map(column, recipe.activity.levels)], scale=scale), text)
-    levels = [round(k * (T - 1) / (render.FRAMES - 2)) for k in range(render.FRAMES - 1)]
+        return render.png(figure([Column("picture", pixels(clean)), *columns], scale=scale), text)
     unspoilt = Column("clean\nalpha 1\nsigma 0\n", pixels(clean), room="alpha 0.000")
-    frames = [figure([each], scale=scale, frame=True) for each in (unspoilt, *map(column, levels))]
+    frames = [figure([each], scale=scale, frame=True) for each in (unspoilt, *columns)]
     return render.animated(ending, frames, text, fps=fps)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from diffusion.checks import MAX_CLASSES, BadInput, shown, whole
 from diffusion.hardware import CPU_FLOAT32
+from diffusion.style import parts
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class UNet(nn.Module):
         self.black = _zeroed(Conv2d(channels, outputs, 3, padding=1)) if black else None
 
     def forward(self, x: Tensor, i: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
-        labels, style = (labels, None) if labels.ndim == 1 else (labels[:, 0].long(), labels[:, 1:])
+        labels, style = parts(labels)
         embedding = self.time_embedding(i) + self.label_embedding(labels)  # (B, width)
         if self.style_embedding is not None:
             embedding = embedding + self.style_embedding(len(labels), style)

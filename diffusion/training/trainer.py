@@ -68,8 +68,7 @@ class Trainer:
         held_out = test[0][:2000], test[1][:2000]
         self.styles: style.Styles | None = None
         if config.style:  # measured by the leading process, which keeps them for the others
-            folder = Path(config.data)
-            known = style.kept(images, folder / f"{config.dataset}-train-style.npz")
+            known = style.kept(images, Path(config.data) / f"{config.dataset}-train-style.npz")
             self.styles = style.Styles.of(known, labels, len(data.DATASETS[config.dataset].names))
             labels = style.conditions(labels, known)
             held_out = held_out[0], style.conditions(held_out[1], style.measured(held_out[0]))

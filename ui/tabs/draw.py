@@ -8,7 +8,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
 from ui.downloads import Downloads
-from ui.drawing import TRIES, Drawing
+from ui.drawing import TRIES, Drawing, read_again
 from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
 from ui.examples import example, examples
 from ui.player import TRACKS, first_animation, player, thumbnail, trajectory
@@ -177,13 +177,7 @@ class Draw:
 
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
-        if session.shown is None:
-            return {self.status: gr.skip()}
-        try:
-            session.shown.readings = self.work.read(session.shown.result) if reading else None
-        except BadInput as error:
-            return {self.status: status.refused(error)}
-        return {self.player: self._look(session)[self.player]}
+        return read_again(self.work, session, reading, self.status, self.player, self._look)
 
     # What puts values into the controls
 

@@ -12,7 +12,7 @@ from ui import ambigrams, experiments, noised, request, status
 from ui.asked import Asked
 from ui.bench import NOISE, START, Bench
 from ui.canvas import real_digit
-from ui.drawing import Drawing
+from ui.drawing import Drawing, read_again
 from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press_if_ready
 from ui.experiments import EXPERIMENTS
 from ui.session import Plan, Session
@@ -146,13 +146,7 @@ class Lab:
 
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
-        if session.shown is None:
-            return {self.status: gr.skip()}
-        try:
-            session.shown.readings = self.work.read(session.shown.result) if reading else None
-        except BadInput as error:
-            return {self.status: status.refused(error)}
-        return {self.player: self.bench.look(session)[self.player]}
+        return read_again(self.work, session, reading, self.status, self.player, self.bench.look)
 
     def add_noise(self, data: dict[Any, Any]) -> Update:
         """Noise that follows the controls at once, for the activities that have a noise level."""
