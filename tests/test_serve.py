@@ -155,6 +155,9 @@ def test_a_start_in_odd_surroundings_and_an_end_in_the_midst_of_a_run(tmp_path: 
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT):
                 process.send_signal(number)
                 time.sleep(0.2)
+            while process.poll() is None:  # somebody leans on Ctrl-C to the very end
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.01)
             assert process.wait(timeout=60) == 0
             assert process.stderr.read() == ""
             assert not private.exists()

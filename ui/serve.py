@@ -33,11 +33,12 @@ def prepare(server: Server) -> int:
 
 def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
     """Serve the page until Ctrl-C or SIGTERM. A run that is under way then ends at its next step."""
-    ended = threading.Event()
+    ended, heeded = threading.Event(), []
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last one: the terminal is closed
         number = getattr(signal, name, None)
         if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):  # as nohup wants it
             signal.signal(number, lambda *_: ended.set())
+            heeded.append(number)
     port = prepare(server)
     try:
         page.launch(
@@ -55,6 +56,8 @@ def launch(page: "gr.Blocks", server: Server, **options: Any) -> None:
         print(f"* Running on local URL:  {str(page.local_url).rstrip('/')}", flush=True)
     while not ended.wait(0.5):  # in parts, for on Windows no signal ends a wait
         pass
+    for number in heeded:  # for good: one more Ctrl-C, once Python takes its handlers back, would end it as a failure
+        signal.signal(number, signal.SIG_IGN)
     _end(page)
 
 

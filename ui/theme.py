@@ -1,4 +1,5 @@
 """How the page looks: ink and paper, with one blue."""
+
 import gradio as gr
 
 from ui.player import ASSETS
