@@ -27,7 +27,7 @@ NOTHING = "Draw a digit, open a picture, or take a real one."
 
 TEMPLATE = """
 <div class="pad" role="group" aria-label="Picture">
-  <canvas class="ink" tabindex="0" role="img" aria-label="Canvas. Draw with a
+  <canvas class="ink" tabindex="0" role="application" aria-label="Canvas. Draw with a
 finger or the mouse; or move the brush with the arrow keys, and press space to begin and to end a stroke."></canvas>
   <canvas class="veil" aria-hidden="true"></canvas><span class="ring" hidden></span>
 </div>

@@ -218,7 +218,7 @@ def test_a_morph_is_played_there_and_back(lab: Page) -> None:
 
 def test_the_canvas_takes_keys_and_fingers_and_nothing_is_wider_than_a_phone(phone: Page, tmp_path: Path) -> None:
     phone.click("#pad [data-do=clear]")
-    canvas = phone.get_by_role("img", name="Canvas")
+    canvas = phone.get_by_role("application", name="Canvas")
     canvas.focus()
     phone.keyboard.press("Space")
     for key in ("ArrowDown",) * 8 + ("ArrowLeft",) * 3:
