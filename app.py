@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ui import serve
+from ui.flags import Server
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
-    SERVER = serve.asked(sys.argv[1:])
-    SERVER.prepare()
+    SERVER = Server.from_flags(sys.argv[1:])
+    serve.prepare(SERVER)
 else:
-    SERVER = serve.asked()
+    SERVER = Server.from_flags()
 
 try:
     import spaces  # on a Space with ZeroGPU, and it must come before torch

@@ -16,7 +16,6 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.stopwatch import table
 from diffusion import BadInput, Pipeline, checks
@@ -49,7 +48,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     pairs = list(combinations(range(len(pipe.names)), 2))
     pairs = pairs[: checks.whole("--pairs", flags.pairs, 1, len(pairs))]
     reader, rows, drawn = load_reader(), [], []
-    for number, pair in enumerate(tqdm(pairs, unit="morph")):
+    for number, pair in enumerate(pairs):
         start = perf_counter()
         recipe = morph.recipe(pipe, pair, flags.frames, flags.seed + 2 * number)
         images = pipe.run(morph.smooth(pipe, recipe)).result().images
@@ -57,6 +56,7 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
         read = np.isin(reader.read(images)[0].argmax(1), pair)
         rows.append((pair, jump(images), float(read.mean()), seconds))
         drawn.append(images)
+        print(*rows[-1], file=sys.stderr, flush=True)
     lines = [[f"{a}, {b}", f"{far:.2f}", f"{read:.0%}", f"{seconds:.1f}"] for (a, b), far, read, seconds in rows]
     figures = np.array([row[1:] for row in rows])  # (pairs, 3)
     mean, (farthest, _, longest), (_, fewest, _) = figures.mean(0), figures.max(0), figures.min(0)

@@ -22,6 +22,7 @@ from diffusion.samplers import Step
 from diffusion.scheduler import Level, T
 
 ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
+INK = 127  # pixels above are part of a stroke
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,26 @@ class Result:
         render.check_tiles(len(self.images))
         columns = render.columns_for(self.labels) if chosen.columns is None else chosen.columns
         if ending == ".png":
-            return render.png(render.picture(self.images, columns, chosen.scale), self.recipe.to_json())
-        frames = render.animation(self.tracks(chosen.track), columns, chosen.scale)
+            picture = render.picture(self._on_one_line(self.images), columns, chosen.scale)
+            return render.png(picture, self.recipe.to_json())
+        frames = render.animation(
+            [self._on_one_line(frames) for frames in self.tracks(chosen.track)], columns, chosen.scale
+        )
         return render.animated(ending, frames, self.recipe.to_json(), fps=chosen.fps)
+
+    def _on_one_line(self, several: np.ndarray) -> np.ndarray:
+        """Images or frames ([F,] N, H, W); where one hand writes them all, moved down until the digits stand level.
+
+        MNIST's digits lie around their centre of mass, so that a 6 stands higher than a 9.
+        """
+        if not isinstance(self.recipe.hand, int):
+            return several
+        inked: np.ndarray = self.images.max(axis=2) > INK  # (N, H)
+        height = inked.shape[1]
+        foot = np.where(inked.max(axis=1), height - inked[:, ::-1].argmax(1), 0)  # the row below each digit
+        down = np.where(foot > 0, foot.max() - foot, 0)
+        moved = [np.roll(several.take(k, axis=-3), by, axis=-2) for k, by in enumerate(down)]
+        return np.stack(moved, axis=-3)
 
     def _panel(self, moments: int, track: str, scale: int | None) -> np.ndarray:
         """A row for each image, with the noise levels above: of each of the tracks, if there are two."""

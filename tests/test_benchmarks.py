@@ -28,6 +28,7 @@ from benchmarks import (
     shapes,
     stopwatch,
     strength,
+    style,
 )
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
@@ -114,7 +115,9 @@ class TestNetwork:
         assert len(seen) == len(layers)
 
     @pytest.mark.parametrize("few_step", [None, FewStep()])
-    def test_every_size_has_every_network(self, make_denoiser, few_step):
+    def test_every_size_has_every_network(self, make_denoiser, few_step, monkeypatch):
+        monkeypatch.setattr(network, "IMAGES", 1)  # the fewest rounds
+        monkeypatch.setattr(network, "matrix_rate", lambda *_: 1e11)
         lines = network.measured(make_denoiser(few_step=few_step), [1, 2]).splitlines()
         assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 8
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
@@ -249,9 +252,9 @@ def test_jumps_of_a_morph_and_what_its_frames_read_as():
 
 
 def test_growth_measures_time_and_memory():
-    told = growth.drawn(None, 3, 1)
-    assert 0 < told["seconds"] < 60
-    assert 50 * 2**20 < told["bytes"] < 4 * 2**30
+    found = growth.drawn(None, 3, 1)
+    assert 0 < found["seconds"] < 60
+    assert 50 * 2**20 < found["bytes"] < 4 * 2**30
 
 
 def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
@@ -290,10 +293,10 @@ def test_bad_input_is_told_in_a_sentence(monkeypatch, refuses, benchmark, argume
 @pytest.mark.process
 def test_what_the_process_of_a_size_refuses_is_told_once():
     command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "1", "--weights", "nowhere"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert told.stderr.startswith("growth.py: There is no checkpoint at nowhere")
-    assert "Traceback" not in told.stderr
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("growth.py: There is no checkpoint at nowhere")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_page_is_watched_from_the_click_on(browser, url):
@@ -366,3 +369,14 @@ class TestAmbigrams:
         activity = Anagram((3,), (told["view"],), **told["settings"]["activity"])
         again = scores.pipe.recipe([7], seed=told["seeds"][7][3], activity=activity, **told["settings"]["recipe"])
         assert again == replace(ambigrams.recipe_of(scores.pipe, "rotate-180", (7, 3)), seed=5)
+
+
+def test_the_table_of_styles(make_denoiser, styles):
+    pipe = Pipeline(make_denoiser(styles=styles))
+    table = style.study(pipe, pipe.recipe([*range(10)] * 2, steps=2))
+    assert "| R^2 of slant |" in table
+    asked = torch.rand(50, 3)
+    assert style.r_squared(asked, asked) == [1, 1, 1]
+    assert style.r_squared(asked, asked.mean(0).expand(50, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
+    images = torch.tensor([0, 3, 10, 14])[:, None, None].expand(4, 28, 28)
+    assert style.distance(images, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.5)

@@ -1,6 +1,7 @@
 """How the page's events run, what becomes of components, and what the browser does by itself."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -62,6 +63,14 @@ FETCH = """(file) => {
   link.download = file.orig_name;
   link.click();
 }"""
+
+
+def by_choice(values: Mapping[str, Sequence[Any]]) -> str:
+    """JavaScript that sets the outputs of an event to the values of what is chosen, at once.
+
+    An answer of the server would come later, over what the visitor has typed meanwhile.
+    """
+    return f"(chosen) => ({json.dumps(values)})[chosen]"
 
 
 def in_browser(*values: Any) -> str:

@@ -10,6 +10,7 @@ from diffusion.lab import Anagram, Hybrid, Morph
 from diffusion.lab.recipes import RECIPES
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Setting, declared
+from diffusion.style import ANY
 from ui import request
 from ui.work import Work
 
@@ -23,7 +24,11 @@ def link(recipe: Recipe, prompt: str, work: Work) -> str:
     names, weights = work.of(recipe).names, work.name_of(recipe)
     if prompt and not request.any_digit(prompt) and request.understood(prompt, names)[1] is None:
         prompt = ""  # chance would pick others
-    texts = {name: checks.written(value) for name, value in request.values(recipe, names, prompt).items()}
+    texts = {
+        name: checks.written(value)
+        for name, value in request.values(recipe, names, prompt).items()
+        if name == "digits" or value != ANY
+    }
     if recipe.redrawn:
         texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)
     if weights != work.usual:

@@ -11,8 +11,9 @@ from typing import Any
 
 import gradio as gr
 
+from diffusion import checks
 from diffusion.samplers import SAMPLERS
-from diffusion.settings import Choice, Interval, Number, Setting, Whole
+from diffusion.settings import Choice, Interval, Maybe, Number, Setting, Whole
 from ui import request
 from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
 from ui.work import Work
@@ -169,6 +170,8 @@ class Control:
                     )
                     for which, end in zip(("From", "To"), setting.default, strict=True)
                 ]
+        elif isinstance(values, Maybe):
+            self.inputs = [gr.Textbox(setting.default, **about)]
         elif isinstance(values, Choice):
             self.inputs = [gr.Radio(list(values.choices), value=setting.default, **about)]
         elif isinstance(values, Number | Whole) and values.high - values.low <= MAX_SLIDER:
@@ -181,10 +184,14 @@ class Control:
     def value(self, data: Mapping[Any, Any]) -> Any:
         """Its value, as a recipe takes it."""
         first, *second = (data[component] for component in self.inputs)
+        if isinstance(self.setting.values, Maybe) and isinstance(first, str):
+            return self.setting.values.read(first)
         return (first, *second) if second else first
 
     def put(self, value: Any) -> Update:
         """Show this value."""
+        if isinstance(self.setting.values, Maybe):
+            value = checks.written(value)
         several = value if isinstance(self.setting.values, Interval) else [value]
         update = {part: gr.update(value=one, visible=True) for part, one in zip(self.inputs, several, strict=True)}
         if isinstance(self.setting.values, Number):

@@ -99,7 +99,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, old)
     wanted = _again(command, flags, old) if old else _new(command, flags, pipe)
     pipe.check(wanted)
-    reading = ReadingBack.asked(flags, pipe) if command.reads[0] else None
+    reading = ReadingBack.from_flags(flags, pipe) if command.reads[0] else None
     output = lab_output.Output(pipe, out, ending, reading, scale=flags.scale, fps=flags.fps)
     output.write(replace(wanted, weights=pipe.weights), evens=old is None)
     if reading and reading.report:

@@ -134,6 +134,6 @@ def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Read
 def _read(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
     likely, _ = reader.read(images)
     return [
-        Reading(asked, int(each.argmax()), float(each.max()), float(each[asked]), names[int(each.argmax())])
-        for asked, each in zip(labels, likely, strict=True)
+        Reading(label, int(each.argmax()), float(each.max()), float(each[label]), names[int(each.argmax())])
+        for label, each in zip(labels, likely, strict=True)
     ]

@@ -122,8 +122,8 @@ def checked_scale(scale: int, pixels: int, most: int) -> int:
     """The scale of a picture that has so many pixels at scale 1, and may have so many in the end, or BadInput."""
     scale = checks.whole("scale", scale, 1, MAX_SCALE)
     if pixels * scale**2 > most:
-        told = f"at scale {scale}: choose at most {max(1, isqrt(most // pixels))}, or fewer images."
-        raise checks.BadInput(f"The picture has more than {most:,} pixels {told}")
+        advice = f"choose at most {max(1, isqrt(most // pixels))}, or fewer images."
+        raise checks.BadInput(f"The picture has more than {most:,} pixels at scale {scale}: {advice}")
     return scale
 
 

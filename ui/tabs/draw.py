@@ -49,7 +49,7 @@ class Draw:
     def _show(self) -> None:
         self.status = gr.HTML(status.line(status.EMPTY), elem_id="status", elem_classes="status")
         self.first = first_animation(self.usual)
-        self.player = player(self.first, TRACKS, "stage")
+        self.player = player(self.first, TRACKS, "player")
         with gr.Row(elem_id="keeping"):
             self.downloads = Downloads(self.work)
             self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
