@@ -53,7 +53,7 @@ def seen(page: Page) -> np.ndarray:
 
 
 def lab_tiles(page: Page, track: int = 0) -> list[str]:
-    canvases = page.locator("#lab-stage .tiles").nth(track).locator("canvas")
+    canvases = page.locator("#lab-player .tiles").nth(track).locator("canvas")
     return canvases.evaluate_all("all => all.map(c => c.toDataURL())")
 
 
@@ -171,10 +171,10 @@ def test_a_cell_of_the_table_is_drawn_turned_and_linked(lab: Page) -> None:
     act(lab, "anagram")
     lab.get_by_label("6 upright, 9 when turned").click()
     done(lab)
-    expect(lab.locator("#lab-stage figcaption").nth(1)).to_have_text("rotate-180: 9")
+    expect(lab.locator("#lab-player figcaption").nth(1)).to_have_text("rotate-180: 9")
     assert "1 of 1 read as asked" in lab.inner_text("#lab-status")
     drawn = lab_tiles(lab)
-    canvas = lab.locator("#lab-stage .tile canvas").first
+    canvas = lab.locator("#lab-player .tile canvas").first
     lab.get_by_role("button", name="Turn it").click()
     assert canvas.evaluate("canvas => canvas.style.transform") == "rotate(180deg)"
     lab.get_by_role("button", name="Turn it").click()
@@ -190,10 +190,10 @@ def test_a_cell_of_the_table_is_drawn_turned_and_linked(lab: Page) -> None:
 def test_a_digit_goes_from_draw_to_the_lab_and_back(page: Page) -> None:
     say(page, "7")
     generate(page)
-    page.locator("#stage button.tile").click()
+    page.locator("#player button.tile").click()
     page.get_by_role("button", name="Edit it in the Lab").click()
     expect(page.locator("#lab-status")).to_contain_text("Choose what to draw it as")
-    drawn = page.locator("#stage .tiles").nth(1).locator("canvas").evaluate("c => c.toDataURL()")
+    drawn = page.locator("#player .tiles").nth(1).locator("canvas").evaluate("c => c.toDataURL()")
     ours = page.evaluate(
         """async (source) => { const image = new Image(); image.src = source; await image.decode();
         const canvas = document.createElement("canvas"); [canvas.width, canvas.height] = [28, 28];
@@ -202,8 +202,8 @@ def test_a_digit_goes_from_draw_to_the_lab_and_back(page: Page) -> None:
     )
     assert ours == drawn
     start(page)
-    page.locator("#lab-stage").get_by_role("button", name="Send to Draw").click()
-    expect(page.locator("#stage .note")).to_contain_text("without the Lab", timeout=60_000)
+    page.locator("#lab-player").get_by_role("button", name="Send to Draw").click()
+    expect(page.locator("#player .note")).to_contain_text("without the Lab", timeout=60_000)
     expect(page.locator("#prompt textarea, #prompt input").first).to_be_visible()
 
 
@@ -212,8 +212,8 @@ def test_a_morph_is_played_there_and_back(lab: Page) -> None:
     set_number(lab, "Frames", "4")
     start(lab)
     assert "of 4 read as asked" in lab.inner_text("#lab-status")
-    expect(lab.locator("#lab-stage .time input")).to_have_attribute("max", "6")
-    expect(lab.locator("#lab-stage .time output")).to_contain_text("read as")
+    expect(lab.locator("#lab-player .time input")).to_have_attribute("max", "6")
+    expect(lab.locator("#lab-player .time output")).to_contain_text("read as")
 
 
 def test_the_canvas_takes_keys_and_fingers_and_nothing_is_wider_than_a_phone(phone: Page, tmp_path: Path) -> None:
