@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from visitor import PHONE, download, generate, say, set_number, visit
 
 from diffusion import Pipeline, Recipe
-from diffusion.lab import picture, recipes
+from diffusion.lab import panels, picture, recipes
 
 DONE = re.compile(r"in \d+\.\d s")
 
@@ -239,9 +239,6 @@ def test_the_canvas_takes_keys_and_fingers_and_nothing_is_wider_than_a_phone(pho
 def test_recipes_of_the_lab_find_their_way_from_the_tab_draw(page: Page, pipe: Pipeline, tmp_path: Path) -> None:
     recipe = recipes.anagram(pipe, [6, 9], seed=4, steps=5)
     path = tmp_path / "turn.png"
-    path.write_bytes(b"")
-    from diffusion.lab import panels
-
     path.write_bytes(panels.picture(".png", pipe.run(recipe).result(), pipe.names))
     page.set_input_files("#keeping input[type=file]", path)
     done(page)
