@@ -2,7 +2,8 @@
 
     python -m benchmarks.page              # needs requirements-dev.txt and a Chromium: python tests/browser.py
 
-It starts app.py as anyone does, opens the page in a real browser, and clicks Generate with what is set there.
+It starts app.py as anyone does, opens the page in a real browser, and clicks Generate with what is set there; then it
+tries the example of each activity in the tab Lab.
 """
 
 import argparse
@@ -45,6 +46,21 @@ CLICK = """() => new Promise((done) => {
   look();
 })"""
 
+# Clicks a button of the tab Lab; the milliseconds until the run that it starts is done, or, where noise is only added,
+# until the noise of another picture is there.
+TRY = """(draws) => new Promise((done) => {
+  const start = document.querySelector("#lab-start"), drawn = () => document.querySelector("#noised img")?.src;
+  const before = drawn(), clicked = performance.now();
+  let ran = false;
+  const look = () => {
+    ran ||= draws ? start.disabled : drawn() !== before;
+    if (ran && !(draws && start.disabled)) done(performance.now() - clicked);
+    else requestAnimationFrame(look);
+  };
+  document.querySelector(draws ? "#lab-example" : "#real").click();
+  look();
+})"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,6 +82,11 @@ def main() -> None:
             clicks = [clicked(page) for _ in range(flags.clicks)]
             for name in clicks[0]:
                 rows.append([f"{weights}: click to {name}", median(click[name] for click in clicks)])
+        page.get_by_label("Quality").check()
+        page.get_by_role("tab", name="Lab").click()
+        for activity in page.locator("#activity label").all_inner_texts():
+            times = [tried(page, activity.strip()) for _ in range(flags.clicks)]
+            rows.append([f"the Lab's example of {activity.strip()}", median(times)])
         browser.close()
     rows.append(["encoding the GIF alone, ten digits", gif_seconds()])
     print(table(["what", "seconds"], [[what, f"{time:.2f}"] for what, time in rows]))
@@ -112,6 +133,13 @@ def clicked(page: Page) -> dict[str, float]:
     with page.expect_download():
         page.click("#keep-gif")
     return {"first frame": first, "final grid": grid, "GIF, downloaded at once": grid + perf_counter() - pressed}
+
+
+def tried(page: Page, activity: str) -> float:
+    """Try the example of an activity, or, of the forward process, another digit; returns the seconds that it took."""
+    page.locator("#activity").get_by_label(activity, exact=True).check()
+    page.wait_for_timeout(SETTLED)
+    return float(page.evaluate(TRY, page.locator("#lab-start").is_visible())) / 1000
 
 
 def gif_seconds() -> float:

@@ -309,6 +309,14 @@ def test_the_page_is_watched_from_the_click_on(browser, url):
     view.context.close()
 
 
+def test_the_lab_is_watched_from_the_click_on(browser, url):
+    view = visit(browser, url)
+    view.get_by_role("tab", name="Lab").click()
+    for activity in ("forward", "edit"):
+        assert 0 < page.tried(view, activity) < page.PATIENCE
+    view.context.close()
+
+
 def test_a_port_where_nothing_is_does_not_answer():
     assert not page.answers("http://127.0.0.1:9/")
 

@@ -44,6 +44,7 @@ class Asked:
         """Make the canvas, and the controls of all activities, of which those of one are shown."""
         with gr.Column(elem_id="lab-picture") as self.drawn:
             self.canvas = Canvas(self.pipe)
+        self.canvas.bring()  # which stays, since it opens files of all activities
         names = [(name, label) for label, name in enumerate(self.pipe.names)]
         words = "words" if max(map(len, self.pipe.names)) > 2 else None
         self.digits = [
@@ -98,7 +99,16 @@ class Asked:
     @property
     def outputs(self) -> set[Any]:
         parts = {part for controls in self.own.values() for control in controls.values() for part in control.parts}
-        panels = {self.about, self.buttons, self.reads, self.drawn, self.drawing, self.how, self.canvas.seen}
+        panels = {
+            self.about,
+            self.buttons,
+            self.reads,
+            self.drawn,
+            self.drawing,
+            self.how,
+            self.canvas.seen,
+            self.canvas.real,
+        }
         return self.inputs | parts | panels | self.settings.outputs
 
     def values(self, data: Mapping[Any, Any]) -> dict[str, Any]:
@@ -130,6 +140,7 @@ class Asked:
             self.activity: name,
             self.about: self._about(name),
             self.drawn: gr.update(visible="images" in each.takes),
+            self.canvas.real: gr.update(visible="images" in each.takes and self.canvas.offered),
             self.canvas.pad: gr.update(elem_classes=["masks"] if "mask" in each.takes else []),
             self.drawing: gr.update(visible=each.draws),
             self.buttons: gr.update(visible=each.draws),

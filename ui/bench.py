@@ -31,7 +31,7 @@ class Bench:
         self.status = gr.HTML(status.line(NOISE), elem_id="lab-status", elem_classes="status")
         self.noise = gr.HTML(noised.EMPTY, elem_id="noised")
         with gr.Column(visible=False, min_width=0) as self.drawn:
-            self.player = player(None, TRACKS, "lab-stage", TOOLS, START)
+            self.player = player(None, TRACKS, "lab-player", TOOLS, START)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
         with gr.Column(visible=False, min_width=0) as self.table_panel:

@@ -27,7 +27,7 @@ NOTHING = "Draw a digit, open a picture, or take a real one."
 
 TEMPLATE = """
 <div class="pad" role="group" aria-label="Picture">
-  <canvas class="ink" tabindex="0" role="img" aria-label="Canvas. Draw with a
+  <canvas class="ink" tabindex="0" role="application" aria-label="Canvas. Draw with a
 finger or the mouse; or move the brush with the arrow keys, and press space to begin and to end a stroke."></canvas>
   <canvas class="veil" aria-hidden="true"></canvas><span class="ring" hidden></span>
 </div>
@@ -47,12 +47,16 @@ MASK = '<button type="button" data-mask="{0}">{0}</button>'
 
 
 class Canvas:
-    """The panel's components, made inside a `gr.Blocks`. The event `drawn` of `pad` follows every stroke."""
+    """The panel's components, made inside a `gr.Blocks`. The event `drawn` of `pad` follows every stroke.
+
+    Attributes:
+        offered: whether there are real digits such as these weights draw.
+    """
 
     def __init__(self, pipe: Pipeline):
         self.shape = pipe.model.shape
-        offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
-        first = holding(real_digit(7, 0)) if offered else EMPTY
+        self.offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
+        first = holding(real_digit(7, 0)) if self.offered else EMPTY
         with gr.Row(elem_id="canvas"):
             self.pad = gr.HTML(
                 first,
@@ -62,10 +66,13 @@ class Canvas:
                 elem_id="pad",
             )
             self.seen = gr.HTML(self.look(first), elem_id="seen")
+        self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
+
+    def bring(self) -> None:
+        """Make the buttons that bring a picture from elsewhere."""
         with gr.Row(elem_id="bring"):
             self.open = gr.UploadButton("Open a picture", elem_id="lab-open", size="sm", min_width=90)
-            self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=offered)
-        self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
+            self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=self.offered)
 
     def _script(self) -> str:
         _, height, width = self.shape

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -65,8 +66,6 @@ def test_a_picture_has_no_room_in_a_link(pipe, refuses) -> None:
 
 
 def test_a_picture_of_the_network_s_own_size_is_left_as_it_is(pipe, refuses) -> None:
-    import gradio as gr
-
     with gr.Blocks():
         canvas = Canvas(pipe)
     digit, mask = real_digit(4, 1), np.zeros((28, 28), np.uint8)

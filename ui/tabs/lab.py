@@ -8,6 +8,7 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
 from diffusion.lab import Anagram, Hybrid, ImageToImage
+from diffusion.lab.picture import load
 from ui import ambigrams, experiments, noised, request, status
 from ui.asked import Asked
 from ui.bench import NOISE, START, Bench
@@ -83,7 +84,7 @@ class Lab:
         ):
             changed(**noise)
         asked.canvas.real.click(self.take_real, None, [asked.canvas.pad, asked.canvas.seen], **AT_ONCE).then(**noise)
-        files: Any = {asked.canvas.open, self.session}
+        files: Any = {asked.canvas.open, asked.activity, self.session}
         asked.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
         self.asked.reading.input(
             self.read_again, [self.session, self.asked.reading], [self.player, self.status], **NEWEST
@@ -236,6 +237,8 @@ class Lab:
                 return self.put_recipe(session, recipe)
             if recipe and len(recipe.digits) > 1:
                 raise BadInput("There are several digits on that picture: open it in the tab Draw and choose one.")
-            return {**self.asked.canvas.load(path), self.ready: ""}
+            if "images" in EXPERIMENTS[data[self.asked.activity]].takes:
+                return {**self.asked.canvas.load(path), self.ready: ""}
+            return self.take(load(path, self.asked.canvas.shape)[0])
         except BadInput as error:
             return {self.ready: "", self.status: status.refused(error)}
