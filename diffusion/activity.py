@@ -69,6 +69,7 @@ class Activity:
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
+    earlier: ClassVar[Mapping[str, Any]] = {}  # what its later settings are in recipes that do not know them yet
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):
@@ -84,6 +85,10 @@ class Activity:
     def edit(self, setup: Setup) -> Setup:
         """The run, changed."""
         raise NotImplementedError
+
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        """Those of the levels of a recipe that its run walks: all, or the last ones."""
+        return levels
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         """BadInput where it cannot be done with these digits, by a model of this (C, H, W) and so many classes."""
@@ -116,4 +121,4 @@ def from_dict(values: Any) -> Activity:
     import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
         raise BadInput("This recipe is of a newer version: update the project to read it.")
-    return ACTIVITIES[name](**values)
+    return ACTIVITIES[name](**{**ACTIVITIES[name].earlier, **values})

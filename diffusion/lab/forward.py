@@ -63,8 +63,11 @@ class Denoising(WithPictures, name="denoise"):
         super().__post_init__()
         rising(self.levels)
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        return [level for level in levels if level.index <= self.levels[-1]]
+
     def edit(self, setup: Setup) -> Setup:
-        levels = [level for level in setup.levels if level.index <= self.levels[-1]]
+        levels = self.path(setup.levels)
         return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
 
 
@@ -144,6 +147,14 @@ def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
         at = noisy(pipe, clean, level, setup.start)
         result = many_steps(pipe, recipe, at, recipe.activity.stride).result()
         yield Denoised(at, one_step(pipe, recipe, at), result)
+
+
+def denoising(pipe: Pipeline, recipe: Recipe) -> Run:
+    """The run of many steps from the last of the levels that the activity `Denoising` names. Its recipe has none."""
+    assert isinstance(recipe.activity, Denoising)
+    setup = pipe.setup(recipe)
+    at = noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.start)
+    return many_steps(pipe, recipe, at, recipe.activity.stride)
 
 
 def rising(levels: Sequence[int]) -> list[int]:

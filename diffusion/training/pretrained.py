@@ -13,7 +13,8 @@ def like_teacher(teacher: Denoiser) -> dict[str, Any]:
     """What a student has from its teacher: fields of its TrainConfig by name."""
     config = teacher.config
     shape = {name: getattr(config.unet, name) for name in SHAPE}
-    return shape | {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
+    meaning = {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
+    return shape | meaning | {"style": config.styles is not None, "black": config.black}
 
 
 def pretrained(config: TrainConfig, role: str) -> Denoiser:

@@ -41,9 +41,9 @@ def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
 
 
 def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> None:
-    told: list[str] = []
-    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=told.append, **real)
-    assert [line.split(":")[0] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    printed: list[str] = []
+    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=printed.append, **real)
+    assert [line.split(":")[0] for line in printed] == ["1/4", "2/4", "3/4", "4/4"]
     assert capsys.readouterr() == ("", "")  # and no bars unasked
     assert json.loads((tmp_path / "scores.json").read_text()) == {"runs": runs}
     assert [(run["recipe"]["guidance"], run["recipe"]["steps"], run["evaluations"]) for run in runs] == [
@@ -178,6 +178,8 @@ def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, some, 
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
     del run["recipe"]["spacing"]
     assert sweep.title(run) == "ddim, 1 steps, guidance 1"
+    run["recipe"] |= {"slant": 0.2, "hand": "many"}
+    assert sweep.title(run) == "ddim, 1 steps, guidance 1, slant 0.2, hand many"
 
 
 def test_a_lost_table_or_plot_is_made_again(pipe, some, tmp_path) -> None:
