@@ -1,6 +1,7 @@
 """What is shown of the forward process, and of the ways back from it: pictures at noise levels, side by side."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -25,15 +26,16 @@ def forward_picture(
 
     def column(level: int) -> Column:
         noisy = forward.noisy(pipe, clean, level, setup.start)
-        return Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000")
+        return Column(_levels(noisy), pixels(noisy.x))
 
     text = recipe.to_json()
     if ending == ".png":
         source = Column("picture", pixels(clean))
         return render.png(figure([source, *map(column, recipe.activity.levels)], scale=scale), text)
     levels = [round(k * (T - 1) / (render.FRAMES - 2)) for k in range(render.FRAMES - 1)]
-    unspoilt = Column("clean\nalpha 1\nsigma 0\n", pixels(clean), room="alpha 0.000")
-    frames = [figure([each], scale=scale, frame=True) for each in (unspoilt, *map(column, levels))]
+    columns = [Column("clean\nalpha 1\nsigma 0\n", pixels(clean)), *map(column, levels)]
+    room = "\n".join(each.title for each in columns)  # all frames are as wide as the longest words need
+    frames = [figure([replace(each, room=room)], scale=scale, frame=True) for each in columns]
     return render.animated(ending, frames, text, fps=fps)
 
 
