@@ -123,7 +123,8 @@ class TestNetwork:
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
 
 
-def test_shapes_cost_what_their_networks_do():
+def test_shapes_cost_what_their_networks_do(monkeypatch):
+    monkeypatch.setattr(shapes, "seconds", lambda works, _: stopwatch.seconds(works, rounds=1))
     flags = argparse.Namespace(data="", out=Path(), epochs=1)
     configs = {name: shapes.config_of(name, flags) for name in shapes.SHAPES}
     first = next(iter(configs))
@@ -146,7 +147,8 @@ class TestCourseProject:
         assert len(times) == count
         assert min(times) > 0
 
-    def test_few_step_weights_are_timed_in_fewer_steps_too(self):
+    def test_few_step_weights_are_timed_in_fewer_steps_too(self, monkeypatch):
+        monkeypatch.setattr(course_project, "COURSE_RECIPE", replace(course_project.COURSE_RECIPE, digits=(7,)))
         lines = course_project.compared(["few-step"], stretch=1, rounds=1).splitlines()
         ways = [line.split(" | ")[:2] for line in lines[4:]]
         assert ways[0] == ["| course project (extrapolated from 1 of 1,000 steps)", "2000"]

@@ -56,15 +56,14 @@ def pixels(pictures: Tensor) -> np.ndarray:
     return ((pictures + 1) * 127.5).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
 
 
-@pytest.mark.parametrize("guidance", [1.0, 1.5])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_draws_what_is_asked(pipe, sampler, guidance, tmp_path):
-    result = pipe([2, 0, 1, 1], sampler=sampler, guidance=guidance, steps=6)
+def test_every_sampler_draws_what_is_asked(pipe, sampler, tmp_path):
+    result = pipe([2, 0, 1, 1], sampler=sampler, guidance=1.5, steps=6)
     assert result.images.shape == (4, 12, 20, 3)
     wanted = pixels(pipe.model.pictures[[2, 0, 1, 1]])
     assert np.abs(result.images.astype(int) - wanted).max() <= 1
     assert pipe.evaluations(result.recipe) >= 6
-    result.save(tmp_path / "drawn.gif", track="both")
+    result.save(tmp_path / "drawn.gif", track="both", scale=2)
     with Image.open(tmp_path / "drawn.gif") as animation:
         assert animation.n_frames > 1
     assert np.array_equal(pipe.run(Recipe.from_file(tmp_path / "drawn.gif")).result().images, result.images)

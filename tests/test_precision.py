@@ -80,8 +80,8 @@ class TestTheNetworkItself:
         def loss() -> torch.Tensor:
             return unet(*inputs).square().mean()
 
-        for name, parameter in unet.named_parameters():
-            (gradient,) = torch.autograd.grad(loss(), parameter)
+        gradients = torch.autograd.grad(loss(), list(unet.parameters()))
+        for (name, parameter), gradient in zip(unet.named_parameters(), gradients, strict=True):
             along = torch.randn_like(parameter)
             with torch.no_grad():
                 ends = []

@@ -71,7 +71,9 @@ class TestAgainstDiffusers:
     }
 
     @pytest.mark.parametrize(
-        ("schedule", "steps", "eta"), list(product(["linear", "cosine"], COUNTS, [0.0, 0.5])), ids=str
+        ("schedule", "steps", "eta"),
+        [*product(["linear", "cosine"], COUNTS, [0.5]), *product(["linear", "cosine"], [1, 2, 7], [0.0])],
+        ids=str,
     )
     def test_ddim(self, schedule, steps, eta, closed_form, points):
         scheduler = Scheduler(schedule)

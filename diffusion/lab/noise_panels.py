@@ -1,6 +1,7 @@
 """What is shown of the forward process, and of the ways back from it: pictures at noise levels, side by side."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -23,11 +24,12 @@ def forward_picture(
     every = [round(k * (T - 1) / (render.FRAMES - 2)) for k in range(render.FRAMES - 1)]
     shown = forward.at_levels(pipe, recipe, recipe.activity.levels if ending == ".png" else every)
     clean, text = shown[0].clean, recipe.to_json()
-    columns = [Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000") for noisy in shown]
+    columns = [Column(_levels(noisy), pixels(noisy.x)) for noisy in shown]
     if ending == ".png":
         return render.png(figure([Column("picture", pixels(clean)), *columns], scale=scale), text)
-    unspoilt = Column("clean\nalpha 1\nsigma 0\n", pixels(clean), room="alpha 0.000")
-    frames = [figure([each], scale=scale, frame=True) for each in (unspoilt, *columns)]
+    columns.insert(0, Column("clean\nalpha 1\nsigma 0\n", pixels(clean)))
+    room = "\n".join(each.title for each in columns)  # all frames are as wide as the longest words need
+    frames = [figure([replace(each, room=room)], scale=scale, frame=True) for each in columns]
     return render.animated(ending, frames, text, fps=fps)
 
 

@@ -68,10 +68,9 @@ def test_noise_is_far_from_real_digits_and_digits_are_near(digits) -> None:
 DIGITS = tuple(range(10)) * 20
 
 
-@pytest.mark.training
 def test_an_untrained_network_scores_badly(tiny_denoiser, real, monkeypatch) -> None:
-    monkeypatch.setattr(figures, "ENOUGH", 2000)  # what is so different is told apart soon
     monkeypatch.setattr(judging, "train_reader", lambda *_, **__: load_reader())  # its known answers: below
+    monkeypatch.setattr(judging, "told_apart", lambda images, others, **_: float((images == 0).float().mean()))
     scores = judging.evaluate(Pipeline(tiny_denoiser), Recipe(DIGITS, steps=1), **real)
     assert (scores["count"], scores["evaluations"]) == (200, 1)  # one step, at a level where guidance is off
     assert {f"accuracy_of_{digit}" for digit in range(10)} < set(scores)
@@ -80,7 +79,7 @@ def test_an_untrained_network_scores_badly(tiny_denoiser, real, monkeypatch) -> 
     assert scores["precision"]["value"] < 0.2 < 0.8 < scores["precision"]["floor"]
     assert scores["recall"]["value"] < 0.5 < scores["recall"]["floor"]
     assert scores["black_pixels"]["floor"] == pytest.approx(0.81, abs=0.02)
-    assert scores["told_apart"]["value"] > 0.9
+    assert scores["told_apart"] == scores["black_pixels"]  # of the same images each
     assert scores["near_copies"]["value"] == 0
     assert scores["classification_accuracy_score"].keys() == {"value", "floor"}
     assert json.loads(json.dumps(scores)) == scores
@@ -207,12 +206,12 @@ def test_nobody_can_tell_real_digits_from_real_digits(digits, monkeypatch) -> No
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("shape", [(100, 28, 28), (100, 32, 32, 3)])
+@pytest.mark.parametrize("shape", [(100, 16, 16), (100, 16, 16, 3)])
 def test_a_reader_can_be_trained_saved_and_loaded(tmp_path: Path, shape) -> None:
     labels = torch.arange(100) % 4
     images = torch.randint(60, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    images[labels % 2 == 1, :14] += 90  # bright above, bright on the left
-    images[labels >= 2, :, :14] += 90
+    images[labels % 2 == 1, :8] += 90  # bright above, bright on the left
+    images[labels >= 2, :, :8] += 90
     reader = train_reader(images, labels, epochs=30, classes=4, dataset="kmnist", jitter=False)
     save_reader(reader, tmp_path / "reader.safetensors")
     loaded = load_reader(tmp_path / "reader.safetensors")
