@@ -41,6 +41,11 @@ class Setup:
     labels: Tensor  # those of the recipe, int64 (B,)
     walk: Walk  # how the path is walked: the sampler
 
+    @property
+    def eps(self) -> Tensor:
+        """The standard normal noise (B, C, H, W) that the start is made of, where no edit has replaced that yet."""
+        return self.start / max(1.0, self.levels[0].sigma)
+
     def at(self, i: int) -> Level:
         """The level of index i on the path."""
         return next(level for level in self.levels if level.index == i)

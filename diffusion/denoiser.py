@@ -11,7 +11,7 @@ The four prediction types are one idea. With x_i = alpha * x0 + sigma * eps, eac
 Two equations, two unknowns: x0 = (b * x - sigma * p) / (alpha * b - sigma * a). That is every conversion there is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from diffusion import checks
 from diffusion.model import Offer
+from diffusion.networks.course import ALL_LEVELS, CourseConfig, Translated
 from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
@@ -76,7 +77,7 @@ class FewStep:
 class DenoiserConfig:
     """All that rebuilds a Denoiser, its weights apart: this is the config that every checkpoint carries."""
 
-    unet: UNetConfig = field(default_factory=UNetConfig)
+    unet: UNetConfig | CourseConfig = field(default_factory=UNetConfig)
     schedule: str = "flow"
     prediction: str = "flow"
     # Pixels lie in [-1, 1] and most of MNIST lies exactly at -1. A bounded denoiser clamps its x0 to that range, and
@@ -96,14 +97,44 @@ class DenoiserConfig:
                 "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "
                 "choose prediction flow, v or x0, or schedule linear or cosine."
             )
+        if isinstance(self.unet, CourseConfig) and (self.schedule, self.prediction) not in COURSE:
+            raise checks.BadInput(
+                "The course's networks predict flow or x0 on the schedule flow, or x0 with additive noise: choose one "
+                f"of these, not {self.prediction} with {self.schedule}."
+            )
         object.__setattr__(self, "names", _names(self.names, self.unet.classes))
 
     @property
     def offer(self) -> Offer:
         """What weights of this config can draw, and with which settings."""
+        if isinstance(self.unet, CourseConfig):
+            return course_offer(self)
         if self.few_step is None:
             return Offer(self.names)
         return Offer(self.names, self.few_step.settings, takes_guidance=True, instant=True)
+
+
+COURSE = (("flow", "flow"), ("flow", "x0"), ("additive", "x0"))
+"""The pairs of schedule and prediction that the course's networks are made for."""
+
+
+def course_offer(config: DenoiserConfig) -> Offer:
+    """What weights of the course offer: guidance at all levels and Euler's steps, as the course draws; or one guess."""
+    assert isinstance(config.unet, CourseConfig)
+    settings = dict(SETTINGS)
+    labels = config.unet.condition == "class"
+    if not labels:
+        settings["guidance"] = SETTINGS["guidance"].only(Choice((0.0,)), 0.0)
+    narrow: dict[str, Any] = {"sampler": "ddim", "guidance_interval": (0, T - 1)}
+    level = config.unet.level
+    if level == ALL_LEVELS:
+        narrow |= {"steps": 50, "spacing": "shifted"} | ({"guidance": 5.0} if labels else {})
+    elif level == T - 1:
+        settings["steps"] = SETTINGS["steps"].only(Choice((1,)), 1)
+    else:
+        narrow |= {"steps": 1}
+    settings |= {name: replace(settings[name], default=default) for name, default in narrow.items()}
+    return Offer(config.names, settings, knows_labels=labels, level=None if level == ALL_LEVELS else level)
 
 
 def _names(value: Any, classes: int) -> tuple[str, ...]:
@@ -131,7 +162,11 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         self.scheduler = Scheduler(config.schedule)
-        self.unet = UNet(config.unet, few_step=config.few_step is not None)
+        self.unet: Any = (  # a network is a network: who asks for its parts knows which one it is
+            Translated(config.unet, config.schedule, config.prediction)
+            if isinstance(config.unet, CourseConfig)
+            else UNet(config.unet, few_step=config.few_step is not None)
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -162,7 +197,14 @@ class Denoiser(nn.Module):
 
     def guess(self, x: Tensor, levels: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
         """The same, each image at a level of its own: levels, labels and steering are (B,)."""
-        return self.to_x0(x, self.unet(x, levels, labels, *steering), levels)
+        return self.to_x0(x, self.unet(self.seen(x, levels), levels, labels, *steering), levels)
+
+    def seen(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The noisy images as the network sees them: a U-Net sees additive noise as large as on the flow schedule."""
+        if self.config.schedule != "additive" or isinstance(self.config.unet, CourseConfig):
+            return x
+        alpha, sigma = self.scheduler.coefficients(levels)
+        return x / (alpha + sigma)
 
     def to_x0(self, x: Tensor, prediction: Tensor, levels: Tensor) -> Tensor:
         """The x0 that a raw prediction (B, C, H, W) means for noisy images x at levels (B,)."""
@@ -196,7 +238,7 @@ class Denoiser(nn.Module):
         checks.choice("loss_of", loss_of, LOSSES)
         alpha, sigma = self.scheduler.coefficients(levels)
         x = self.scheduler.add_noise(x0, eps, levels)
-        prediction = self.unet(x, levels, labels, *steering).float()
+        prediction = self.unet(self.seen(x, levels), levels, labels, *steering).float()
         error = prediction - target(self.config.prediction, x0, eps, alpha, sigma)
         if self.config.bounded:
             guess = predicted_x0(self.config.prediction, x, prediction.detach(), alpha, sigma)

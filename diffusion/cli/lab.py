@@ -242,7 +242,7 @@ def _arrays(pipe: Pipeline, wanted: Recipe) -> dict[str, np.ndarray]:
         assert isinstance(wanted.activity, Forward)
         setup, levels = pipe.setup(wanted), wanted.activity.levels
         clean = wanted.activity.clean(setup)
-        noisy = [panels.pixels(forward.noisy(pipe, clean, level, setup.start).x) for level in levels]
+        noisy = [panels.pixels(forward.noisy(pipe, clean, level, setup.eps).x) for level in levels]
         arrays = {"images": np.concatenate(noisy)}
     count = len(wanted.digits)
     return arrays | {"levels": np.repeat(levels, count), "seeds": np.tile(wanted.seeds, len(levels))}

@@ -46,7 +46,7 @@ class Forward(WithPictures, name="forward"):
 
     def edit(self, setup: Setup) -> Setup:
         clean = self.clean(setup)
-        start = noised(clean, setup.start, setup.levels[0])
+        start = noised(clean, setup.eps, setup.levels[0])
         return replace(setup, denoise=lambda x, i: clean, start=start)
 
 
@@ -65,7 +65,7 @@ class Denoising(WithPictures, name="denoise"):
 
     def edit(self, setup: Setup) -> Setup:
         levels = [level for level in setup.levels if level.index <= self.levels[-1]]
-        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
+        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.eps, levels[0]))
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
     setup = pipe.setup(recipe)
     clean = recipe.activity.clean(setup)
     for level in recipe.activity.levels:
-        at = noisy(pipe, clean, level, setup.start)
+        at = noisy(pipe, clean, level, setup.eps)
         result = many_steps(pipe, recipe, at, recipe.activity.stride).result()
         yield Denoised(at, one_step(pipe, recipe, at), result)
 

@@ -194,7 +194,7 @@ def forward_picture(
     clean = recipe.activity.clean(setup)
 
     def column(level: int) -> Column:
-        noisy = forward.noisy(pipe, clean, level, setup.start)
+        noisy = forward.noisy(pipe, clean, level, setup.eps)
         return Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000")
 
     text = recipe.to_json()

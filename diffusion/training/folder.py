@@ -23,7 +23,7 @@ from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 from diffusion.hardware import out_of_memory
 from diffusion.pipeline import Pipeline
-from diffusion.training.config import TrainConfig
+from diffusion.training.config import SETTINGS, TrainConfig
 
 MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see trainer.py
 
@@ -53,7 +53,7 @@ def saved_config(out: str | Path) -> dict[str, Any]:
     """The config of the run in a folder, as its fields by name, or BadInput."""
     path = Path(out) / "config.json"
     try:
-        fields = _renamed(dict(json.loads(path.read_bytes())))
+        fields = _completed(dict(json.loads(path.read_bytes())))
         if set(fields) != set(TrainConfig.__dataclass_fields__):
             raise checks.BadInput(
                 f"{path} is of another version of this project: start a new run in another out folder."
@@ -71,7 +71,7 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
-        saved, mine = _plain(_renamed(state["config"])), _plain(asdict(config))
+        saved, mine = _plain(_completed(state["config"])), _plain(asdict(config))
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
         raise checks.BadInput(f"There is no run to resume in {config.out}: begin one first.") from None
@@ -111,9 +111,11 @@ def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> Non
     write_text(out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in history))
 
 
-def _renamed(config: dict[str, Any]) -> dict[str, Any]:
-    """A saved config with today's names: what is a preset was a recipe once."""
-    return {"preset" if name == "recipe" else name: value for name, value in config.items()}
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """A saved config with today's names and settings: what is a preset was a recipe once, and there was one network."""
+    renamed = {"preset" if name == "recipe" else name: value for name, value in config.items()}
+    since = {name: SETTINGS[name].default for name in ("network", "width", "condition", "level")}
+    return since | renamed
 
 
 def damaged(config: TrainConfig) -> checks.BadInput:

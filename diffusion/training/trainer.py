@@ -85,7 +85,7 @@ class Trainer:
         self.objective = (
             Distillation(self.denoiser, self.ema.model, teacher, config.loss_of)
             if teacher
-            else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr)
+            else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr, config.level)
         )
         self.flops = (3 + self.objective.evaluations) * flops(self.denoiser)  # forward, and twice that backward
         if config.compile:  # after the counting: compiling and FlopCounterMode do not go together
@@ -105,7 +105,8 @@ class Trainer:
         total = config.epochs * self.steps_per_epoch
         self.decays = [
             torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: learning_rate_factor(step, config.warmup, total, config.decay)
+                optimizer,
+                lambda step: learning_rate_factor(step, config.warmup, total, config.decay, self.steps_per_epoch),
             )
             for optimizer in self.optimizers
         ]
