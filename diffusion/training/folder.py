@@ -2,7 +2,7 @@
 
 It gets config.json at once and, after each epoch, model.safetensors (the averaged weights) and state.pt (all that it
 takes to go on), digits-NNN.png (every class from one fixed noise), training.gif (all of those), loss.png and
-metrics.jsonl.
+metrics.jsonl. The course's networks have further figures: see course.py.
 """
 
 import json
@@ -22,6 +22,7 @@ from diffusion.files import plot, render
 from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 from diffusion.hardware import out_of_memory
+from diffusion.networks.course import CourseConfig
 from diffusion.pipeline import Pipeline
 from diffusion.training.config import SETTINGS, TrainConfig
 
@@ -71,6 +72,7 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
+        state.setdefault("losses", [])  # it was begun before they were kept
         saved, mine = _plain(_completed(state["config"])), _plain(asdict(config))
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
@@ -97,10 +99,13 @@ def save(out: Path, model: Denoiser, state: dict[str, Any]) -> None:
 
 def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> None:
     """Write what an epoch came to: a grid of every class, its evolution so far, the loss curve and the metrics."""
-    epoch, classes = len(history), range(len(model.offer.names))
-    drawn = Pipeline(model)(list(classes) * 5, seed=0)
-    picture = render.grid(drawn.images, len(classes), scale=2)
-    render.save_png(out / f"digits-{epoch:03}.png", picture, drawn.recipe.to_json())
+    epoch = len(history)
+    if model.offer.level is None:  # where it is one, there is nothing but a guess from there
+        classes, course = list(range(len(model.offer.names))), isinstance(model.config.unet, CourseConfig)
+        asked = classes * (4 if course else 5) if model.offer.knows_labels else [0] * 40
+        drawn = Pipeline(model)(asked, seed=0)
+        picture = render.grid(drawn.images, len(classes) if model.offer.knows_labels else 10, scale=2)
+        render.save_png(out / f"digits-{epoch:03}.png", picture, drawn.recipe.to_json())
     kept = np.linspace(1, epoch, min(epoch, render.FRAMES)).round().astype(int)
     epochs = [path for k in kept if (path := out / f"digits-{k:03}.png").exists()]
     if len(epochs) > 1:
