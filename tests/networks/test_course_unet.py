@@ -13,8 +13,8 @@ def parameters(width: int, condition: str) -> int:
     DownConvs), 49 * 4 in Unflatten, 16 * 4 + 18 and 16 * 2 + 18 in the UpBlocks, and 18 + 9 in the last ConvBlock.
     """
     squares = (9 + 27 + 72 + 18) + 4 * 49 + (64 + 18) + (32 + 18) + (18 + 9)
-    blocks = 15 + 9 + 18 + 6 + 9 + 9 + 15  # biases and batch norms, and the 9 weights at the entrance
-    count = squares * width**2 + blocks * width + 9 * width + 1
+    blocks = 15 + 9 + 18 + 6 + 9 + 9 + 6  # biases and batch norms, and the 9 weights at the entrance
+    count = squares * width**2 + blocks * width + (9 * width + 1)  # the last convolution
     if condition != "none":  # FCBlocks from 1 to 2 D and to D
         count += (2 + 2 * width + 1) * 2 * width + (2 + width + 1) * width
     if condition == "class":  # the same from 10
