@@ -90,6 +90,10 @@ class Activity:
         """The run, changed."""
         raise NotImplementedError
 
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        """The noise levels from which the network guesses first, where without an activity it walks this path."""
+        return path
+
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         """BadInput where it cannot be done with these digits, by a model of this (C, H, W) and so many classes."""
 

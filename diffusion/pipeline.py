@@ -94,7 +94,7 @@ class Pipeline:
     def strange(self, recipe: Recipe) -> str:
         """A sentence where a recipe asks for guesses at levels that these weights were not trained for, or no text."""
         path = self.model.scheduler.indices(recipe.steps, recipe.spacing)
-        return self.offer.strange(getattr(recipe.activity, "levels", path))
+        return self.offer.strange(path if recipe.activity is None else recipe.activity.guessed_at(path))
 
     def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
         """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, ..."""

@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint
 from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.lab import picture as pictures
+from diffusion.lab.forward import Denoising, Forward
 from diffusion.networks.course import CourseConfig
 from diffusion.precision import prepared
 from diffusion.samplers import ddim
@@ -137,6 +140,10 @@ def test_weights_without_labels_refuse_them_in_a_sentence(refuses):
 def test_weights_of_one_level_say_so_elsewhere():
     one, noise, flow = (Pipeline(course(preset)) for preset in ("course-denoiser", "course-pure-noise", KINDS[-1]))
     assert "level 499" in one.strange(one.recipe([0]))  # a run begins at 999
+    picture = (pictures.packed(np.zeros((28, 28), np.uint8)),)
+    for activity, told in ((Denoising(picture, (499,)), False), (Denoising(picture, (250, 499)), True)):
+        assert bool(one.strange(one.recipe([0], activity=activity))) == told
+    assert one.strange(one.recipe([0], activity=Forward(picture, (250,)))) == ""
     assert one.offer.strange([499]) == noise.strange(noise.recipe([0])) == flow.strange(flow.recipe([0])) == ""
 
 

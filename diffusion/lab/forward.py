@@ -44,6 +44,9 @@ class Forward(WithPictures, name="forward"):
         super().__post_init__()
         rising(self.levels)
 
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        return ()
+
     def edit(self, setup: Setup) -> Setup:
         clean = self.clean(setup)
         start = noised(clean, setup.eps, setup.levels[0])
@@ -62,6 +65,9 @@ class Denoising(WithPictures, name="denoise"):
     def __post_init__(self) -> None:
         super().__post_init__()
         rising(self.levels)
+
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        return self.levels
 
     def edit(self, setup: Setup) -> Setup:
         levels = [level for level in setup.levels if level.index <= self.levels[-1]]
