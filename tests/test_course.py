@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffusion import Pipeline, checkpoint
 from diffusion.denoiser import Denoiser, DenoiserConfig
+from diffusion.hub.card import model_card
 from diffusion.lab import picture as pictures
 from diffusion.lab.forward import Denoising, Forward
 from diffusion.networks.course import CourseConfig
@@ -135,6 +136,7 @@ def test_weights_without_labels_refuse_them_in_a_sentence(refuses):
         pipe([0], guidance=2)
     with refuses("digits"):
         pipe(["seven"])
+    assert "class-conditional" not in model_card("user/repo", "tag", ".", pipe.model.config)
 
 
 def test_weights_of_one_level_say_so_elsewhere():

@@ -85,6 +85,7 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     wanted = pipe.recipe(tuple(digits) * count, **usual | given)
     if warning := pipe.strange(wanted):
+        pipe.check(wanted)  # who is refused need not be warned
         print(warning, file=sys.stderr)
     return wanted
 

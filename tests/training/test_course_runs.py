@@ -1,5 +1,6 @@
 """Runs of the course's presets at a tiny width: their figures, their settings, and the mean digit."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from diffusion import Pipeline
 from diffusion.data import to_float
 from diffusion.training.config import PRESETS, TrainConfig
-from diffusion.training.folder import saved_state
+from diffusion.training.folder import prepare, saved_config, saved_state
 from diffusion.training.optimizers import learning_rate_factor, optimizers_of
 from diffusion.training.trainer import Trainer
 from train import parse
@@ -77,6 +78,29 @@ def test_a_run_leaves_the_figures_of_the_course_and_can_be_resumed(preset, mnist
         with Image.open("run/digits-001.png") as picture:
             assert picture.size == (2 * (10 * 30 - 2), 2 * (4 * 30 - 2))
     assert Pipeline.from_pretrained("run").offer.knows_labels == (preset == "course-flow-class")
+
+
+def test_a_run_from_before_there_were_course_networks_goes_on(mnist_folder, monkeypatch):
+    monkeypatch.setattr("diffusion.training.folder.show", lambda *_: None)
+    shape = {"channels": (8,), "blocks": 1, "attention": (), "embedding": 16, "stem": 4, "precision": "fp32"}
+    run = TrainConfig(data="data", out="run", epochs=1, batch_size=100, **shape)
+    prepare(run)
+    Trainer(run).run()
+    file = Path("run/config.json")
+    since = ("network", "width", "condition", "level")
+    file.write_text(
+        json.dumps({name: value for name, value in json.loads(file.read_text()).items() if name not in since})
+    )
+    state = torch.load("run/state.pt", weights_only=True)
+    for name in since:
+        del state["config"][name]
+    del state["losses"]
+    torch.save(state, "run/state.pt")
+    longer = TrainConfig(**saved_config("run") | {"epochs": 2})
+    trainer = Trainer(longer)
+    trainer.resume(saved_state(longer))
+    trainer.run()
+    assert (trainer.epoch, len(trainer.losses)) == (2, 3)
 
 
 @pytest.mark.training
