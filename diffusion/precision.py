@@ -43,7 +43,8 @@ def prepared(denoiser: Denoiser, precision: str, draw: Draw) -> Denoiser:
         draw: the trial run, of at least two steps. The first warms up; the quickest of the others counts.
     """
     choice("precision", precision, ["auto", *PRECISIONS])
-    if precision == "fp32":
+    one_guess = denoiser.offer.level is not None  # where there are no steps to try, nor many to save time at
+    if precision == "fp32" or (precision == "auto" and one_guess):
         return denoiser
     if precision == "bf16":
         return variant(denoiser, "bf16", "contiguous")

@@ -13,7 +13,6 @@ from diffusion.hub.card import model_card
 from diffusion.lab import picture as pictures
 from diffusion.lab.forward import Denoising, Forward
 from diffusion.networks.course import CourseConfig
-from diffusion.precision import prepared
 from diffusion.samplers import ddim
 from diffusion.scheduler import CLEAN, T
 from diffusion.training.config import PRESETS, TrainConfig
@@ -112,7 +111,7 @@ def test_ddim_takes_the_course_s_euler_steps():
 
 
 @pytest.mark.parametrize("preset", KINDS)
-def test_weights_are_kept_and_draw_in_half_precision_too(preset, tmp_path):
+def test_weights_are_kept_and_draw_in_every_precision(preset, tmp_path):
     denoiser = course(preset)
     checkpoint.save(denoiser, tmp_path / "model.safetensors")
     pipe = Pipeline.from_pretrained(tmp_path)
@@ -122,8 +121,9 @@ def test_weights_are_kept_and_draw_in_half_precision_too(preset, tmp_path):
     assert images.shape == (2, 28, 28)
     wanted = Pipeline(denoiser)([0, 0], steps=steps).images
     assert abs(images.astype(int) - wanted).mean() < 3
-    half = Pipeline(denoiser, drawing=prepared(denoiser, "bf16", lambda *_: iter(())))([0, 0], steps=steps).images
-    assert abs(half.astype(int) - wanted).mean() < 10
+    for precision in ("bf16", "auto"):
+        rough = Pipeline.from_pretrained(tmp_path, precision=precision)([0, 0], steps=steps).images
+        assert abs(rough.astype(int) - wanted).mean() < 10
 
 
 def test_weights_without_labels_refuse_them_in_a_sentence(refuses):
