@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ui import serve
+from ui.flags import Server
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
-    SERVER = serve.asked(sys.argv[1:])
-    SERVER.prepare()
+    SERVER = Server.from_flags(sys.argv[1:])
+    serve.prepare(SERVER)
 else:
-    SERVER = serve.asked()
+    SERVER = Server.from_flags()
 
 try:
     import spaces  # on a Space with ZeroGPU, and it must come before torch
@@ -41,10 +42,12 @@ import gradio as gr
 from diffusion import BadInput, Pipeline
 from diffusion.hardware import use_allowed_cores
 from ui import endpoint
+from ui.between import Between
 from ui.tabs import learned
 from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
+from ui.tabs.lab import Lab
 from ui.theme import CSS, SCRIPT, theme
 from ui.work import Work
 
@@ -70,9 +73,11 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
     work = Work({"bundled": pipe} | ({"few-step": few_step} if few_step else {}), gpu)
     with gr.Blocks(title="Digit Diffusion", delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRO, elem_id="intro")
-        with gr.Tabs():
-            with gr.Tab("Draw"):
+        with gr.Tabs() as tabs:
+            with gr.Tab("Draw", id="draw"):
                 draw = Draw(work)
+            with gr.Tab("Lab", id="lab") as tab:
+                lab = Lab(work, tab)
             with gr.Tab("Compare"):
                 Compare(work, draw.settings)
             with gr.Tab("Data set"):
@@ -80,6 +85,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
             with gr.Tab("How it learned"):
                 learned.tab(pipe)
         draw.opened(page)
+        Between(page, tabs, draw, lab)
         endpoint.add(work)
     return page.queue(max_size=16)
 

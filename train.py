@@ -15,6 +15,7 @@ Look at what it learned, then measure it:
 """
 
 import argparse
+import shlex
 import signal
 import sys
 from contextlib import nullcontext
@@ -54,8 +55,8 @@ def parse(arguments: list[str] | None = None) -> tuple[TrainConfig, argparse.Nam
         else:
             values = "" if isinstance(each.values, Text) else f": {each.values}"
             shown = checks.written(each.default) or "none"
-            told = f"{each.help}{values} (default: {shown})"
-            parser.add_argument(*flags, type=each.values.read, metavar=name.split("_")[-1].upper(), help=told)
+            about = f"{each.help}{values} (default: {shown})"
+            parser.add_argument(*flags, type=each.values.read, metavar=name.split("_")[-1].upper(), help=about)
     parser.add_argument("--resume", action="store_true", default=False, help="continue the run in --out")
     parser.add_argument(
         "--push-to-hub", metavar="USER/REPO", default=None, help="upload the weights and a model card at the end"
@@ -157,8 +158,14 @@ def train(config: TrainConfig, flags: argparse.Namespace, team: Team) -> None:
 
 
 def push(config: TrainConfig, flags: argparse.Namespace) -> None:
-    """Upload the run's folder, and say where it is."""
-    print(hub.push(config.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
+    """Upload the run's folder, and print where it is; or BadInput, with the command that tries again."""
+    try:
+        print(hub.push(config.out, flags.push_to_hub, private=flags.private, tag=flags.tag))
+    except hub.PushFailed as error:
+        out = [] if config.out == TrainConfig.out else ["--out", config.out]
+        options = (["--private"] if flags.private else []) + (["--tag", flags.tag] if flags.tag else [])
+        command = ["python", "train.py", "--resume", *out, "--push-to-hub", flags.push_to_hub, *options]
+        raise checks.BadInput(f"{str(error).removesuffix('.')} with `{shlex.join(command)}`.") from None
 
 
 if __name__ == "__main__":

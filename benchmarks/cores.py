@@ -56,12 +56,12 @@ def measured(way: str, count: int, seconds: float) -> list[float]:
         for _ in range(count)
     ]
     ends = [(program.stdin, program.stdout) for program in programs if program.stdin and program.stdout]
-    for _, told in ends:
-        told.readline()  # it is ready
+    for _, output in ends:
+        output.readline()  # it is ready
     for start, _ in ends:
         start.write("\n")
         start.flush()
-    found = [float(told.readline()) for _, told in ends]
+    found = [float(output.readline()) for _, output in ends]
     for program in programs:
         program.communicate()
     return found

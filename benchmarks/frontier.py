@@ -47,9 +47,9 @@ def main() -> None:
     try:
         checks.whole("--rounds", flags.rounds, 1, 1000)
         runs = measured(flags)
-        told = report(runs)
-        print(told)
-        write_text(flags.out / "table.md", told + "\n")
+        text = report(runs)
+        print(text)
+        write_text(flags.out / "table.md", text + "\n")
         for figure in ("frechet_distance", "accuracy"):
             render.save_png(flags.out / f"{figure.replace('_', '-')}.png", picture(runs, figure))
     except BadInput as error:
@@ -72,8 +72,8 @@ def measured(flags: argparse.Namespace) -> list[dict[str, Any]]:
         names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(READER), "drawn_in": "auto"}
         tell = partial(print, file=sys.stderr)
         for run in sweep.sweep(pipe, recipes, flags.scores / name, names=names, progress=True, tell=tell, **real):
-            asked = run["recipe"]
-            settings = {key: asked[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
+            recipe = run["recipe"]
+            settings = {key: recipe[key] for key in ("guidance", "guidance_interval", "steps", "sampler")}
             works[str(len(runs))] = partial(pipe, DIGITS, **settings)
             runs.append(run | {"weights": name})
     if not runs:

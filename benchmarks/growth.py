@@ -43,8 +43,8 @@ def grown(flags: argparse.Namespace) -> str:
         child = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
         if child.returncode:  # and has said why
             sys.exit(child.returncode)
-        told = json.loads(child.stdout)
-        rows.append([f"{size:,}", f"{1000 * told['seconds'] / size:.1f}", f"{told['bytes'] / 2**20:.0f}"])
+        found = json.loads(child.stdout)
+        rows.append([f"{size:,}", f"{1000 * found['seconds'] / size:.1f}", f"{found['bytes'] / 2**20:.0f}"])
     return table(["digits", "ms a digit", "peak memory, MiB"], rows)
 
 

@@ -29,9 +29,9 @@ ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0  # seconds, for the page and for a run
 SETTLED = 1000  # milliseconds that a page just opened, or another choice of weights, is left alone
 
-# Clicks Generate; the milliseconds until the first new frame is on the stage, and until the button is free again.
+# Clicks Generate; the milliseconds until the first new frame is in the player, and until the button is free again.
 CLICK = """() => new Promise((done) => {
-  const button = document.querySelector("#generate"), output = document.querySelector("#stage output");
+  const button = document.querySelector("#generate"), output = document.querySelector("#player output");
   const before = output.textContent, clicked = performance.now();
   let ran = false, first = null;
   const look = () => {
@@ -108,10 +108,10 @@ def answers(address: str) -> bool:
 def clicked(page: Page) -> dict[str, float]:
     """Press Generate, and then Download GIF; returns the seconds until each thing was there."""
     first, grid = (milliseconds / 1000 for milliseconds in page.evaluate(CLICK))
-    asked = perf_counter()
+    pressed = perf_counter()
     with page.expect_download():
         page.click("#keep-gif")
-    return {"first frame": first, "final grid": grid, "GIF, downloaded at once": grid + perf_counter() - asked}
+    return {"first frame": first, "final grid": grid, "GIF, downloaded at once": grid + perf_counter() - pressed}
 
 
 def gif_seconds() -> float:

@@ -5,7 +5,7 @@
 Small networks of about the same work, each a change of the first, are trained with the preset "best", but AdamW, for
 as many epochs. Each is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown
 table: parameters, arithmetic and time of one evaluation for ten images (fp32; the shapes take turns), and the figures
-of digits drawn without guidance, as in benchmarks.recipes.
+of digits drawn without guidance, as in benchmarks.presets.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.recipes import SMALL, arguments, folder, measured, report
+from benchmarks.presets import SMALL, arguments, folder, measured, report
 from benchmarks.stopwatch import seconds
 from diffusion import BadInput
 from diffusion.denoiser import Denoiser

@@ -74,6 +74,7 @@ class Activity:
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
+    earlier: ClassVar[Mapping[str, Any]] = {}  # what its later settings are in recipes that do not know them yet
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):
@@ -93,6 +94,10 @@ class Activity:
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
         """The noise levels from which the network guesses first, where without an activity it walks this path."""
         return path
+
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        """Those of the levels of a recipe that its run walks: all, or the last ones."""
+        return levels
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         """BadInput where it cannot be done with these digits, by a model of this (C, H, W) and so many classes."""
@@ -125,4 +130,4 @@ def from_dict(values: Any) -> Activity:
     import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
         raise BadInput("This recipe is of a newer version: update the project to read it.")
-    return ACTIVITIES[name](**values)
+    return ACTIVITIES[name](**{**ACTIVITIES[name].earlier, **values})

@@ -18,6 +18,7 @@ from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files.atomic import replacing
 from diffusion.networks.course import CourseConfig
 from diffusion.networks.unet import UNetConfig
+from diffusion.style import Styles
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
@@ -48,7 +49,7 @@ def load(path: str | Path) -> Denoiser:
     """
     path = Path(path)
     if not path.is_file():
-        raise BadInput(f"There is no checkpoint at {path}: check the path, or train one with python train.py.")
+        raise BadInput(f"There is no checkpoint at {path}: check the path, or train a network.")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -76,8 +77,9 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
     try:
         values: dict[str, Any] = json.loads(text or "")
         few_step = FewStep(**values["few_step"]) if values.get("few_step") else None
+        styles = Styles(**values["styles"]) if values.get("styles") else None
         shape = (CourseConfig if "width" in values["unet"] else UNetConfig)(**values["unet"])
-        return DenoiserConfig(**values | {"unet": shape, "few_step": few_step})
+        return DenoiserConfig(**values | {"unet": shape, "few_step": few_step, "styles": styles})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None
@@ -131,22 +133,22 @@ def pull(repo: str, revision: str | None = None) -> Path:
     try:
         return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
     except errors.RevisionNotFoundError:
-        told = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
+        message = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.HFValidationError):
-        told = (
+        message = (
             f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
             "the name, or log in with `hf auth login`."
         )
     except failures() as error:
         if is_offline_mode():
-            told = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+            message = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, UnicodeError):
-            told = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
+            message = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
-            told = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
+            message = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            told = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
-    raise BadInput(told)  # out here, so that it carries no error with a request in it
+            message = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
+    raise BadInput(message)  # out here, so that it carries no error with a request in it
 
 
 def failures() -> tuple[type[Exception], ...]:

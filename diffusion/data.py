@@ -73,6 +73,7 @@ DATASETS = {
         archive="cifar-10-python.tar.gz",
     ),
 }
+DEFAULT = "mnist"  # what is learned and read where nothing else is chosen
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -16,14 +16,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from diffusion import checks
-from diffusion.model import Offer
+from diffusion import checks, style
+from diffusion.model import Offer, style_settings
 from diffusion.networks.course import ALL_LEVELS, CourseConfig, Translated
 from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
 from diffusion.settings import Choice, Number, Setting, Values
+from diffusion.style import ATTRIBUTES, Styles
 
 PREDICTIONS = ("eps", "x0", "v", "flow")
 
@@ -31,6 +33,8 @@ MICRO_BATCH = 100  # images that go through the network at once: bounds memory, 
 LOSSES = ("prediction", "velocity")  # whose error a loss may be
 MAX_WEIGHT = 20.0  # of an error of the prediction, as one of the velocity: next to the clean image, x0 cannot be told
 MAX_NAME = 40  # characters of a class name
+BLACK_WEIGHT = 0.1  # of the loss of what is exactly black: it shall not pull at what it shares with the prediction
+NEARLY_CLEAN = 100  # levels below which a guess is the last of its run, where that has ten steps or more
 
 
 @dataclass(frozen=True)
@@ -86,21 +90,29 @@ class DenoiserConfig:
     bounded: bool = True
     names: tuple[str, ...] = ()  # of the classes, label k is names[k]; none given means "0", "1", "2", ...
     few_step: FewStep | None = None  # for a student of few steps
+    styles: Styles | None = None  # what it was trained on, where it takes the style as an input: see style.py
+    # Four pixels in five of MNIST are exactly black. With this the network also says which: see Denoiser.guess.
+    black: bool = False
 
     def __post_init__(self) -> None:
         checks.choice("schedule", self.schedule, SCHEDULES)
         checks.choice("prediction", self.prediction, PREDICTIONS)
-        if not isinstance(self.bounded, bool):
-            raise checks.BadInput(f"bounded must be true or false, not {checks.shown(self.bounded)}.")
+        for name in ("bounded", "black"):
+            if not isinstance(getattr(self, name), bool):
+                raise checks.BadInput(f"{name} must be true or false, not {checks.shown(getattr(self, name))}.")
         if self.prediction == "eps" and self.schedule == "flow":
             raise checks.BadInput(
-                "prediction eps cannot tell x0 at the flow schedule's last level, where no signal is left: "
+                "prediction eps does not give x0 at the flow schedule's last level, where no signal is left: "
                 "choose prediction flow, v or x0, or schedule linear or cosine."
             )
         if isinstance(self.unet, CourseConfig) and (self.schedule, self.prediction) not in COURSE:
             raise checks.BadInput(
                 "The course's networks predict flow or x0 on the schedule flow, or x0 with additive noise: choose one "
                 f"of these, not {self.prediction} with {self.schedule}."
+            )
+        if self.styles and len(self.styles.spread) != self.unet.classes:
+            raise checks.BadInput(
+                f"styles must be of the {self.unet.classes} classes, not of {len(self.styles.spread)}."
             )
         object.__setattr__(self, "names", _names(self.names, self.unet.classes))
 
@@ -109,9 +121,9 @@ class DenoiserConfig:
         """What weights of this config can draw, and with which settings."""
         if isinstance(self.unet, CourseConfig):
             return course_offer(self)
-        if self.few_step is None:
-            return Offer(self.names)
-        return Offer(self.names, self.few_step.settings, takes_guidance=True, instant=True)
+        few = self.few_step
+        settings = (SETTINGS if few is None else few.settings) | style_settings(self.styles)
+        return Offer(self.names, settings, takes_guidance=bool(few), instant=bool(few), styles=self.styles)
 
 
 COURSE = (("flow", "flow"), ("flow", "x0"), ("additive", "x0"))
@@ -121,7 +133,7 @@ COURSE = (("flow", "flow"), ("flow", "x0"), ("additive", "x0"))
 def course_offer(config: DenoiserConfig) -> Offer:
     """What weights of the course offer: guidance at all levels and Euler's steps, as the course draws; or one guess."""
     assert isinstance(config.unet, CourseConfig)
-    settings = dict(SETTINGS)
+    settings = SETTINGS | style_settings(None)
     labels = config.unet.condition == "class"
     if not labels:
         settings["guidance"] = SETTINGS["guidance"].only(Choice((0.0,)), 0.0)
@@ -155,7 +167,8 @@ def _names(value: Any, classes: int) -> tuple[str, ...]:
 class Denoiser(nn.Module):
     """UNet + scheduler + prediction type.
 
-    Call it with images (B, C, H, W), one level index for all, and labels (B,); it returns its guess of x0.
+    Call it with images (B, C, H, W), one level index for all, and a condition: labels (B,), or labels and style (B, 4)
+    as `style.conditions` has them. It returns its guess of x0.
     """
 
     def __init__(self, config: DenoiserConfig):
@@ -165,7 +178,12 @@ class Denoiser(nn.Module):
         self.unet: Any = (  # a network is a network: who asks for its parts knows which one it is
             Translated(config.unet, config.schedule, config.prediction)
             if isinstance(config.unet, CourseConfig)
-            else UNet(config.unet, few_step=config.few_step is not None)
+            else UNet(
+                config.unet,
+                few_step=config.few_step is not None,
+                style=len(ATTRIBUTES) if config.styles else 0,
+                black=config.black,
+            )
         )
 
     @property
@@ -184,20 +202,45 @@ class Denoiser(nn.Module):
         return self.config.offer
 
     def null(self, condition: Tensor) -> Tensor:
-        """The null label, which was trained to mean "no label", for each of some labels (B,)."""
-        return torch.full_like(condition, self.config.unet.null_label)
+        """The null label, which was trained to mean "no label", for each condition of a batch, and no style."""
+        null = torch.full_like(condition, self.config.unet.null_label)
+        if condition.ndim > 1:
+            null[:, 1:] = torch.nan
+        return null
 
-    def forward(self, x: Tensor, i: int, labels: Tensor, *steering: float) -> Tensor:
+    def forward(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
         """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale."""
         guesses = []
-        for part, part_labels in zip(x.split(MICRO_BATCH), labels.split(MICRO_BATCH), strict=True):
-            levels, *others = (torch.full_like(part_labels, value, dtype=torch.float32) for value in (i, *steering))
-            guesses.append(self.guess(part, levels.long(), part_labels, *others))
+        for part, part_condition in zip(x.split(MICRO_BATCH), condition.split(MICRO_BATCH), strict=True):
+            levels, *others = (
+                torch.full((len(part),), value, device=x.device, dtype=torch.float32) for value in (i, *steering)
+            )
+            guesses.append(self.guess(part, levels.long(), part_condition, *others))
         return torch.cat(guesses)
 
-    def guess(self, x: Tensor, levels: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
-        """The same, each image at a level of its own: levels, labels and steering are (B,)."""
-        return self.to_x0(x, self.unet(self.seen(x, levels), levels, labels, *steering), levels)
+    def guess(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor) -> Tensor:
+        """The same, each image at a level of its own: levels and steering are (B,).
+
+        Where the network also says what is exactly black, its word counts at the end, when a pixel that is almost
+        black is either black or not: further up x0 is a mean over what may come. (Sparsity bits,
+        https://arxiv.org/abs/2502.02448, are a bit of each pixel that is diffused as well. Here it is told, not drawn.)
+        """
+        prediction, black = self.predict(x, levels, condition, *steering)
+        x0 = self.to_x0(x, prediction, levels)
+        if black is not None:
+            last = steering[0] < 0 if steering else levels < NEARLY_CLEAN
+            x0 = torch.where((black > 0) & last.view(-1, 1, 1, 1), -1, x0)
+        return x0
+
+    def predict(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The raw prediction (B, C, H, W), and the logits of "exactly black" where there are any."""
+        labels, asked = style.parts(condition)
+        if asked is not None and self.config.styles:
+            condition = style.conditions(labels, self.config.styles.scaled(asked))
+        else:
+            condition = labels
+        out = self.unet(self.seen(x, levels), levels, condition, *steering)
+        return out.chunk(2, dim=1) if self.config.black else (out, None)
 
     def seen(self, x: Tensor, levels: Tensor) -> Tensor:
         """The noisy images as the network sees them: a U-Net sees additive noise as large as on the flow schedule."""
@@ -215,18 +258,18 @@ class Denoiser(nn.Module):
     def loss(
         self,
         x0: Tensor,
-        labels: Tensor,
+        condition: Tensor,
         levels: Tensor,
         eps: Tensor,
         *steering: Tensor,
         loss_of: str = "prediction",
         min_snr: float = 0.0,
     ) -> Tensor:
-        """The training loss: a mean squared error, a scalar.
+        """The training loss, a scalar: a mean squared error, and the cross entropy of what is black where that is told.
 
         Args:
             x0: clean images (B, C, H, W) in [-1, 1].
-            labels: (B,), some of them already replaced by the null label.
+            condition: labels (B,), or labels and style (B, 4), some of them already hidden.
             levels: (B,) in 0..T-1.
             eps: standard normal noise, shaped like x0.
             steering: for a student of few steps, where each step ends and the guidance scale, (B,) each.
@@ -238,7 +281,8 @@ class Denoiser(nn.Module):
         checks.choice("loss_of", loss_of, LOSSES)
         alpha, sigma = self.scheduler.coefficients(levels)
         x = self.scheduler.add_noise(x0, eps, levels)
-        prediction = self.unet(self.seen(x, levels), levels, labels, *steering).float()
+        raw, black = self.predict(x, levels, condition, *steering)
+        prediction = raw.float()
         error = prediction - target(self.config.prediction, x0, eps, alpha, sigma)
         if self.config.bounded:
             guess = predicted_x0(self.config.prediction, x, prediction.detach(), alpha, sigma)
@@ -250,7 +294,10 @@ class Denoiser(nn.Module):
             error = error * (error_in_x0 * (alpha + sigma) / sigma).abs().clamp(max=MAX_WEIGHT)
         elif min_snr:
             error = error * (error_in_x0**2 * (alpha / sigma).square().clamp(max=min_snr)).sqrt()
-        return error.square().mean()
+        loss = error.square().mean()
+        if black is not None:
+            loss = loss + BLACK_WEIGHT * F.binary_cross_entropy_with_logits(black.float(), (x0 <= -1).float())
+        return loss
 
 
 def target(prediction: str, x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:

@@ -15,7 +15,16 @@ from diffusion import checks
 from diffusion.activity import Activity
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.scheduler import Scheduler
-from diffusion.settings import Setting
+from diffusion.settings import Choice, Maybe, Number, Setting
+from diffusion.style import ANY, ATTRIBUTES, Styles
+
+
+def style_settings(styles: Styles | None) -> dict[str, Setting]:
+    """What weights offer of the settings that say how digits are written: those of the styles that they know."""
+    if styles is None:
+        return {name: SETTINGS[name].only(Choice((ANY,)), ANY) for name in (*ATTRIBUTES, "hand")}
+    ends = zip(ATTRIBUTES, styles.low, styles.high, strict=True)
+    return {name: SETTINGS[name].only(Maybe((ANY,), Number(low, high)), ANY) for name, low, high in ends}
 
 
 @dataclass(frozen=True)
@@ -30,14 +39,16 @@ class Offer:
         instant: whether a drawing is over before one has let go of the control.
         knows_labels: whether the network is told what to draw; else there is one class, of anything.
         level: the only noise level that the network was trained for, where there is only one.
+        styles: how the digits that they learned from are written, where that can be asked for.
     """
 
     names: tuple[str, ...]
-    settings: Mapping[str, Setting] = field(default_factory=lambda: SETTINGS)
+    settings: Mapping[str, Setting] = field(default_factory=lambda: SETTINGS | style_settings(None))
     takes_guidance: bool = False
     instant: bool = False
     knows_labels: bool = True
     level: int | None = None
+    styles: Styles | None = None
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -75,6 +86,11 @@ class Offer:
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
         self.labels(recipe.digits)
+        if recipe.asks_for_style and not self.styles:
+            raise checks.BadInput(
+                "These weights know what to write and not how: choose weights that were trained with styles, or leave "
+                "thickness, slant, width, hand and words like thick out."
+            )
         for name, setting in self.settings.items():
             if setting is not SETTINGS[name] and setting.counts(recipe):
                 try:
@@ -110,10 +126,24 @@ class Model(Protocol):
     def offer(self) -> Offer: ...
 
     def null(self, condition: Tensor) -> Tensor:
-        """What says "no condition", in the shape of a condition for a batch, such as labels (B,)."""
+        """What says "no condition", shaped like a condition for a batch: labels (B,), or labels and style (B, 4)."""
 
     def __call__(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
         """The guess of the clean images (B, C, H, W) for noisy ones at level i.
 
         Steering is what `Offer.takes_guidance` announces: the level where the step ends, and the guidance scale.
         """
+
+
+class Idle:
+    """Stands in for a model and only counts how often, and for how many images, it is run."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: Model):
+        self.scheduler, self.shape, self.offer, self.null = model.scheduler, model.shape, model.offer, model.null
+        self.evaluations = 0
+
+    def __call__(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
+        self.evaluations += len(x)
+        return torch.zeros_like(x)

@@ -1,6 +1,6 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,14 @@ from diffusion.activity import Setup
 from diffusion.denoiser import Denoiser
 from diffusion.guidance import evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
-from diffusion.model import Model, Offer
+from diffusion.model import Idle, Model, Offer
 from diffusion.noise import Noise
 from diffusion.precision import prepared
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise
+from diffusion.scheduler import Level
+from diffusion.style import ATTRIBUTES, conditions
 
 BATCH = 250  # images drawn at once for a file of single digits: memory stays small however many are asked for
 
@@ -114,12 +116,36 @@ class Pipeline:
                 on_step()
             yield run.result()
 
-    def evaluations(self, recipe: Recipe) -> int:
-        """How often the network is run for one image."""
+    def levels(self, recipe: Recipe) -> Sequence[Level]:
+        """The path that the run of a recipe walks, from its first level to the clean image."""
+        levels = self.model.scheduler.levels(recipe.steps, recipe.spacing)
+        return recipe.activity.path(levels) if recipe.activity else levels
+
+    def steps(self, recipe: Recipe) -> int:
+        """How many steps that is: those of the recipe, or fewer where its activity cuts the path."""
+        return len(self.levels(recipe)) - 1
+
+    def evaluations(self, recipe: Recipe) -> float:
+        """How often the network is run for one image, on the average of all of them."""
+        if recipe.activity is not None:
+            return sum(self.work(recipe))
         path = SAMPLERS[recipe.sampler].asks(self.model.scheduler.indices(recipe.steps, recipe.spacing))
         if self.offer.takes_guidance:
             return len(path)
         return evaluations(recipe.guidance, recipe.guidance_interval, path)
+
+    def work(self, recipe: Recipe) -> list[float]:
+        """The same in each step, by which the time that is left can be told. What comes before the first is in it.
+
+        It is counted in a run with a network that does nothing, so that an activity may ask whatever it likes.
+        """
+        part = next(recipe.split(BATCH))
+        idle = Idle(self.model)
+        done, work = 0, []
+        for _ in Pipeline(idle).run(part):
+            work.append((idle.evaluations - done) / len(part.digits))
+            done = idle.evaluations
+        return work
 
     def run(self, recipe: Recipe, edit: Edit = lambda setup: setup) -> Run:
         """The run of a recipe, step by step. The recipe of its result names the weights of this pipeline.
@@ -145,8 +171,14 @@ class Pipeline:
         noise = Noise(recipe.seeds, self.model.shape, self.model.device)
         sampler = SAMPLERS[recipe.sampler]
 
+        fixed = [getattr(recipe, name) for name in ATTRIBUTES]
+        styles = self.offer.styles
+        asked = styles.asked(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
+
         def guide(labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
             guidance = recipe.guidance if guidance is None else guidance
+            if asked is not None and len(labels) == len(asked):  # whatever an image becomes, its hand stays
+                labels = conditions(labels, asked)
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
             return guided(self.drawing, labels, guidance, recipe.guidance_interval, clip)
@@ -162,6 +194,5 @@ class Pipeline:
 
 
 def _trial(denoiser: Denoiser, count: int) -> Iterator[Tensor]:
-    """The shortest run with a step to time after one that warms up."""
-    guidance = 1 if denoiser.offer.knows_labels else 0
-    return (step.x for step in Pipeline(denoiser).stream([0] * count, steps=2, guidance=guidance))
+    """The shortest run with a step to time after one that warms up. All weights take guidance 0, at half its cost."""
+    return (step.x for step in Pipeline(denoiser).stream([0] * count, steps=2, guidance=0))

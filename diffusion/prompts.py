@@ -12,18 +12,21 @@ A prompt names one thing after another, with or without commas and "and" between
 
 Any other number is drawn: "two 3" is a 2 and a 3, "one" is a 1, and "3 x 7" is a 3, seven times. A plural without a
 number is one image.
+
+Before a thing words may say how to write it: "a thick 7", "two thin, slanted 4s", "upright 2026".
 """
 
 import random
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from math import prod
 from textwrap import shorten
 
 from diffusion.checks import MAX_IMAGES, BadInput, shown
+from diffusion.style import WORDS, contradiction
 
 MAX_LENGTH = 10_000  # characters of a prompt
 
@@ -41,21 +44,59 @@ def digits(
     >>> digits("a 4 and two 3s"), digits("2026"), digits("0-3"), digits("Dog, 0, two cats", names=["cat", "dog"])
     ([4, 3, 3], [2, 0, 2, 6], [0, 1, 2, 3], [1, 0, 0, 0])
     """
+    wanted, words = styled(text, names, choose=choose)
+    if words:
+        raise BadInput(f"Only what to draw can be said here, not how: leave {shown(words[0][1])} out.")
+    return wanted
+
+
+def styled(
+    text: str, names: Sequence[str] = (), *, choose: Callable[[Sequence[int]], int] = random.choice
+) -> tuple[list[int], tuple[tuple[int, str], ...]]:
+    """The digits that a text asks for, and how they are to be written: (k, word of style.WORDS) for digit k.
+
+    >>> styled("a 4 and two thick 3s")
+    ([4, 3, 3], ((1, 'thick'), (2, 'thick')))
+    """
     if len(text) > MAX_LENGTH:
         raise BadInput(f"That is too long: write digits like {_examples(names)}.")
     wanted: list[int] = []
-    for pool, count, by_chance in _things(list(_words(text, names)), names):
+    how: list[tuple[int, str]] = []
+    for pool, count, by_chance, words in _things(_with_styles(_words(text, names)), names):
         if len(wanted) + count * (1 if by_chance else len(pool)) > MAX_IMAGES:
             raise BadInput(f"Ask for at most {MAX_IMAGES:,} images at once.")
+        first = len(wanted)
         wanted += [choose(pool) for _ in range(count)] if by_chance else list(pool) * count
+        how += [(k, word) for k in range(first, len(wanted)) for word in words]
     if not wanted:
         raise BadInput(f"No digits asked for: write them like {_examples(names)}.")
-    return wanted
+    return wanted, tuple(how)
+
+
+def _with_styles(words: Iterable["_Word"]) -> list["_Word"]:
+    """The words without those that say how to write, which go along with the next one of the others."""
+    others: list[_Word] = []
+    styles: dict[str, str] = {}  # of an attribute: the word
+    last = _Word("")
+    for word in words:
+        if word.kind == "y":
+            attribute = WORDS[word.text][0]
+            before = styles.setdefault(attribute, word.text)
+            if before != word.text:
+                raise contradiction(before, word.text)
+            last = word
+        elif not (styles and word.kind == ","):  # "thin, slanted 4s" are both
+            others.append(replace(word, styles=tuple(styles.values())))
+            styles = {}
+    if styles:
+        raise BadInput(f'It is not said what shall be {last.text}: write it before a digit, like "a {last.text} 7".')
+    return others
 
 
 # The rules: which words may follow each other, each word one letter. The first rule that fits is taken.
 #   n seven, 2026   c ten   h hundred   s sevens   t cat   - to   x times   w twice   o of
 #   q all   r random   e even   d digit   D digits   , and
+# Words that say how to write, y, are taken out before, and belong to what the next word belongs to.
 
 _NUMBER = r"(?:[nc]h*+|h++)"
 _TIMES = rf"(?:x{_NUMBER}(?![xo]?s)|{_NUMBER}x(?=,|$)|w)"  # x 5, five times, twice
@@ -79,15 +120,21 @@ _RULES = (
 _COMPILED = [re.compile(rule) for rule in _RULES]
 
 
-def _things(words: list["_Word"], names: Sequence[str]) -> Iterator[tuple[Sequence[int], int, bool]]:
-    """What is asked for, one after another: all of a pool of digits so many times, or so many picked by chance."""
+def _things(words: list["_Word"], names: Sequence[str]) -> Iterator[tuple[Sequence[int], int, bool, list[str]]]:
+    """What is asked for, one after another: all of a pool of digits so many times, or so many picked by chance.
+
+    The last part of each are the words that say how to write it.
+    """
     kinds = "".join(word.kind for word in words)
     at = 0
+    left_over: list[str] = []  # before a word that is nothing by itself, as in "a thick digit 7"
     while at < len(words):
         match = next(filter(None, (rule.match(kinds, at) for rule in _COMPILED)), None)
         if match is None:
             raise _cannot_read([words[at]], names)
+        styles = [style for word in words[at : match.end()] for style in word.styles] + left_over
         found = {name: words[slice(*match.span(name))] for name in match.groupdict() if match[name]}
+        left_over = [] if found else styles
         count = prod(word.number for word in found.get("count", []) + found.get("again", []))
         if not count:
             raise BadInput(f"Cannot draw {_typed(words[at : match.end()])}: ask for 1 or more.")
@@ -96,9 +143,10 @@ def _things(words: list["_Word"], names: Sequence[str]) -> Iterator[tuple[Sequen
             if len(first.draws) > 1 or len(last.draws) > 1:
                 raise _cannot_read(found["range"], names)
             step = 1 if first.number <= last.number else -1
-            yield range(first.number, last.number + step, step), count, False
+            yield range(first.number, last.number + step, step), count, False, styles
         elif thing := found.get("pool") or found.get("chance"):
-            yield next((word.draws for word in thing if word.draws), range(len(names) or 10)), count, "chance" in found
+            pool = next((word.draws for word in thing if word.draws), range(_count(names)))
+            yield pool, count, "chance" in found, styles
         at = match.end()
 
 
@@ -121,6 +169,14 @@ _OTHERS = {
     "r": "random any some anything",
     "d": "digit number numeral",
     "D": "digits numbers numerals",
+}
+_STYLES = {  # the words of style.WORDS, and others for them
+    "thin": "fine light",
+    "thick": "bold fat heavy",
+    "slanted": "leaning italic",
+    "upright": "straight",
+    "narrow": "slim",
+    "wide": "broad",
 }
 _SOUNDS = {"ate": "eight", "won": "one"}  # misspellings that only the ear knows
 _TYPESET = str.maketrans(
@@ -146,14 +202,14 @@ class _Word:
     kind: str
     draws: Sequence[int] = ()
     number: int = 1
-    text: str = ""  # as it is written
+    text: str = ""  # as it is written; of one that says how to write, the word of style.WORDS
+    styles: tuple[str, ...] = ()  # said before it
 
 
 def _dictionary() -> dict[str, _Word]:
     """Every word that is understood, whatever the classes are called."""
     words = {word: _Word(kind) for kind, several in _OTHERS.items() for word in several.split()}
-    words |= {"even": _Word("e", range(0, 10, 2)), "odd": _Word("e", range(1, 10, 2))}
-    words |= {"all ten": _Word("q"), "all 10": _Word("q")}
+    words |= {said: _Word("y", text=word) for word, several in _STYLES.items() for said in [word, *several.split()]}
     for kind, several in _NUMBERS.items():
         words |= {word: _Word(kind, number=int(number)) for number, word in re.findall(r"(\d+) (\w+)", several)}
     for digit, several in enumerate(_DIGITS):
@@ -170,6 +226,19 @@ def _plurals(word: str, draws: Sequence[int]) -> dict[str, _Word]:
 _DICTIONARY = _dictionary()
 
 
+def _count(names: Sequence[str]) -> int:
+    """How many classes there are; where their names are not given, they are the digits."""
+    return len(names or _DIGITS)
+
+
+def _counted(names: Sequence[str]) -> dict[str, _Word]:
+    """The words whose meaning follows from how many classes there are: even, odd, "all ten"."""
+    count = _count(names)
+    numbers = [word for word, meaning in _DICTIONARY.items() if meaning.kind in "nc" and meaning.number == count]
+    parity = {"even": _Word("e", range(0, count, 2)), "odd": _Word("e", range(1, count, 2))}
+    return parity | {f"all {number}": _Word("q") for number in [str(count), *numbers]}
+
+
 def _named(names: Sequence[str]) -> dict[str, _Word]:
     """The names of the classes, and their plurals."""
     labels: dict[str, list[int]] = {}
@@ -183,7 +252,9 @@ def _named(names: Sequence[str]) -> dict[str, _Word]:
 
 def _words(text: str, names: Sequence[str]) -> Iterator[_Word]:
     """The words of a text, the longest first; those that mean nothing are left out."""
-    known = _DICTIONARY | _named(names) | {",": _DICTIONARY[","]}  # a comma only divides, whatever is named so
+    known = (
+        _DICTIONARY | _counted(names) | _named(names) | {",": _DICTIONARY[","]}
+    )  # a comma only divides, whatever is named so
     longest = max(key.count(" ") + 1 for key in known)
     tokens = _tokens(text)
     at = 0
@@ -191,7 +262,8 @@ def _words(text: str, names: Sequence[str]) -> Iterator[_Word]:
         token, typed = tokens[at]
         end = next((end for end in range(at + longest, at, -1) if _joined(tokens[at:end]) in known), at + 1)
         if word := known.get(_joined(tokens[at:end])):
-            word = replace(word, text=" ".join(dict.fromkeys(typed for _, typed in tokens[at:end])))
+            if word.kind != "y":
+                word = replace(word, text=" ".join(dict.fromkeys(typed for _, typed in tokens[at:end])))
             if len(word.draws) > 1 and word.kind in "ts":
                 classes = shown(word.draws)
                 raise BadInput(f"{_typed([word])} names several classes: write one of the digits {classes} instead.")

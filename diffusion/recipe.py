@@ -1,7 +1,7 @@
 """What to draw and how, checked as it is made; as one line of JSON it travels inside every picture."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from diffusion.activity import Activity, from_dict
 from diffusion.files.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
-from diffusion.settings import Choice, Interval, Number, Whole, declared, setting
+from diffusion.settings import Choice, Interval, Maybe, Number, Whole, declared, setting
+from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
 
 NAMED = 12  # digits in the name of a file
 
@@ -32,7 +33,7 @@ class Recipe:
         Choice(tuple(SAMPLERS)),
         "dpm++2m",
         "how each step is taken",
-        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and likes 100",
+        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and needs about 100",
     )
     eta: float = setting(
         Number(0, 1),
@@ -57,12 +58,33 @@ class Recipe:
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known
     activity: Activity | None = None  # what else is done than to draw, with its input pictures: see lab/
+    # how to write: where the weights know styles, see style.py
+    thickness: float | str = setting(
+        Maybe((ANY,), Number(0, 28)),
+        ANY,
+        "mean width of the strokes, in pixels",
+        advice="of most digits it is 1.5 to 4",
+    )
+    slant: float | str = setting(
+        Maybe((ANY,), Number(-1.5, 1.5)), ANY, "how far digits lean to the right, in radians", advice="0 is upright"
+    )
+    width: float | str = setting(
+        Maybe((ANY,), Number(0, 56)), ANY, "of a digit set upright, in pixels", advice="a 1 is narrow whoever writes it"
+    )
+    hand: int | str = setting(
+        Maybe((ANY, MANY), Whole(0, checks.MAX_SEED)),
+        ANY,
+        "who writes: a number is one hand for all",
+        advice="many is one by lot for each digit; thickness, slant and width count more",
+    )
+    words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digits", tuple(checks.labels("digits", self.digits, checks.MAX_CLASSES)))
         for name, each in SETTINGS.items():
             object.__setattr__(self, name, each.check(getattr(self, name)))
         object.__setattr__(self, "redrawn", self._redrawn())
+        object.__setattr__(self, "words", check_words(self.words, len(self.digits)))
         for name in {option for sampler in SAMPLERS.values() for option in sampler.options}:
             default = SETTINGS[name].default
             if not SETTINGS[name].counts(self) and getattr(self, name) != default:
@@ -90,6 +112,11 @@ class Recipe:
         return tuple(sorted(seeds.items()))
 
     @property
+    def asks_for_style(self) -> bool:
+        """Whether it says how digits are to be written."""
+        return bool(self.words) or any(getattr(self, name) != ANY for name in (*ATTRIBUTES, "hand"))
+
+    @property
     def seeds(self) -> list[int]:
         """The seed of every image: drawn alone with it, the image is the same."""
         seeds = [(self.seed + k) % (checks.MAX_SEED + 1) for k in range(len(self.digits))]
@@ -114,23 +141,31 @@ class Recipe:
 
     def some(self, chosen: Sequence[int], seeds: Sequence[int]) -> "Recipe":
         """Some images of this recipe, counted from 0, each from a seed of its own."""
+        words: dict[int, list[str]] = {}
+        for k, word in self.words:
+            words.setdefault(k, []).append(word)
         return replace(
             self,
             digits=tuple(self.digits[k] for k in chosen),
+            words=tuple((new, word) for new, k in enumerate(chosen) for word in words.get(k, [])),
             redrawn=tuple(enumerate(seeds)),
             activity=self.activity and self.activity.some(chosen),
         )
 
     @property
     def name(self) -> str:
-        """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42"."""
-        digits, told = self.digits, ""
+        """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42".
+
+        Labels above 9 are no digits, and stand apart: "labels-10-3-seed42".
+        """
+        digits, suffix = self.digits, ""
         if len(digits) > NAMED:
             lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))
             length = next(lengths, 0)
-            told = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
+            suffix = f"x{len(digits) // length}" if length else f"-and-{len(digits) - NAMED}-more"
             digits = digits[: length or NAMED]
-        return f"digits-{''.join(map(str, digits))}{told}-seed{self.seed}"
+        what, between = ("digits", "") if max(self.digits) < 10 else ("labels", "-")
+        return f"{what}-{between.join(map(str, digits))}{suffix}-seed{self.seed}"
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
@@ -143,17 +178,15 @@ class Recipe:
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
         values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
-        version = 1 if self.activity is None else 2  # who knows no activities says that the recipe is newer
-        return json.dumps(
-            {"version": version} | {name: value for name, value in values.items() if value not in ("", (), None)}
-        )
+        told = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
+        return json.dumps({"version": _version(told)} | told)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """A recipe from its JSON, or BadInput."""
         try:
             values: dict[str, Any] = json.loads(text)
-            if values.pop("version") != (2 if "activity" in values else 1):
+            if values.pop("version") != _version(values):
                 raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
             return cls(**values)
         except checks.BadInput:
@@ -165,6 +198,11 @@ class Recipe:
     def from_file(cls, path: str | Path) -> "Recipe":
         """The recipe inside a picture that this project wrote, or in a .json file, or BadInput."""
         return cls.from_json(read_recipe(path))
+
+
+def _version(values: Mapping[str, Any]) -> int:
+    """Of the recipe that these values are: who does not know what is in it says that it is newer."""
+    return 3 if {"words", "hand", *ATTRIBUTES} & values.keys() else 2 if "activity" in values else 1
 
 
 SETTINGS = declared(fields(Recipe))

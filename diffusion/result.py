@@ -1,8 +1,9 @@
 """A run under way, and its result: the images, how they came about, and the files that they are saved to."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,31 +16,13 @@ from diffusion.data import to_uint8
 from diffusion.files import export, render
 from diffusion.files.atomic import write_bytes
 from diffusion.files.figure import Column, figure
+from diffusion.files.render import Options
 from diffusion.recipe import Recipe
 from diffusion.samplers import Step
 from diffusion.scheduler import Level, T
 
 ENDINGS = (".png", *render.ANIMATIONS, *export.ENDINGS)  # of the files that a result can be saved to
-TRACKS = ("noisy", "guess", "both")  # what an animation shows
-
-
-def check_options(
-    track: str = "noisy",
-    scale: int | None = None,
-    fps: float | None = None,
-    columns: int | None = None,
-    panel: int | None = None,
-) -> None:
-    """BadInput for options that no file can be saved with: `Result.save` asks it, and so does who is about to draw."""
-    checks.choice("track", track, TRACKS)
-    if scale is not None:
-        checks.whole("scale", scale, 1, render.MAX_SCALE)
-    if fps is not None:
-        checks.number("fps", fps, 1, render.MAX_FPS)
-    if columns is not None:
-        checks.whole("columns", columns, 1, render.MAX_TILES)
-    if panel is not None:
-        checks.whole("panel", panel, 2, render.FRAMES)
+INK = 127  # pixels above are part of a stroke
 
 
 @dataclass(frozen=True)
@@ -52,6 +35,7 @@ class Result:
         guesses: uint8 like the frames: the network's guess of the clean images, made from each frame.
         levels: the noise level of each frame, F of them, from 999 down to 0, and -1 at the end, which is clean.
         recipe: what was asked.
+        steps: how many steps led to each frame; by default those of the recipe, evenly.
     """
 
     images: np.ndarray
@@ -59,6 +43,12 @@ class Result:
     guesses: np.ndarray
     levels: list[int]
     recipe: Recipe
+    steps: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            last = max(len(self.levels) - 1, 1)
+            object.__setattr__(self, "steps", [round(k * self.recipe.steps / last) for k in range(len(self.levels))])
 
     @classmethod
     def blank(cls, recipe: Recipe, shape: tuple[int, int, int]) -> "Result":
@@ -92,8 +82,8 @@ class Result:
 
     def alone(self, k: int) -> "Result":
         """Image k, counted from 0, with its own trajectory and its own recipe."""
-        recipe = self.recipe.alone(k)
-        return Result(self.images[[k]], self.frames[:, [k]], self.guesses[:, [k]], self.levels, recipe)
+        images, frames, guesses = self.images[[k]], self.frames[:, [k]], self.guesses[:, [k]]
+        return replace(self, images=images, frames=frames, guesses=guesses, recipe=self.recipe.alone(k))
 
     def with_image(self, k: int, other: "Result") -> "Result":
         """The same, but image k is that of `other`, drawn alone by the same recipe from another seed. Else BadInput."""
@@ -102,55 +92,49 @@ class Result:
             raise checks.BadInput("Draw the image alone by the same recipe, all but its seed.")
         images, frames, guesses = self.images.copy(), self.frames.copy(), self.guesses.copy()
         images[k], frames[:, k], guesses[:, k] = other.images[0], other.frames[:, 0], other.guesses[:, 0]
-        return Result(images, frames, guesses, self.levels, recipe)
+        return replace(self, images=images, frames=frames, guesses=guesses, recipe=recipe)
 
-    def save(
-        self,
-        path: str | Path,
-        *,
-        track: str = "noisy",
-        scale: int | None = None,
-        fps: float | None = None,
-        columns: int | None = None,
-        panel: int | None = None,
-    ) -> None:
+    def save(self, path: str | Path, **options: Any) -> None:
         """Write .png (a grid), .gif, .webp or .apng (the trajectory), or a file of single digits (export.py).
 
-        The options count where they apply. Another ending is BadInput, and so are options out of range.
-
-        Args:
-            track: what an animation shows: the "noisy" images, the network's "guess" of the clean ones, or "both".
-            scale: pixels per pixel, 1 to 16; by default what suits a screen.
-            fps: frames of an animation per second, 1 to 50; by default it takes about five seconds.
-            columns: how many images stand side by side; by default a row per repetition, or about a square.
-            panel: of a .png, so many moments from noise to image, 2 to 40, in a row for each image.
+        The options are those of `render.Options`: track, scale, fps, columns, panel. Another ending is BadInput, and so
+        are options out of range.
         """
-        check_options(track, scale, fps, columns, panel)
+        chosen = Options(**options)
         ending = checks.ending(path, ENDINGS)
         if ending in export.ENDINGS:
-            export.write(path, [self], self.recipe, scale=scale)
+            export.write(path, [self], self.recipe, scale=chosen.scale)
         else:
-            write_bytes(path, self.picture(ending, track=track, scale=scale, fps=fps, columns=columns, panel=panel))
+            write_bytes(path, self.picture(ending, **options))
 
-    def picture(
-        self,
-        ending: str,
-        *,
-        track: str = "noisy",
-        scale: int | None = None,
-        fps: float | None = None,
-        columns: int | None = None,
-        panel: int | None = None,
-    ) -> bytes:
+    def picture(self, ending: str, **options: Any) -> bytes:
         """What `save` writes to a .png, .gif, .webp or .apng file."""
-        if panel is not None and ending == ".png":
-            return render.png(self._panel(panel, track, scale), self.recipe.to_json())
+        chosen = Options(**options)
+        if chosen.panel is not None and ending == ".png":
+            return render.png(self._panel(chosen.panel, chosen.track, chosen.scale), self.recipe.to_json())
         render.check_tiles(len(self.images))
-        columns = render.columns_for(self.labels) if columns is None else columns
+        columns = render.columns_for(self.labels) if chosen.columns is None else chosen.columns
         if ending == ".png":
-            return render.png(render.picture(self.images, columns, scale), self.recipe.to_json())
-        frames = render.animation(self.tracks(track), columns, scale)
-        return render.animated(ending, frames, self.recipe.to_json(), fps=fps)
+            picture = render.picture(self._on_one_line(self.images), columns, chosen.scale)
+            return render.png(picture, self.recipe.to_json())
+        frames = render.animation(
+            [self._on_one_line(frames) for frames in self.tracks(chosen.track)], columns, chosen.scale
+        )
+        return render.animated(ending, frames, self.recipe.to_json(), fps=chosen.fps)
+
+    def _on_one_line(self, several: np.ndarray) -> np.ndarray:
+        """Images or frames ([F,] N, H, W); where one hand writes them all, moved down until the digits stand level.
+
+        MNIST's digits lie around their centre of mass, so that a 6 stands higher than a 9.
+        """
+        if not isinstance(self.recipe.hand, int):
+            return several
+        inked: np.ndarray = self.images.max(axis=2) > INK  # (N, H)
+        height = inked.shape[1]
+        foot = np.where(inked.max(axis=1), height - inked[:, ::-1].argmax(1), 0)  # the row below each digit
+        down = np.where(foot > 0, foot.max() - foot, 0)
+        moved = [np.roll(several.take(k, axis=-3), by, axis=-2) for k, by in enumerate(down)]
+        return np.stack(moved, axis=-3)
 
     def _panel(self, moments: int, track: str, scale: int | None) -> np.ndarray:
         """A row for each image, with the noise levels above: of each of the tracks, if there are two."""
@@ -162,7 +146,7 @@ class Result:
         return figure([Column(title, shown[k]) for title, k in zip(titles, chosen, strict=True)], scale=scale)
 
     def tracks(self, track: str) -> list[np.ndarray]:
-        """The frames of one of TRACKS."""
+        """The frames of one of render.TRACKS."""
         return {"noisy": [self.frames], "guess": [self.guesses], "both": [self.frames, self.guesses]}[track]
 
 
@@ -178,7 +162,7 @@ class Run(Iterator[Step]):
     def __init__(self, recipe: Recipe, steps: Iterator[Step], start: Tensor, levels: Sequence[Level]):
         self.recipe = recipe
         self._steps = steps
-        last = len(levels) - 1
+        self.length = last = len(levels) - 1  # steps in all
         count = min(render.FRAMES, last + 1)
         self._kept = {round(k * last / (count - 1)) - 1 for k in range(count)} if last else set()  # -1 is the start
         self._x, self._x0 = start, torch.full_like(start, -1)
@@ -217,4 +201,6 @@ class Run(Iterator[Step]):
         for _ in self:
             pass
         guesses = [*self._guesses, self._frames[-1]]  # the last frame is clean
-        return Result(self._frames[-1], np.stack(self._frames), np.stack(guesses), self._levels, self.recipe)
+        steps = sorted(kept + 1 for kept in self._kept) or [0]
+        images, frames = self._frames[-1], np.stack(self._frames)
+        return Result(images, frames, np.stack(guesses), self._levels, self.recipe, steps)

@@ -1,4 +1,4 @@
-"""How a setting is declared: what it may be, what it is unless told, what it does, and when it counts.
+"""How a setting is declared: what it may be, what it is by default, what it does, and when it counts.
 
 The settings of a drawing are fields of `Recipe` (recipe.py), those of a training of `TrainConfig` (training/config.py).
 Flags, prompt commands, the page's controls, links, tables and checks are made of these declarations, so that each
@@ -75,8 +75,8 @@ class Choice:
         return checks.choice(name, tuple(value) if isinstance(value, list) else value, self.choices)
 
     def read(self, text: str) -> Any:
-        said = text.strip().casefold()
-        return next((choice for choice in self.choices if checks.written(choice) == said), checks.typed(text))
+        word = text.strip().casefold()
+        return next((choice for choice in self.choices if checks.written(choice) == word), checks.typed(text))
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,29 @@ class Several:
 
 
 @dataclass(frozen=True)
+class Maybe:
+    """A word that leaves it open, or a value of some kind."""
+
+    words: tuple[str, ...]
+    of: Values
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.words)} or {self.of}"
+
+    def check(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and value in self.words:
+            return value
+        try:
+            return self.of.check(name, value)
+        except checks.BadInput:
+            raise checks.BadInput(f"{name} must be {self}, not {checks.shown(value)}.") from None
+
+    def read(self, text: str) -> Any:
+        word = text.strip().casefold()
+        return word if word in self.words else self.of.read(text)
+
+
+@dataclass(frozen=True)
 class Text:
     """Some text, such as a path."""
 
@@ -176,7 +199,7 @@ class Setting:
     Attributes:
         name: as in a recipe and the library; flags write "-" for "_".
         values: what it may be.
-        default: what it is unless told.
+        default: what it is by default.
         help: what it does, in one line.
         counts: whether it makes a difference to a recipe.
         advice: what to choose, where there is room for a second sentence.

@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffusion import BadInput, Pipeline
+from diffusion import BadInput, Pipeline, style
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.samplers import Denoise
 from diffusion.scheduler import Scheduler
+from diffusion.style import Styles
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -79,7 +80,7 @@ def make_denoiser() -> Callable[..., Denoiser]:
     """Makes a very small random Denoiser: make_denoiser(schedule=..., prediction=..., bounded=...)."""
 
     def make(unet: UNetConfig | None = None, **settings: object) -> Denoiser:
-        unet = unet or UNetConfig(channels=(8, 16), blocks=1, attention=(1,), embedding=16, stem=2)
+        unet = unet or UNetConfig(channels=(8, 8), blocks=1, attention=(1,), embedding=16, stem=4)
         settings = {"prediction": "flow"} | settings  # so that its x0 depends on the noise without training
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -94,6 +95,13 @@ def randomised(network: nn.Module) -> nn.Module:
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return network
+
+
+@pytest.fixture(scope="session")
+def styles(digits: tuple[Tensor, Tensor]) -> Styles:
+    """How those digits are written."""
+    images, labels = digits
+    return Styles.of(style.measured(images), labels, 10)
 
 
 @pytest.fixture
@@ -135,8 +143,8 @@ def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
 
 
 def is_one_sentence(message: str) -> bool:
-    told = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
-    return message.endswith(".") and "\n" not in message and len(told) < 250
+    shortened = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
+    return message.endswith(".") and "\n" not in message and len(shortened) < 250
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,42 @@
 """What the benchmarks work out, apart from the times themselves."""
 
 import argparse
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from visitor import visit, wait_for_run
 
-from benchmarks import cores, course_project, frontier, growth, network, page, shapes, stopwatch
+from benchmarks import (
+    ambigrams,
+    cores,
+    course_project,
+    frontier,
+    growth,
+    inpainting,
+    morphs,
+    network,
+    page,
+    shapes,
+    stopwatch,
+    strength,
+    style,
+)
 from diffusion import Pipeline
 from diffusion.denoiser import Denoiser, FewStep
+from diffusion.evaluation import readback
+from diffusion.evaluation.readback import Reading
+from diffusion.evaluation.reader import load_reader
+from diffusion.lab import Anagram, Inpainting, edit
+from diffusion.lab.picture import packed
 from diffusion.networks.unet import UNet
 from diffusion.samplers import SAMPLERS
 
@@ -93,7 +115,9 @@ class TestNetwork:
         assert len(seen) == len(layers)
 
     @pytest.mark.parametrize("few_step", [None, FewStep()])
-    def test_every_size_has_every_network(self, make_denoiser, few_step):
+    def test_every_size_has_every_network(self, make_denoiser, few_step, monkeypatch):
+        monkeypatch.setattr(network, "IMAGES", 1)  # the fewest rounds
+        monkeypatch.setattr(network, "matrix_rate", lambda *_: 1e11)
         lines = network.measured(make_denoiser(few_step=few_step), [1, 2]).splitlines()
         assert len([line for line in lines if line.startswith(("| 1 |", "| 2 |"))]) == 2 * 8
         assert all("1.00" in line for line in lines if "written plainly |" in line and line.startswith(("| 1", "| 2")))
@@ -180,10 +204,57 @@ class TestFrontier:
         assert {len(recipe.digits) for recipe in recipes} == {200}
 
 
+class TestInpainting:
+    def test_another_label_is_that_of_the_nearest_digit_that_reads_when_pasted_in(self, digits):
+        images, labels = digits
+        right = edit.MASKS["right"](28, 28)
+        true = [int((labels == label).nonzero()[0]) for label in (3, 8, 0)]
+        half = images[true].clone()
+        half[0] = torch.where(torch.from_numpy(right), half[0], images[true[1]])  # a 3 whose left half is that of an 8
+        mine = inpainting.Digits(half[:1], labels[true[:1]], (images[true[1:] * 10], labels[true[1:] * 10]))
+        assert mine.another_label(right, load_reader()).tolist() == [8]
+        own = inpainting.Digits(half[:1], labels[true[:1]], (images, labels))
+        assert own.another_label(right, load_reader()).tolist() != [3]
+
+    def test_the_seam_is_the_step_across_the_border(self):
+        images = np.zeros((1, 4, 4), np.uint8)
+        images[:, :, 2:] = [50, 255]
+        assert inpainting.seam(images, edit.MASKS["left"](4, 4)) == 50
+        assert inpainting.seam(images, edit.MASKS["top"](4, 4)) == 0
+
+    def test_evaluations_are_counted_as_they_are_made(self, tiny_denoiser, digits, monkeypatch):
+        monkeypatch.setattr(inpainting, "told_apart", lambda drawn, real: len(drawn) / len(real))
+        images, labels = digits[0][:6], digits[1][:6]
+        pipe, mine = Pipeline(tiny_denoiser), inpainting.Digits(images, labels, digits)
+        activity = Inpainting(
+            tuple(packed(image.numpy()) for image in images), edit.mask("top", (1, 28, 28)), "replacement"
+        )
+        recipe = pipe.recipe(labels.tolist(), activity=activity, steps=5)
+        figures, drawn = inpainting.measured(pipe, recipe, mine, load_reader())
+        assert figures["evaluations"] == pipe.evaluations(recipe)
+        assert figures["told_apart"] == 1  # with as many real ones
+        assert (drawn[:, 14:] == images[:, 14:].numpy()).all()
+
+
+def test_strength_0_is_read_as_it_was_and_nothing_is_far(tiny_denoiser, digits):
+    mine = inpainting.Digits(digits[0][:20], digits[1][:20], digits)
+    row = strength.measured(Pipeline(tiny_denoiser), mine, 0.0)
+    assert row[strength.FAR] == 0
+    assert row[strength.STILL] > 0.9
+    assert row[strength.ASKED] < 0.1
+    assert (strength.another(digits[1], 10) != digits[1]).all()
+
+
+def test_jumps_of_a_morph_and_what_its_frames_read_as():
+    frames = np.zeros((5, 28, 28), np.uint8)
+    frames[:, 0, 0] = [0, 10, 20, 30, 70]
+    assert morphs.jump(frames) == 4
+
+
 def test_growth_measures_time_and_memory():
-    told = growth.drawn(None, 3, 1)
-    assert 0 < told["seconds"] < 60
-    assert 50 * 2**20 < told["bytes"] < 4 * 2**30
+    found = growth.drawn(None, 3, 1)
+    assert 0 < found["seconds"] < 60
+    assert 50 * 2**20 < found["bytes"] < 4 * 2**30
 
 
 def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
@@ -203,9 +274,13 @@ def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
 @pytest.mark.parametrize(
     ("benchmark", "arguments", "sentence"),
     [
+        ("ambigrams", "--only sideways", "--only must be one of rotate-180, flip, hybrid"),
         ("growth", "--sizes 0", "--sizes must be a whole number from 1"),
         ("network", "--sizes 0", "--sizes must be a whole number from 1"),
         ("course_project", "--stretch 0", "--stretch must be a whole number from 1 to 1,000, not 0."),
+        ("inpainting", "--method magic", "--method must be one of"),
+        ("strength", "--strengths 2", "--strengths must be a number from 0 to 1"),
+        ("morphs", "--pairs x", "--pairs must be"),
         ("samplers", "--guesses x", "--guesses must be a whole number from 1 to 1,000, not 'x'."),
     ],
 )
@@ -218,10 +293,10 @@ def test_bad_input_is_told_in_a_sentence(monkeypatch, refuses, benchmark, argume
 @pytest.mark.process
 def test_what_the_process_of_a_size_refuses_is_told_once():
     command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "1", "--weights", "nowhere"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 1
-    assert told.stderr.startswith("growth.py: There is no checkpoint at nowhere")
-    assert "Traceback" not in told.stderr
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("growth.py: There is no checkpoint at nowhere")
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_page_is_watched_from_the_click_on(browser, url):
@@ -236,3 +311,64 @@ def test_the_page_is_watched_from_the_click_on(browser, url):
 
 def test_a_port_where_nothing_is_does_not_answer():
     assert not page.answers("http://127.0.0.1:9/")
+
+
+class TestAmbigrams:
+    @pytest.fixture
+    def scores(self, tiny_denoiser, tmp_path):
+        return ambigrams.Scores(Pipeline(tiny_denoiser), load_reader(), tmp_path / "scores.json")
+
+    def test_what_was_drawn_is_not_drawn_again(self, scores, monkeypatch):
+        recipe = scores.pipe.recipe([6], activity=Anagram((9,)), steps=1)
+        drawn = scores.draw(recipe, range(3))
+        again = ambigrams.Scores(scores.pipe, scores.reader, scores.path)
+        monkeypatch.setattr(Pipeline, "run", None)
+        assert again.draw(recipe, range(3)) == drawn
+        with pytest.raises(TypeError):  # another recipe is another thing
+            again.draw(replace(recipe, guidance=2.0), range(3))
+
+    def test_tries_are_those_of_until_right(self, scores, monkeypatch):
+        asked = []
+        monkeypatch.setattr(readback, "_readings", lambda *_: asked.append(_[2].seeds) or [Reading(6, 0, 1, 0, "0")])
+        recipe = scores.pipe.recipe([6], activity=Anagram((9,)), steps=1, guidance=1)
+        readback.until_right(scores.pipe, scores.reader, recipe, 4)
+        assert [seed for [seed] in asked[:4]] == ambigrams.tried(4)
+
+    def test_tries_end_with_the_first_batch_that_has_one_right(self, scores, monkeypatch):
+        right = ambigrams.tried(32)[10]
+        monkeypatch.setattr(scores, "draw", lambda _, seeds: {seed: (0.5, seed == right) for seed in seeds})
+        pairs = ambigrams.measured(scores, "hybrid", 2)
+        assert len(pairs) == 90
+        assert set(pairs[3, 8]) == {0, 1, *ambigrams.tried(17)}
+        *_, first, reached, _ = ambigrams.figures("hybrid", pairs, 2)
+        assert (first, reached) == ("0 of 90", "90 of 90")
+
+    def test_both_orders_of_a_pair_count_as_one(self):
+        pairs = {(a, b): {0: (0.9, a == b)} for a in range(3) for b in range(3)}
+        _, _, rate, first, _, missed = ambigrams.figures("flip", pairs, 1)
+        assert (rate, first) == ("50.0%", "3 of 9")  # 3 of the 6 pairs
+        assert missed == "0/1, 0/2, 1/0, 1/2, 2/0, 2/1"
+
+    def test_the_surest_right_one_is_shown_and_its_seed_told(self, scores):
+        assert ambigrams.surest({1: (0.99, False), 2: (0.6, True), 3: (0.7, True)}) == (3, True)
+        assert ambigrams.surest({1: (0.2, False), 2: (0.3, False)}) == (2, False)
+        best = {(a, b): (5, a != b) for a in range(10) for b in range(10)}
+        cells = {pair: np.full((34, 64, 3), 10 * pair[0] + pair[1], np.uint8) for pair in best}
+        sheet = ambigrams.sheet(cells, 10, scale=1)
+        assert sheet.shape == (340, 640, 3)
+        assert sheet[34 * 7 + 9, 64 * 3 + 9].tolist() == [73] * 3  # row 7, column 3
+        told = json.loads(ambigrams.published(scores.pipe, "rotate-180", best))
+        activity = Anagram((3,), (told["view"],), **told["settings"]["activity"])
+        again = scores.pipe.recipe([7], seed=told["seeds"][7][3], activity=activity, **told["settings"]["recipe"])
+        assert again == replace(ambigrams.recipe_of(scores.pipe, "rotate-180", (7, 3)), seed=5)
+
+
+def test_the_table_of_styles(make_denoiser, styles):
+    pipe = Pipeline(make_denoiser(styles=styles))
+    table = style.study(pipe, pipe.recipe([*range(10)] * 2, steps=2))
+    assert "| R^2 of slant |" in table
+    asked = torch.rand(50, 3)
+    assert style.r_squared(asked, asked) == [1, 1, 1]
+    assert style.r_squared(asked, asked.mean(0).expand(50, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
+    images = torch.tensor([0, 3, 10, 14])[:, None, None].expand(4, 28, 28)
+    assert style.distance(images, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.5)

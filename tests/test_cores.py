@@ -181,7 +181,7 @@ class TestSteps:
 
     def test_of_a_reader(self, digits, one_is_enough):
         images, labels = digits
-        Reader().eval().read(images)
+        Reader(10, 1, "mnist").eval().read(images)
         train_reader(images, labels, epochs=1, progress=False)
         assert set(one_is_enough) == {1}
 

@@ -267,9 +267,9 @@ def test_a_failed_download_is_told(tmp_path, monkeypatch, refuses, error):
 @each_dataset
 def test_missing_data_is_told_with_the_folder_that_is_wanted(tmp_path, monkeypatch, offline, refuses, name):
     monkeypatch.chdir(tmp_path)
-    with refuses(f"{DATASETS[name].title} is not in nowhere and could not be downloaded") as told:
+    with refuses(f"{DATASETS[name].title} is not in nowhere and could not be downloaded") as caught:
         load(name, "nowhere", train=True)
-    assert f"give the folder that holds {Path(DATASETS[name].files[0]).parent} as the data folder." in str(told.value)
+    assert f"give the folder that holds {Path(DATASETS[name].files[0]).parent} as the data folder." in str(caught.value)
 
 
 @each_dataset
@@ -311,19 +311,19 @@ def test_the_reason_of_a_failed_download_is_told_and_no_folder_left(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "sentence"),
     [
         (PermissionError(13, "Permission denied", "data/MNIST/raw"), "Cannot use 'data/MNIST/raw': Permission denied."),
         (OSError(28, "No space left on device"), "There is no space left in data"),
     ],
 )
-def test_what_the_folder_refuses_is_no_fault_of_the_network(tmp_path, monkeypatch, refuses, error, told):
+def test_what_the_folder_refuses_is_no_fault_of_the_network(tmp_path, monkeypatch, refuses, error, sentence):
     def download(self: datasets.MNIST) -> None:
         raise error
 
     monkeypatch.setattr(datasets.MNIST, "download", download)
     monkeypatch.chdir(tmp_path)
-    with refuses(told):
+    with refuses(sentence):
         load("mnist", "data", train=True)
 
 
@@ -348,7 +348,7 @@ def test_gz_files_that_are_there_are_used(make_relative, mnist_folder, offline, 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "sentence"),
     [
         (gzip.compress(bytes(range(256)) * 9, mtime=0)[:50], "which cannot be unpacked (Compressed file ended"),
         (b"<html>", "which cannot be unpacked (Not a gzipped file"),
@@ -356,11 +356,11 @@ def test_gz_files_that_are_there_are_used(make_relative, mnist_folder, offline, 
         (None, "add data/MNIST/raw/t10k-labels-idx1-ubyte, which is missing"),
     ],
 )
-def test_what_is_wrong_with_a_gz_file_is_told(mnist_folder, monkeypatch, offline, refuses, content, told):
+def test_what_is_wrong_with_a_gz_file_is_told(mnist_folder, monkeypatch, offline, refuses, content, sentence):
     *_, last = pack(mnist_folder, "mnist")
     last.write_bytes(content) if content else last.unlink()
     monkeypatch.chdir(mnist_folder.parent)
-    with refuses(told) as caught:
+    with refuses(sentence) as caught:
         load("mnist", "data", train=True)
     assert "data/MNIST/raw/t10k-labels-idx1-ubyte" in str(caught.value)
 

@@ -97,17 +97,15 @@ def test_all_predictions_tell_the_same(prediction, schedule, i):
 
 
 @every_pair
-@pytest.mark.parametrize("i", LEVELS)
-def test_a_perfect_network_gives_back_the_clean_image(prediction, schedule, i, make_denoiser):
+def test_a_perfect_network_gives_back_the_clean_image(prediction, schedule, make_denoiser):
     denoiser = make_denoiser(schedule=schedule, prediction=prediction)
-    alpha, sigma = coefficients(schedule, i)
     x0, eps = clean_and_noise()
-    denoiser.unet = Says(target(prediction, x0, eps, alpha, sigma))
-    x = (alpha * x0 + sigma * eps).float()
-    found = denoiser(x, i, torch.tensor([1, 2, 3]))
-    torch.testing.assert_close(
-        found, x0.float(), rtol=0, atol=max(2e-6, 4e-7 * max(1, float(sigma)) / float(alpha)) if i < 999 else 0.02
-    )
+    for i in LEVELS:
+        alpha, sigma = coefficients(schedule, i)
+        denoiser.unet = Says(target(prediction, x0, eps, alpha, sigma))
+        found = denoiser((alpha * x0 + sigma * eps).float(), i, torch.tensor([1, 2, 3]))
+        tolerance = max(2e-6, 4e-7 * max(1, float(sigma)) / float(alpha)) if i < 999 else 0.02
+        torch.testing.assert_close(found, x0.float(), rtol=0, atol=tolerance, msg=lambda why, i=i: f"level {i}: {why}")
 
 
 @every_pair
@@ -128,38 +126,39 @@ def test_the_loss_is_the_mean_squared_error(prediction, schedule, make_denoiser)
 
 
 @every_pair
-@pytest.mark.parametrize("i", LEVELS)
-def test_the_loss_can_be_that_of_the_velocity(prediction, schedule, i, make_denoiser):
+def test_the_loss_can_be_that_of_the_velocity(prediction, schedule, make_denoiser):
     denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=False)
-    alpha, sigma = coefficients(schedule, i)
     (x0, eps), (guess, _) = clean_and_noise(), clean_and_noise(1)
-    implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
-    said = target(prediction, guess, implied, alpha, sigma)
-    denoiser.unet = Says(said.float())
-    error = (implied - guess) - (eps - x0)
-    most = 20 * (said - target(prediction, x0, eps, alpha, sigma)).abs()
-    wanted = torch.minimum(error.abs(), most).square().mean().item()
-    loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), loss_of="velocity")
-    assert loss.item() == pytest.approx(wanted, rel=1e-3)
+    for i in LEVELS:
+        alpha, sigma = coefficients(schedule, i)
+        implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
+        predicted = target(prediction, guess, implied, alpha, sigma)
+        denoiser.unet = Says(predicted.float())
+        error = (implied - guess) - (eps - x0)
+        most = 20 * (predicted - target(prediction, x0, eps, alpha, sigma)).abs()
+        wanted = torch.minimum(error.abs(), most).square().mean().item()
+        loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), loss_of="velocity")
+        assert loss.item() == pytest.approx(wanted, rel=1e-3), i
 
 
 @every_pair
-@pytest.mark.parametrize("i", [1, 500, 900])
-def test_the_loss_can_count_the_error_in_x0_as_the_snr_says(prediction, schedule, i, make_denoiser):
+def test_the_loss_can_count_the_error_in_x0_as_the_snr_says(prediction, schedule, make_denoiser):
     denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=False)
-    alpha, sigma = coefficients(schedule, i)
     (x0, eps), (guess, _) = clean_and_noise(), clean_and_noise(1)
-    implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
-    denoiser.unet = Says(target(prediction, guess, implied, alpha, sigma).float())
-    wanted = min(float(alpha / sigma) ** 2, 5.0) * (guess - x0).square().mean().item()
-    loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), min_snr=5.0)
-    assert loss.item() == pytest.approx(wanted, rel=1e-3)
+    for i in (1, 500, 900):
+        alpha, sigma = coefficients(schedule, i)
+        implied = (alpha * (x0 - guess) + sigma * eps) / sigma  # the noise that goes with the guess
+        denoiser.unet = Says(target(prediction, guess, implied, alpha, sigma).float())
+        wanted = min(float(alpha / sigma) ** 2, 5.0) * (guess - x0).square().mean().item()
+        loss = denoiser.loss(x0.float(), torch.tensor([1, 2, 3]), torch.full((3,), i), eps.float(), min_snr=5.0)
+        assert loss.item() == pytest.approx(wanted, rel=1e-3), i
 
 
 @every_pair
-@pytest.mark.parametrize(
-    ("truth", "guess", "costs"),
-    [
+def test_overshooting_the_bound_is_free_and_nothing_else_is(prediction, schedule, make_denoiser):
+    denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=True)
+    alpha, sigma = coefficients(schedule, 300)
+    for truth, guess, costs in (
         (-1.0, -1.5, False),  # beyond black where the truth is black
         (1.0, 1.5, False),
         (-1.0, -0.5, True),  # not black enough
@@ -168,23 +167,19 @@ def test_the_loss_can_count_the_error_in_x0_as_the_snr_says(prediction, schedule
         (1.0, -1.5, True),
         (0.0, -1.5, True),  # the truth is not at a bound
         (-0.99, -1.5, True),
-    ],
-)
-def test_overshooting_the_bound_is_free_and_nothing_else_is(prediction, schedule, truth, guess, costs, make_denoiser):
-    alpha, sigma = coefficients(schedule, 300)
-    x0, eps = torch.full((1, 1, 2, 2), truth), torch.full((1, 1, 2, 2), 0.3)
-    implied = (alpha * x0 + sigma * eps - alpha * guess) / sigma  # the noise that goes with the guess
-    p = target(prediction, torch.full_like(x0, guess), implied, alpha, sigma).float()
-    wanted = (p - target(prediction, x0, eps, alpha, sigma)).square().mean()
+    ):
+        x0, eps = torch.full((1, 1, 2, 2), truth), torch.full((1, 1, 2, 2), 0.3)
+        implied = (alpha * x0 + sigma * eps - alpha * guess) / sigma  # the noise that goes with the guess
+        p = target(prediction, torch.full_like(x0, guess), implied, alpha, sigma).float()
+        wanted = (p - target(prediction, x0, eps, alpha, sigma)).square().mean()
 
-    denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=True)
-    denoiser.unet = Says(p)
-    of_velocity = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps, loss_of="velocity")
-    assert bool(of_velocity > 0) == costs
-    loss = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps)
-    loss.backward()
-    assert loss.item() == pytest.approx(wanted.item() if costs else 0.0, rel=1e-4)
-    assert bool(denoiser.unet.prediction.grad.any()) == costs
+        denoiser.unet = Says(p)
+        of_velocity = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps, loss_of="velocity")
+        assert bool(of_velocity > 0) == costs, (truth, guess)
+        loss = denoiser.loss(x0, torch.tensor([1]), torch.tensor([300]), eps)
+        loss.backward()
+        assert loss.item() == pytest.approx(wanted.item() if costs else 0.0, rel=1e-4), (truth, guess)
+        assert bool(denoiser.unet.prediction.grad.any()) == costs, (truth, guess)
 
 
 def test_the_bounded_loss_is_a_mean_over_all_pixels(make_denoiser):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from diffusion import Pipeline
 from diffusion import precision as inference
+from diffusion.denoiser import FewStep
 from diffusion.networks.unet import SelfAttention, UNet, UNetConfig
 from diffusion.precision import LAYOUTS, TOLERANCE, BySize, prepared, quickest, variant
 
@@ -196,6 +197,10 @@ class TestPipelines:
             drawing=prepared(denoiser, "auto", lambda d, n: (s.x for s in Pipeline(d).stream([0] * n, steps=2))),
         )
         assert fast([2, 1], steps=2).images.shape == (2, 28, 28, 3)
+
+    def test_students_of_guidance_that_is_never_off_can_be_tried(self, make_denoiser, tmp_path):
+        Pipeline(make_denoiser(few_step=FewStep(guidance=(1.5, 3)))).save_pretrained(tmp_path)
+        assert Pipeline.from_pretrained(tmp_path, precision="auto")([7]).images.shape == (1, 28, 28)
 
     def test_what_is_saved_are_the_weights_as_they_were_loaded(self, pipe, tmp_path):
         fast = Pipeline.from_pretrained(device="cpu", precision="auto")

@@ -131,15 +131,15 @@ def test_digits_and_their_words_come_back() -> None:
     ],
 )
 def test_chance_picks_each_for_itself(text: str, pool: list[int], count: int) -> None:
-    asked = []
+    pools = []
     chosen = random.Random(0)
 
     def choose(digits) -> int:
-        asked.append(list(digits))
+        pools.append(list(digits))
         return chosen.choice(digits)
 
     drawn = prompts.digits(text, choose=choose)
-    assert (len(drawn), asked) == (count, [pool] * count)
+    assert (len(drawn), pools) == (count, [pool] * count)
     assert set(drawn) <= set(pool)
     assert count < 5 or len(set(drawn)) > 1
 
@@ -213,7 +213,7 @@ def test_none_is_not_enough(text: str, refuses) -> None:
 def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], refuses) -> None:
     chance = random.Random(0)
     signs = [chr(chance.randrange(0x110000)) for _ in range(100)] + list("0123456789 -,.x*'<>&\n\\%{}\"")
-    vocabulary = [*prompts._DICTIONARY, *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
+    vocabulary = [*prompts._DICTIONARY, *prompts._counted(names), *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
     understood = 0
     for turn in range(2000):
         pieces, joint = (signs, "") if turn % 2 else (vocabulary, " ")
@@ -252,6 +252,7 @@ def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], ref
         ("7", ["", " "], [7]),
         ("all classes", ["a class", "b"], None),
         ("every numeral", ["a", "b", "c"], [0, 1, 2]),
+        ("odd, even, all three", ["a", "b", "c"], [1, 0, 2, 0, 1, 2]),  # of as many classes as there are
     ],
     ids=str,
 )
@@ -299,3 +300,36 @@ def test_the_command_line_understands_words(flag: str, tiny_denoiser, tmp_path, 
     with pytest.raises(SystemExit):
         main([*command, "sevn"])
     assert capsys.readouterr().err.endswith("diffusion: Cannot read 'sevn': write 'seven' if you mean that.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "how"),
+    [
+        ("a thick 7", [7], ["thick"]),
+        ("thin 2026", [2, 0, 2, 6], ["thin"] * 4),
+        ("a 4 and two bold 3s", [4, 3, 3], ["", "thick", "thick"]),
+        ("two thin, slanted 4s", [4, 4], ["thin slanted"] * 2),
+        ("thick 1, wide 0-2 twice", [1, 0, 1, 2, 0, 1, 2], ["thick", *["wide"] * 6]),
+        ("upright digit 7", [7], ["upright"]),
+        ("Thin and thin seven", [7], ["thin"]),
+        ("7", [7], [""]),
+    ],
+)
+def test_words_say_how_to_write(text, wanted, how):
+    found, words = prompts.styled(text)
+    assert found == wanted
+    assert [" ".join(word for image, word in words if image == k) for k in range(len(found))] == how
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a thick thin 7", "thick and thin at once"), ("7 thick", "before a digit"), ("thick", "before a digit")],
+)
+def test_words_that_make_no_sense_are_refused(refuses, text, told):
+    with refuses(told):
+        prompts.styled(text)
+
+
+def test_words_are_refused_where_only_digits_count(refuses):
+    with refuses("leave 'thick' out"):
+        prompts.digits("a bold 7")

@@ -163,8 +163,7 @@ class TestAgainstDiffusers:
             assert_same(step.x / (then.alpha + then.sigma), z)
 
     @every_schedule
-    @pytest.mark.parametrize("spacing", ["trailing", "karras"])
-    @pytest.mark.parametrize("steps", COUNTS)
+    @pytest.mark.parametrize(("steps", "spacing"), [*product(COUNTS, ["trailing"]), (7, "karras")])
     def test_ipndm(self, schedule, spacing, steps, closed_form, points):
         scheduler = Scheduler(schedule)
         denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps, spacing), normal(0)()
@@ -205,7 +204,7 @@ def test_ddim_on_flow_is_euler_s_method(steps, closed_form, points):
 
 
 @every_schedule
-@pytest.mark.parametrize("steps", COUNTS)
+@pytest.mark.parametrize("steps", [1, 2, 50])
 def test_ddim_with_full_eta_is_ddpm(schedule, steps, closed_form, points):
     scheduler = Scheduler(schedule)
     denoise, levels, start = closed_form(points, scheduler), scheduler.levels(steps), normal(0)()
@@ -374,7 +373,7 @@ def test_samples_are_the_digits_that_the_data_holds(schedule, sampler, closed_fo
 
 @every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", COUNTS)
+@pytest.mark.parametrize("steps", [1, 2, 7])  # 1000: against diffusers, above
 def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, points):
     scheduler = Scheduler(schedule)
     denoise = closed_form(points[:1], scheduler)
@@ -384,7 +383,7 @@ def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, poi
 
 @every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", [*COUNTS, 333])
+@pytest.mark.parametrize("steps", [1, 7, 1000])
 def test_each_step_reports_where_it_is(schedule, sampler, steps):
     levels = Scheduler(schedule).levels(steps)
     shape = (2, 1, 1, 1)
@@ -424,7 +423,7 @@ def test_each_step_shows_the_guess_that_it_made(schedule, sampler, closed_form, 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_every_spacing_ends_at_a_digit_of_the_data(schedule, sampler, spacing, closed_form, points):
     scheduler = Scheduler(schedule)
-    for steps in (1, 2, 7, 40):
+    for steps in (1, 2, 25):
         step = last(sampler(closed_form(points, scheduler), normal(0)(), scheduler.levels(steps, spacing), normal(1)))
         assert step.x.isfinite().all()
     assert torch.cdist(step.x.flatten(1), points.flatten(1)).min(dim=1).values.max() < 0.1

@@ -15,6 +15,7 @@ import pytest
 from gradio_client import Client
 
 from ui import serve
+from ui.flags import Server
 
 ROOT = Path(__file__).parent.parent
 
@@ -63,7 +64,7 @@ def test_what_cannot_be_is_refused_in_a_sentence_that_names_it(refuses, variable
     arguments = [f"{name}={value}"] if name.startswith("--") else []
     variables |= {} if arguments else {name: value}
     with refuses(name, SystemExit) as caught:
-        serve.asked(arguments).prepare()
+        serve.prepare(Server.from_flags(arguments))
     assert str(caught.value).startswith("app.py: ")
     assert "taken" not in str(caught.value)
 
@@ -71,25 +72,25 @@ def test_what_cannot_be_is_refused_in_a_sentence_that_names_it(refuses, variable
 def test_an_empty_variable_or_flag_counts_as_not_set(variables) -> None:
     names = ("SERVER_NAME", "SERVER_PORT", "TEMP_DIR", "SHARE", "NUM_PORTS", "MCP_SERVER", "ANALYTICS_ENABLED", "DEBUG")
     variables |= {f"GRADIO_{name}": " " for name in names}
-    server = serve.asked(["--host", "", "--port="])
+    server = Server.from_flags(["--host", "", "--port="])
     assert (server.host, server.ports, server.share) == ("127.0.0.1", range(7860, 7960), False)
     assert all(value.strip() for name, value in variables.items() if name.startswith("GRADIO_"))
 
 
 def test_flags_go_before_variables(variables) -> None:
     variables |= {"GRADIO_SERVER_NAME": "http://", "GRADIO_SERVER_PORT": "abc", "GRADIO_SHARE": "false"}
-    server = serve.asked(["--host", "[::1]", "--port", "7875", "--share"])
+    server = Server.from_flags(["--host", "[::1]", "--port", "7875", "--share"])
     assert (server.host, server.ports, server.share) == ("::1", range(7875, 7876), True)
     variables |= {"GRADIO_SERVER_NAME": "localhost", "GRADIO_SERVER_PORT": "7870", "GRADIO_SHARE": "true"}
-    server = serve.asked()
+    server = Server.from_flags()
     assert (server.host, server.ports[0], server.share) == ("localhost", 7870, True)
 
 
 def test_a_taken_port_is_passed_over_unless_a_flag_names_it(refuses, variables, taken: int) -> None:
     variables["GRADIO_SERVER_PORT"] = str(taken)
-    assert serve.asked().prepare() > taken
+    assert serve.prepare(Server.from_flags()) > taken
     with refuses(f"port {taken} is taken", SystemExit):
-        serve.asked(["--port", str(taken)]).prepare()
+        serve.prepare(Server.from_flags(["--port", str(taken)]))
 
 
 def test_a_port_of_the_system_is_not_called_taken(refuses, variables, monkeypatch) -> None:
@@ -98,17 +99,17 @@ def test_a_port_of_the_system_is_not_called_taken(refuses, variables, monkeypatc
 
     monkeypatch.setattr(serve, "_listen", listen)
     with refuses("--port: port 80 is for administrators", SystemExit):
-        serve.asked(["--port", "80"]).prepare()
+        serve.prepare(Server.from_flags(["--port", "80"]))
 
 
 def test_proxies_are_for_a_public_link_alone(refuses, variables) -> None:
     variables |= {"http_proxy": "http://127.0.0.1:9", "no_proxy": "example.com"}
-    serve.asked(["--share", "--port", free()]).prepare()
+    serve.prepare(Server.from_flags(["--share", "--port", free()]))
     assert variables["no_proxy"] == variables["NO_PROXY"] == "example.com,localhost,127.0.0.1,::1"
     variables["http_proxy"] = "nonsense://127.0.0.1:9"
     with refuses("proxy", SystemExit):
-        serve.asked(["--share", "--port", free()]).prepare()
-    serve.asked(["--port", free()]).prepare()
+        serve.prepare(Server.from_flags(["--share", "--port", free()]))
+    serve.prepare(Server.from_flags(["--port", free()]))
     assert "*" in variables["no_proxy"].split(",")
 
 
@@ -166,7 +167,8 @@ def test_the_step_under_way_ends_before_the_process(tmp_path: Path) -> None:
     code = (
         "import sys, time\n"
         "from ui import serve\n"
-        "server = serve.asked(sys.argv[1:])\n"
+        "from ui.flags import Server\n"
+        "server = Server.from_flags(sys.argv[1:])\n"
         "import gradio as gr\n"
         "def steps():\n"
         "    for _ in range(100):\n"

@@ -21,7 +21,7 @@ def open_page(page: Page, url: str) -> None:
     """Go there, and wait until the page answers to clicks."""
     with page.expect_response(re.compile("/run/")):  # what the address asks for, once all is connected
         page.goto(url)
-    page.wait_for_selector("#stage .tile")
+    page.wait_for_selector("#player .tile")
 
 
 def say(page: Page, prompt: str) -> None:
@@ -68,7 +68,7 @@ def forget_status(page: Page, status: str = "#status") -> None:
 
 def wait_for_run(page: Page) -> None:
     expect(page.locator("#status")).to_contain_text(re.compile(r"in \d+\.\d s"), timeout=60_000)
-    expect(page.locator("#stage .time input")).to_be_enabled()
+    expect(page.locator("#player .time input")).to_be_enabled()
 
 
 def generate(page: Page) -> None:
@@ -79,7 +79,9 @@ def generate(page: Page) -> None:
 
 def tiles(page: Page, track: int = 1) -> list[str]:
     """The pixels of a track's tiles as the browser shows them, each as a data URI."""
-    return page.locator("#stage .tiles").nth(track).locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    return (
+        page.locator("#player .tiles").nth(track).locator("canvas").evaluate_all("all => all.map(c => c.toDataURL())")
+    )
 
 
 def download(page: Page, selector: str, folder: Path) -> Path:

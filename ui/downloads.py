@@ -7,25 +7,32 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion import checks
+from diffusion import BadInput, Recipe, checks
+from diffusion.files.atomic import write_bytes
+from diffusion.lab import Denoising, Forward, Morph
 from ui import links, status
 from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
+from ui.player import TRACKS
 from ui.session import Session
 from ui.work import Work
 
-TRACKS = ("Noisy image", "The network's guess")
 KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single digits (ZIP)": ".zip"}
 
 
 class Downloads:
-    """The panel's components, made inside a `gr.Blocks`: buttons first, and `more` further down."""
+    """The panel's components, made inside a `gr.Blocks`: buttons first, and `more`, where wanted, further down.
 
-    def __init__(self, work: Work):
+    Args:
+        prefix: of the names of its elements in the page.
+    """
+
+    def __init__(self, work: Work, prefix: str = ""):
         self.work = work
-        self.png, self.gif, self.copy = (
-            gr.Button(text, interactive=False, elem_id=name, size="sm", min_width=90)
+        self.png, self.gif, self.copy = self.buttons = [
+            gr.Button(text, interactive=False, elem_id=prefix + name, size="sm", min_width=90)
             for text, name in (("Download PNG", "keep-png"), ("Download GIF", "keep-gif"), ("Copy link", "copy"))
-        )
+        ]
+        self.keep: gr.Button | None = None
         self.file = gr.File(visible=False)
         self.link = gr.Textbox(visible=False)
 
@@ -40,60 +47,82 @@ class Downloads:
                 self.scale = gr.Slider(1, 16, value=4, step=1, label="Size", info="Pixels per pixel.", min_width=140)
                 self.fps = gr.Slider(1, 50, value=15, step=1, label="Speed", info="Frames a second.", min_width=140)
             self.keep = gr.Button("Download", interactive=False, elem_id="keep", size="sm")
+        self.buttons.append(self.keep)
 
     def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML) -> None:
         """Let the buttons, and the player's `keep`, download what the session shows."""
+        self.status = status_line
         kept: dict[str, Any] = {"outputs": self.file, **AT_ONCE, "queue": True, "concurrency_id": "files"}
-        for event in (
+        events = [
             self.png.click(self.save_png, session, concurrency_limit=2, **kept),
             self.gif.click(self.save_gif, session, **kept),
-            self.keep.click(self.save_as, [session, self.kind, self.track, self.scale, self.fps], **kept),
             player.keep(self.save_tile, session, **kept),
-        ):
+        ]
+        if self.keep:
+            options = [session, self.kind, self.track, self.scale, self.fps]
+            events.append(self.keep.click(self.save_as, options, **kept))
+        for event in events:
             event.success(None, self.file, js=FETCH, **AT_ONCE)
             event.failure(self.failed, None, status_line, **AT_ONCE)
-        self.copy.click(self.make_link, session, self.link, **AT_ONCE).success(None, self.link, js=COPY, **AT_ONCE)
+        self.copy.click(self.make_link, session, [self.link, status_line], **AT_ONCE).success(
+            None, self.link, js=COPY % status_line.elem_id, **AT_ONCE
+        )
 
     def allow(self, yes: bool) -> Update:
         """Whether there is something to download."""
         return dict.fromkeys(self.buttons, ON if yes else OFF)
 
-    @property
-    def buttons(self) -> list[Any]:
-        return [self.png, self.gif, self.copy, self.keep]
-
     def save_png(self, session: Session) -> Iterator[str | None]:
-        yield from save(session, ".png")
+        yield from self.save(session, ".png")
 
     def save_gif(self, session: Session) -> Iterator[str | None]:
-        yield from save(session, ".gif")
+        yield from self.save(session, ".gif")
 
     def save_as(self, session: Session, kind: Any, track: Any, scale: Any, fps: Any) -> Iterator[str | None]:
-        yield from save(session, KINDS[checks.choice("file", kind, KINDS)], track=track, scale=scale, fps=fps)
+        yield from self.save(session, KINDS[checks.choice("file", kind, KINDS)], track=track, scale=scale, fps=fps)
 
     def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
-        """The GIF of one digit: its noise and the network's guesses."""
-        yield from save(session, ".gif", event.tile, track="both")
+        """The GIF of one digit: its noise and the network's guesses; of a morph, all of it."""
+        morph = session.shown and isinstance(session.shown.result.recipe.activity, Morph)
+        yield from self.save(session, ".gif", None if morph else event.tile, track="both")
+
+    def save(self, session: Session, ending: str, tile: Any = None, **options: Any) -> Iterator[str | None]:
+        """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
+        drawn = session.shown
+        if drawn is None:
+            yield None  # and not the file before it
+            return
+        result, columns = drawn.result, drawn.plan.columns
+        if tile is not None:
+            result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{_name(result.recipe)}{ending}"
+            if result.recipe.activity is None:
+                result.save(path, columns=columns or None, **options)
+            else:
+                write_bytes(path, self.work.picture(result, ending, reading=drawn.readings is not None))
+            yield str(path)
 
     def failed(self) -> str:
         return status.line("That file could not be made: choose a smaller size, or another kind.")
 
-    def make_link(self, session: Session) -> str:
+    def make_link(self, session: Session) -> Update:
+        """The query of a link, or why there is none."""
         if session.shown is None:
-            return ""
-        return links.link(session.shown.result.recipe, session.shown.plan.prompt, self.work)
+            return {self.link: ""}
+        try:
+            return {self.link: links.link(session.shown.result.recipe, session.shown.plan.prompt, self.work)}
+        except BadInput as error:
+            return {self.link: "", self.status: status.refused(error)}
 
 
-def save(session: Session, ending: str, tile: Any = None, **options: Any) -> Iterator[str | None]:
-    """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
-    drawn = session.shown
-    if drawn is None:
-        yield None  # and not the file before it
-        return
-    result, columns = drawn.result, drawn.plan.columns
-    if tile is not None:
-        result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{result.recipe.name}{ending}"
-        result.save(path, columns=columns or None, **options)
-        yield str(path)
+def _name(recipe: Recipe) -> str:
+    """A telling name for a file, like "digits-7-seed42" or "edit-7-seed42"."""
+    if recipe.activity is None:
+        return recipe.name
+    kind = recipe.activity.name
+    if isinstance(recipe.activity, Forward | Denoising):
+        return f"{kind}-level{recipe.activity.levels[-1]}-seed{recipe.seed}"
+    if isinstance(recipe.activity, Morph):
+        return f"{kind}-{''.join(map(str, recipe.activity.digits))}-seed{recipe.seed}"
+    return recipe.name.replace("digits", kind, 1)

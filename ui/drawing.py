@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from diffusion import Result
+from diffusion.lab import Anagram, Hybrid, morph
 from ui import status
 from ui.player import live
 from ui.session import Drawn, Plan, Session
 from ui.work import Work
 
-TRIES = 10  # of a digit until it reads right
+TRIES, ILLUSION_TRIES = 10, 32  # of a digit until it reads right, and of one that reads as two
 FRAME_SECONDS = 0.1  # between live frames
 INSTANT_FRAME_SECONDS = 0.5  # ... of instant weights, whose noise would only flicker as one drags
 
@@ -43,21 +44,30 @@ class Drawing:
             drawn.readings = self.work.read(drawn.result)
         if self.until_right and self.plan.recipe.guidance > 0:
             yield from self._draw_misses_again(drawn)
-        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings else ""
+        asked = self.plan.recipe.guidance > 0  # else the network drew what it liked
+        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and asked else ""
         self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
 
     def _run(self) -> Generator[View, None, Result]:
+        """The run, after those that even a morph."""
+        for k in range(self.plan.rounds):
+            rough = replace(self.plan, recipe=morph.rough(self.plan.recipe))
+            result = yield from self._once(rough, f"Evening {k + 1} of {self.plan.rounds}: step")
+            self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
+        return (yield from self._once(self.plan, "Step"))
+
+    def _once(self, plan: Plan, what: str) -> Generator[View, None, Result]:
         """The moments as they come, but not all of them: the browser shows ten a second."""
-        plan, steps = self.plan, self.plan.recipe.steps
+        began = time.monotonic()
         instant = self.pipe.offer.instant
-        shown, pause = (self.started, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
+        shown, pause = (began, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
         for state in self.work.run(plan.part):
             if isinstance(state, Result):
                 return plan.whole(state)
             if time.monotonic() - shown >= pause:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
-                line = status.running(state.done, steps, shown - self.started)
+                line = status.running(state.done, state.steps, shown - began, what)
                 yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
         raise AssertionError("a run ends with its result")
 
@@ -72,7 +82,8 @@ class Drawing:
         line = status.line(f"{len(missed)} of {len(recipe.digits)} read wrong: drawing {them} again.")
         yield line, None
         plan = replace(drawn.plan, recipe=recipe, base=drawn.result, again=missed)
-        for tried in self.work.retry(plan.part, TRIES):
+        tries = ILLUSION_TRIES if isinstance(recipe.activity, Anagram | Hybrid) else TRIES
+        for tried in self.work.retry(plan.part, tries):
             if tried is not None:
                 drawn.result = plan.whole(tried.result)
                 drawn.drawn += tried.drawn - len(missed)  # the first try is the one that was seen already

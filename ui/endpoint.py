@@ -36,17 +36,17 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
     ) -> Iterator[Answer]:
         """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
 
-        What is not said is every digit, once, and what the weights draw with by default; null is not said.
+        By default it draws every digit once, with the weights' own settings. A null counts as not given.
 
         Args:
             digits: what to draw, in digits or words: "7", "0-9", "2026", "a 4 and two 3s", "any"; 100 at most.
             count: how many of each, 1 to 10.
-            guidance: 1 is off, more is clearer, 0 ignores the digits; few-step weights take 1 to 3, or 0.
-            steps: 1 to 1000; few-step weights take 1, 2, 4 or 8.
+            guidance: 0 to 20; 1 is off, more is clearer, 0 ignores the digits; few-step weights take 0 or 1 to 3.
+            steps: 1 to 1,000; few-step weights take 1, 2, 4 or 8.
             sampler: how each step is taken; few-step weights take ddim.
-            seed: the noise to start from; the same seed draws the same digits.
-            guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise).
-            guide_to: and up to this one.
+            seed: the noise to start from, 0 to 4,294,967,295; the same seed draws the same digits.
+            guide_from: guidance is on from this noise level, 0 (clean) to 999 (pure noise); few-step weights take 400.
+            guide_to: and up to this one, 0 to 999; few-step weights take 700.
             spacing: where the noise levels of the steps lie; few-step weights take trailing.
             eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
             weights: bundled takes its time, few-step is quick.

@@ -1,6 +1,7 @@
 """How the page's events run, what becomes of components, and what the browser does by itself."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -20,15 +21,22 @@ MODEL: dict[str, Any] = {
     "show_progress": "hidden",
 }
 
-PRESS = "() => { const button = document.querySelector('#generate'); if (!button.disabled) button.click(); }"
-REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press it as soon as the run under way is done
+REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press Generate as soon as the run under way is done
 
-# Presses it after a link or a file, as soon as the run under way is done.
-PRESS_IF_READY = """(ready) => {
-  const button = document.querySelector("#generate");
-  const press = () => (button.disabled ? setTimeout(press, 50) : button.click());
-  if (ready) press();
-}"""
+
+def press(button: str = "#generate") -> str:
+    """JavaScript that presses a button, unless it is disabled."""
+    return f"() => {{ const button = document.querySelector('{button}'); if (!button.disabled) button.click(); }}"
+
+
+def press_if_ready(button: str = "#generate") -> str:
+    """JavaScript that presses a button after a link or a file, as soon as the run under way is done."""
+    return f"""(ready) => {{
+      const button = document.querySelector("{button}");
+      const press = () => (button.disabled ? setTimeout(press, 50) : button.click());
+      if (ready) press();
+    }}"""
+
 
 # Buttons made by a template, each with a number. While a run is under way they do nothing.
 CHIPS = """
@@ -39,8 +47,9 @@ element.addEventListener("click", (event) => {
 """
 
 COPY = """(query) => {
+  if (!query) return;
   const link = location.origin + location.pathname + query;
-  const line = document.querySelector("#status p");
+  const line = document.querySelector("#%s p");
   const done = () => { line.textContent = "The link is copied: it draws these digits again."; };
   if (navigator.clipboard) navigator.clipboard.writeText(link).then(done, () => prompt("Copy this link:", link));
   else prompt("Copy this link:", link);
@@ -54,6 +63,14 @@ FETCH = """(file) => {
   link.download = file.orig_name;
   link.click();
 }"""
+
+
+def by_choice(values: Mapping[str, Sequence[Any]]) -> str:
+    """JavaScript that sets the outputs of an event to the values of what is chosen, at once.
+
+    An answer of the server would come later, over what the visitor has typed meanwhile.
+    """
+    return f"(chosen) => ({json.dumps(values)})[chosen]"
 
 
 def in_browser(*values: Any) -> str:

@@ -1,11 +1,16 @@
 """Links that draw a run again: a recipe -> the query of an address, and back."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from diffusion import BadInput, Recipe, checks
+from diffusion.activity import ACTIVITIES
+from diffusion.lab import Anagram, Hybrid, Morph
+from diffusion.lab.recipes import RECIPES
 from diffusion.recipe import SETTINGS
+from diffusion.settings import Setting, declared
+from diffusion.style import ANY
 from ui import request
 from ui.work import Work
 
@@ -14,10 +19,16 @@ NAMES = ("digits", "count", *SETTINGS, "redrawn", "weights")  # in a link; other
 
 def link(recipe: Recipe, prompt: str, work: Work) -> str:
     """The query that draws a run again, like "?digits=777&count=1&guidance=2"."""
+    if recipe.activity is not None:
+        return "?" + urlencode(_of_activity(recipe, work), safe=",:")
     names, weights = work.of(recipe).names, work.name_of(recipe)
     if prompt and not request.any_digit(prompt) and request.understood(prompt, names)[1] is None:
         prompt = ""  # chance would pick others
-    texts = {name: checks.written(value) for name, value in request.values(recipe, names, prompt).items()}
+    texts = {
+        name: checks.written(value)
+        for name, value in request.values(recipe, names, prompt).items()
+        if name == "digits" or value != ANY
+    }
     if recipe.redrawn:
         texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)
     if weights != work.usual:
@@ -32,6 +43,8 @@ def from_link(query: str, work: Work) -> tuple[dict[str, Any], Recipe, str] | No
     left alone.
     """
     given = parse_qs(query.removeprefix("?"), keep_blank_values=True)
+    if "activity" in given:  # that is one for the Lab
+        return None
     if "prompt" in given:
         given["digits"] = given.get("digits", []) + given.pop("prompt")
     for name in NAMES:
@@ -53,6 +66,62 @@ def from_link(query: str, work: Work) -> tuple[dict[str, Any], Recipe, str] | No
     if "seed" not in texts:
         del values["seed"]
     return values, replace(recipe, redrawn=redrawn), weights
+
+
+def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:
+    """What a link says of an activity, by name; BadInput where a link cannot."""
+    activity, values = recipe.activity, {name: getattr(recipe, name) for name in SETTINGS}
+    no_link = BadInput("A link has no room for pictures: download the PNG instead, which draws this again.")
+    match activity:
+        case Anagram() if not activity.weights:
+            values |= {"digits": (recipe.digits[0], *activity.digits), "views": ",".join(activity.views)}
+        case Hybrid() if not activity.guidance:
+            values |= {"digits": (recipe.digits[0], activity.digit)}
+        case Morph() if not activity.images:
+            values |= {"digits": activity.digits, "frames": len(recipe.digits), "seed": activity.seeds[0]}
+        case _:
+            raise no_link
+    assert activity is not None
+    count = 1 if isinstance(activity, Morph) else len(recipe.digits)
+    own = {f"{activity.name}.{name}": getattr(activity, name) for name in _own(activity.name)}
+    texts = {
+        name: checks.written(value)
+        for name, value in {"activity": activity.name, "count": count, **values, **own}.items()
+    }
+    if recipe.redrawn:
+        texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)
+    if work.name_of(recipe) != work.usual:
+        texts["weights"] = work.name_of(recipe)
+    return texts
+
+
+def activity_from_link(query: str, work: Work) -> Recipe | None:
+    """The recipe that a link of the Lab asks for, or BadInput; None where it asks for nothing there."""
+    texts = {name: texts[-1] for name, texts in parse_qs(query.removeprefix("?"), keep_blank_values=True).items()}
+    if "activity" not in texts:
+        return None
+    name = checks.choice("activity", texts["activity"], (Anagram.name, Hybrid.name, Morph.name))
+    pipe = work.pipe(texts.get("weights", work.usual))
+    values: dict[str, Any] = {each: SETTINGS[each].values.read(texts[each]) for each in SETTINGS if each in texts}
+    own = _own(name)
+    values |= {each: own[each].values.read(texts[key]) for each in own if (key := f"{name}.{each}") in texts}
+    values |= {each: checks.typed(texts[each]) for each in ("count", "frames") if each in texts}
+    if "views" in texts and name == Anagram.name:
+        values["views"] = texts["views"].split(",")
+    if name == Morph.name:
+        values.pop("count", None)
+    else:
+        values.pop("frames", None)
+    digits = [checks.typed(digit) for digit in texts.get("digits", "").split(",") if digit]
+    redrawn: Any = tuple(_pair(pair) for pair in texts.get("redrawn", "").split(",") if pair)
+    return replace(RECIPES[name](pipe, digits, **values), redrawn=redrawn)
+
+
+def _own(name: str) -> dict[str, Setting]:
+    """The settings of an activity that a link holds: numbers and words."""
+    found = declared(fields(ACTIVITIES[name]))  # type: ignore[arg-type]  # all activities are dataclasses
+    several = ("digits", "digit", "views", "weights", "guidance", "images", "seeds", "moments")
+    return {each: setting for each, setting in found.items() if each not in several}
 
 
 def _pair(text: str) -> list[float | str]:

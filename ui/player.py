@@ -6,7 +6,8 @@ guesses), and what it needs to lay them out. It enlarges and plays them by itsel
 
 import base64
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,23 @@ from PIL import Image
 from diffusion import Pipeline, Recipe, Result
 from diffusion.evaluation.readback import Reading
 from diffusion.files import render
+from diffusion.lab import Anagram, Morph
 from ui.work import Moment
 
 ASSETS = Path(__file__).parent / "assets"
 EXAMPLE = ASSETS / "example.png"
 GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the picture
 
+TRACKS = ("Noisy image", "The network's guess")
+TURNS = {  # views that a browser can show, counterclockwise like these, as CSS
+    "rotate-180": "rotate(180deg)",
+    "rotate-90": "rotate(-90deg)",
+    "rotate-270": "rotate(90deg)",
+    "flip": "scaleY(-1)",
+    "mirror": "scaleX(-1)",
+    "transpose": "matrix(0, 1, 1, 0, 0, 0)",
+}
+MORPH_MS = 110  # of a frame of a morph
 PLAYED = "Drawn before you came. Press Generate for digits of your own."
 
 TEMPLATE = """
@@ -31,28 +43,41 @@ TEMPLATE = """
   <button type="button" class="play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" aria-label="Time">
   <output aria-live="off"></output>
+  <button type="button" class="turn" aria-pressed="false" hidden>Turn it</button>
 </div>
-<div class="about">
+<div class="about" data-start="{start}">
   <button type="button" class="back" hidden>&larr; All</button>
   <span class="note"></span>
-  <span class="tools" hidden>
-    <button type="button" class="redraw">Redraw it alone</button>
-    <button type="button" class="reseed">Use this seed</button>
-    <button type="button" class="keep">Keep its GIF</button>
-  </span>
+  <span class="tools" hidden>{tools}</span>
 </div>
 """
+TOOLS = {"redraw": "Redraw it alone", "reseed": "Use this seed", "keep": "Keep its GIF", "edit": "Edit it in the Lab"}
+TOOL = '<button type="button" class="{0}">{1}</button>'
 TRACK = '<figure class="track"><figcaption>{name}</figcaption><div class="tiles" {role}></div></figure>'
 
 
-def player(value: dict[str, Any] | None, tracks: Sequence[str], name: str) -> gr.HTML:
-    """The component `name`. Its events `redraw`, `reseed` and `keep` carry the `tile` that is seen large."""
+def player(
+    value: dict[str, Any] | None,
+    tracks: Sequence[str],
+    name: str,
+    tools: Mapping[str, str] = TOOLS,
+    start: str = "#generate",
+) -> gr.HTML:
+    """The component `name`, which shows these tracks until its value says others.
+
+    Args:
+        tools: what can be done with the tile that is seen large: events, which carry that `tile` and the `frame`, and
+            their buttons.
+        start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
+    """
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
     figures = (TRACK.format(name=track, role=role) for track, role in zip(tracks, roles, strict=True))
     return gr.HTML(
         value,
-        html_template=TEMPLATE.format(tracks="".join(figures)),
-        js_on_load=(ASSETS / "player.js").read_text("utf-8"),
+        html_template=TEMPLATE.format(
+            tracks="".join(figures), start=start, tools="".join(TOOL.format(*tool) for tool in tools.items())
+        ),
+        js_on_load=f"const TOOLS = {json.dumps([*tools])};\n" + (ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
         elem_id=name,
         elem_classes="player",
@@ -60,7 +85,7 @@ def player(value: dict[str, Any] | None, tracks: Sequence[str], name: str) -> gr
 
 
 def animation(
-    tracks: Sequence[np.ndarray],
+    tracks: Mapping[str, np.ndarray],
     captions: Sequence[str],
     tiles: Sequence[dict[str, Any]],
     *,
@@ -72,17 +97,21 @@ def animation(
     """What a player shows.
 
     Args:
-        tracks: uint8 (F, N, H, W[, 3]) each.
+        tracks: uint8 (F, N, H, W[, 3]) each, by what is written above.
         captions: what to say of each of the F frames.
-        tiles: of each of the N its `name`, and where it was read, `read` says as what and `miss` whether that is wrong.
+        tiles: of each of the N its `name`, and where it was read, `read` says as what and `miss` whether that is wrong;
+            or `reads` says so for each track.
         columns: of tiles; 0 leaves them to the browser.
         note: a line under the tiles.
         pace: milliseconds of a frame when it is played.
-        more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `live`.
+        more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
+            whether it plays by itself; `live`;
+            `turn`, the CSS that shows the first track through a view.
     """
-    coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks]
-    height, width = tracks[0].shape[2:4]
+    coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
+    height, width = coarse[0].shape[2:4]
     return {
+        "tracks": list(tracks),
         "sprite": png(rows(coarse)),
         "size": [width, height],
         "captions": captions,
@@ -94,34 +123,64 @@ def animation(
 
 
 def trajectory(
-    result: Result, names: Sequence[str], readings: Sequence[Reading] | None = None, **more: Any
+    result: Result, names: Sequence[str], readings: Sequence[Sequence[Reading]] | None = None, **more: Any
 ) -> dict[str, Any]:
     """The animation of a whole run, captioned where it was read, with `columns`, `note`, ... of `animation`.
 
     Args:
         names: of the classes.
+        readings: what was read in each image, for each way to look at it.
     """
     recipe = result.recipe
-    count = len(result.levels)
-    steps = [round(k * recipe.steps / (count - 1)) for k in range(count)]
-    captions = [_caption(step, recipe.steps, level) for step, level in zip(steps, result.levels, strict=True)]
+    frames = zip(result.steps, result.levels, strict=True)
+    captions = [_caption(step, result.steps[-1], level) for step, level in frames]
     tiles: list[dict[str, Any]] = [{"name": name} for name in titles(recipe, names)]
-    for tile, reading in zip(tiles, readings or (), strict=False):
-        tile |= {"read": reading.caption, "miss": not reading.right and recipe.guidance > 0}
-    return animation([result.frames, result.guesses], captions, tiles, **more)
+    for tile, each in zip(tiles, zip(*readings or (), strict=True), strict=False):
+        reads = [{"read": one.caption, "miss": not one.right and recipe.guidance > 0} for one in each]
+        tile |= reads[0] if len(reads) == 1 else {"reads": reads}
+    if isinstance(recipe.activity, Anagram) and len(recipe.activity.views) == 1:
+        more["turn"] = TURNS.get(recipe.activity.views[0])
+    return animation(tracks(recipe, names, result.frames, result.guesses), captions, tiles, **more)
+
+
+def film(
+    result: Result, names: Sequence[str], readings: Sequence[Sequence[Reading]] | None = None, **more: Any
+) -> dict[str, Any]:
+    """The animation of a finished morph, there and back, which plays by itself: see `trajectory`."""
+    activity = result.recipe.activity
+    assert isinstance(activity, Morph)
+    captions = titles(result.recipe, names)
+    if readings:
+        captions = [f"{moment}, read as {one.name}" for moment, one in zip(captions, readings[0], strict=True)]
+    back = slice(-2, None, -1)
+    way = " to ".join(names[digit] for digit in activity.digits)
+    frames = np.concatenate([result.images, result.images[back]])[:, None]
+    tiles = [{"name": way}]
+    return animation({way: frames}, [*captions, *captions[back]], tiles, plays=True, pace=MORPH_MS, **more)
 
 
 def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) -> dict[str, Any]:
     """The animation of a run under way: its newest frame."""
-    caption = _caption(now.done, recipe.steps, now.level)
-    progress = {"done": now.done, "of": recipe.steps}
+    caption = _caption(now.done, now.steps, now.level)
+    progress = {"done": now.done, "of": now.steps}
     return animation(
-        [now.noisy[None], now.guesses[None]],
+        tracks(recipe, names, now.noisy[None], now.guesses[None]),
         [caption],
         [{"name": name} for name in titles(recipe, names)],
         columns=columns,
         live=progress,
     )
+
+
+def tracks(recipe: Recipe, names: Sequence[str], frames: np.ndarray, guesses: np.ndarray) -> dict[str, np.ndarray]:
+    """What to show of a run, uint8 (F, N, H, W[, 3]) each: noise and guesses, or all ways to look at an illusion."""
+    looks = [recipe.activity.looks(images, recipe.digits) for images in frames] if recipe.activity else [[]]
+    if len(looks[0]) < 2:
+        return dict(zip(TRACKS, (frames, guesses), strict=True))
+    return {
+        f"{each[0].title}: {names[each[0].labels[0]]}": np.stack([look.images for look in each])
+        for each in zip(*looks, strict=True)
+    }
 
 
 def rows(tracks: Sequence[np.ndarray]) -> np.ndarray:
@@ -162,6 +221,8 @@ def png(picture: np.ndarray) -> str:
 
 def titles(recipe: Recipe, names: Sequence[str]) -> list[str]:
     """What each tile is called: the name of its class, or "any" where the digits are ignored, and its seed."""
+    if isinstance(recipe.activity, Morph):
+        return [f"{100 * moment / (len(recipe.activity.digits) - 1):.0f} %" for moment in recipe.activity.moments]
     drawn = ["any" if recipe.guidance == 0 else names[digit] for digit in recipe.digits]
     return [f"{name}, seed {seed}" for name, seed in zip(drawn, recipe.seeds, strict=True)]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.recipe import SETTINGS
+from diffusion.style import repeated
 
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
@@ -28,7 +29,8 @@ def recipe(values: Mapping[str, Any], pipe: Pipeline, *, most_each: int = MAX_CO
     if isinstance(digits, str):
         if any_digit(digits):
             settings["guidance"] = 0
-        labels = prompts.digits(digits, pipe.names)
+        labels, how = prompts.styled(digits, pipe.names)
+        settings["words"] = repeated(how, len(labels), count)
     else:
         labels = checks.labels("digits", digits, len(pipe.names))
     check_number(len(labels) * count, most)
@@ -44,9 +46,14 @@ def drawn_with(recipe: Recipe, pipe: Pipeline) -> Recipe:
 def values(recipe: Recipe, names: Sequence[str], prompt: str = "") -> dict[str, Any]:
     """What asks for a recipe. Where no prompt is known, it is made of the digits."""
     digits, count = _repeated(recipe.digits)
+    if recipe.words and not prompt:
+        prompt = ", ".join(
+            " ".join([*(word for image, word in recipe.words if image == k), names[digit]])
+            for k, digit in enumerate(recipe.digits)
+        )
     if prompt:
         with suppress(BadInput):
-            count = len(recipe.digits) // len(prompts.digits(prompt, names))
+            count = len(recipe.digits) // len(prompts.styled(prompt, names)[0])
     settings = {name: getattr(recipe, name) for name in SETTINGS}
     return {"digits": prompt or words(digits, names), "count": count} | settings
 
@@ -77,7 +84,7 @@ def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None
     """What a prompt will draw, in words, and the digits in it; None where chance has a say. Raises BadInput."""
     if any_digit(prompt):
         return "Any digit: the network draws what it likes.", None
-    first, last = (prompts.digits(prompt, names, choose=choose) for choose in (min, max))
+    first, last = (prompts.styled(prompt, names, choose=choose)[0] for choose in (min, max))
     check_number(len(first))
     if first != last:
         return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
@@ -90,7 +97,7 @@ def edited(prompt: str, picked: Sequence[int], names: Sequence[str]) -> str:
     before: list[int] = []
     with suppress(BadInput):
         if understood(prompt, names)[1] is not None:
-            before = prompts.digits(prompt, names)
+            before = prompts.styled(prompt, names)[0]
     kept = [digit for digit in before if digit in picked]
     if kept == before and set(picked) == set(before):
         return prompt
@@ -100,10 +107,11 @@ def edited(prompt: str, picked: Sequence[int], names: Sequence[str]) -> str:
 def words(digits: Sequence[int], names: Sequence[str]) -> str:
     """Digits as a prompt: "0-9" for a stretch of three or more, else their names: "3, 3, 7", "cat, dog"."""
     digits = list(digits)
-    written = all(name == str(label) for label, name in enumerate(names[:10]))
-    if written and len(digits) > 2 and digits[-1] < 10 and digits == list(range(digits[0], digits[0] + len(digits))):
+    named = [names[digit] for digit in digits]
+    stretch = len(digits) > 2 and digits == list(range(digits[0], digits[-1] + 1))
+    if stretch and named == [str(digit) for digit in digits] and len(named[-1]) == 1:  # "8-12" would be no prompt
         return f"{digits[0]}-{digits[-1]}"
-    return ", ".join(names[digit] for digit in digits)
+    return ", ".join(named)
 
 
 def _repeated(digits: Sequence[int]) -> tuple[list[int], int]:

@@ -25,14 +25,15 @@ class Plan:
     note: str = ""  # a line that explains it
     base: Result | None = None  # the earlier run
     again: tuple[int, ...] = ()  # the tiles of it that are drawn again
+    rounds: int = 0  # of a morph, that even it before it is drawn
 
     @property
     def part(self) -> Recipe:
         """What the network has to draw."""
         if not self.base:
             return self.recipe
-        digits, seeds = zip(*((self.recipe.digits[k], self.recipe.seeds[k]) for k in self.again), strict=True)
-        return replace(self.recipe, digits=digits, seed=seeds[0], redrawn=tuple(enumerate(seeds)))
+        seeds = [self.recipe.seeds[k] for k in self.again]
+        return replace(self.recipe.some(self.again, seeds), seed=seeds[0])
 
     def now(self, images: np.ndarray) -> np.ndarray:
         """What there is to see while the part is drawn: uint8 (N, H, W[, 3])."""
@@ -68,6 +69,7 @@ class Session:
     runs: list[Drawn] = field(default_factory=list)  # the newest last
     shown: Drawn | None = None
     wanted: Recipe | None = None  # what the controls were restored from: it may say more than they can
+    for_lab: Recipe | None = None  # what was opened and belongs into the tab Lab
     again: int | None = None  # the tile to draw again from another seed
     note: str = ""  # for the next run
 

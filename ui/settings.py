@@ -11,8 +11,9 @@ from typing import Any
 
 import gradio as gr
 
+from diffusion import checks
 from diffusion.samplers import SAMPLERS
-from diffusion.settings import Choice, Interval, Number, Setting, Whole
+from diffusion.settings import Choice, Interval, Maybe, Number, Setting, Whole
 from ui import request
 from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
 from ui.work import Work
@@ -23,19 +24,26 @@ MAX_SLIDER = 10_000  # a longer range is a box to write in
 
 
 class Settings:
-    """The panel's components, made inside a `gr.Blocks`, and what they say."""
+    """The panel's components, made inside a `gr.Blocks`, and what they say.
 
-    def __init__(self, work: Work):
-        self.work = work
+    Args:
+        prefix: of the names of its elements in the page.
+        redraws: whether one may drag, and the drawing follows.
+    """
+
+    def __init__(self, work: Work, prefix: str = "", redraws: bool = True):
+        self.work, self.prefix, self.redraws = work, prefix, redraws
         self.controls: dict[str, dict[str, Control]] = {weights: {} for weights in work.pipes}
         with gr.Row():
             self._make("seed")
             self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
-        self.weights = weights_radio(work, "weights", "Instant: a student of few steps, which redraws as you drag.")
+        self.weights = weights_radio(
+            work, f"{prefix}weights", "Instant: a student of few steps, which redraws as you drag."
+        )
         self.before = gr.State(work.usual)  # the weights that were chosen before
         self._make("guidance")
         self._make("steps")
-        with gr.Accordion("More settings", open=False, elem_id="more"):
+        with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             for name in work.pipes[work.usual].offer.settings:
                 if name not in FIRST:
@@ -45,6 +53,7 @@ class Settings:
                 label="Redraw as I change things",
                 info="After a short pause, from the same seed.",
                 elem_id="redrawing",
+                visible=redraws,
             )
         (self.seed,) = self.controls[work.usual]["seed"].inputs
         self.all = {control for controls in self.controls.values() for control in controls.values()}
@@ -62,16 +71,16 @@ class Settings:
             control = next((control for control in made if control.setting == setting), None)
             if control is None:
                 counts = setting.counts(SimpleNamespace(**pipe.offer.defaults))
-                control = Control(setting, visible=weights == self.work.usual, interactive=counts)
+                control = Control(setting, weights == self.work.usual, counts, self.prefix)
                 made.append(control)
             self.controls[weights][name] = control
 
     def _connect(self) -> None:
-        self.weights.input(self.use, self.inputs, [*self.outputs], preprocess=False, **NEWEST).then(
-            None, js=REDRAW, **AT_ONCE
-        )
-        self.weights.change(None, self.weights, js=self._tell_page, **AT_ONCE)
-        self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
+        used = self.weights.input(self.use, self.inputs, [*self.outputs], preprocess=False, **NEWEST)
+        if self.redraws:
+            used.then(None, js=REDRAW, **AT_ONCE)
+            self.weights.change(None, self.weights, js=self._tell_page, **AT_ONCE)
+            self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
         for controls in self.controls.values():
             if "sampler" in controls:
                 self._connect_options(controls)
@@ -144,12 +153,12 @@ class Control:
         parts: these, and what is written over them.
     """
 
-    def __init__(self, setting: Setting, visible: bool, interactive: bool):
+    def __init__(self, setting: Setting, visible: bool = True, interactive: bool = True, prefix: str = ""):
         self.setting = setting
         state: dict[str, Any] = {"visible": visible, "interactive": interactive}
         values, label = setting.values, setting.name.replace("_", " ").capitalize()
         info = f"{setting.help[0].upper()}{setting.help[1:]}{': ' if setting.advice else ''}{setting.advice}."
-        about = {"label": label, "info": info, "elem_id": setting.name, **state}
+        about = {"label": label, "info": info, "elem_id": f"{prefix}{setting.name}", **state}
         self.parts: list[Any] = []
         self.inputs: list[Any]
         if isinstance(values, Interval):
@@ -161,6 +170,8 @@ class Control:
                     )
                     for which, end in zip(("From", "To"), setting.default, strict=True)
                 ]
+        elif isinstance(values, Maybe):
+            self.inputs = [gr.Textbox(setting.default, **about)]
         elif isinstance(values, Choice):
             self.inputs = [gr.Radio(list(values.choices), value=setting.default, **about)]
         elif isinstance(values, Number | Whole) and values.high - values.low <= MAX_SLIDER:
@@ -173,10 +184,14 @@ class Control:
     def value(self, data: Mapping[Any, Any]) -> Any:
         """Its value, as a recipe takes it."""
         first, *second = (data[component] for component in self.inputs)
+        if isinstance(self.setting.values, Maybe) and isinstance(first, str):
+            return self.setting.values.read(first)
         return (first, *second) if second else first
 
     def put(self, value: Any) -> Update:
         """Show this value."""
+        if isinstance(self.setting.values, Maybe):
+            value = checks.written(value)
         several = value if isinstance(self.setting.values, Interval) else [value]
         update = {part: gr.update(value=one, visible=True) for part, one in zip(self.inputs, several, strict=True)}
         if isinstance(self.setting.values, Number):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-CSS = (Path(__file__).parent / "assets" / "page.css").read_text("utf-8")
-SCRIPT = (Path(__file__).parent / "assets" / "page.js").read_text("utf-8")
+ASSETS = Path(__file__).parent / "assets"
+CSS = "".join((ASSETS / name).read_text("utf-8") for name in ("page.css", "lab.css"))
+SCRIPT = (ASSETS / "page.js").read_text("utf-8")
 
 INK = gr.themes.Color(
     *("#f7f7f5", "#eeeeea", "#e2e2dc", "#cfcfc7", "#a3a39a"),

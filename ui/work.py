@@ -1,24 +1,28 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from diffusion import Pipeline, Recipe, Result, checks
 from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.evaluation.sheet import Axis, Sheet
+from diffusion.lab import Denoising, Forward, forward, noise_panels, panels
+from diffusion.lab.forward import Noisy
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run is: the steps done, the noise level, and the images and the newest guesses, uint8 (N, H, W[, 3])."""
+    """Where a run is: the steps done and in all, the level, the images and the newest guesses, uint8 (N, H, W[, 3])."""
 
     done: int
+    steps: int
     level: int
     noisy: np.ndarray
     guesses: np.ndarray
@@ -44,6 +48,7 @@ class Work:
         self.usual = next(iter(self.pipes))
         self.waiting = 0  # how many runs that somebody waits for are under way
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
+        self.noised: Callable[[Recipe], tuple[Noisy, Tensor]] = gpu(self.noised_of)
         self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
         self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(gpu(self.cells_of))
@@ -72,11 +77,13 @@ class Work:
 
     def steps_of(self, recipe: Recipe) -> Iterator[Moment | Result]:
         """The moments of a run, from the start on, and at last its result."""
-        run = self.of(recipe).run(recipe)
-        yield Moment(0, run.level, run.frame, run.guess)
+        pipe = self.of(recipe)
+        denoises = isinstance(recipe.activity, Denoising)
+        run = forward.denoising(pipe, recipe) if denoises else pipe.run(recipe)
+        yield Moment(0, run.length, run.level, run.frame, run.guess)
         for step in run:
-            yield Moment(step.index + 1, step.level, run.frame, run.guess)
-        yield run.result()
+            yield Moment(step.index + 1, run.length, step.level, run.frame, run.guess)
+        yield replace(run.result(), recipe=replace(recipe, weights=pipe.weights))
 
     def tries_of(self, recipe: Recipe, tries: int) -> Iterator[Tried | None]:
         """A recipe, drawn until it reads right, at most so often: None after each step, at last what came of it."""
@@ -90,6 +97,32 @@ class Work:
                 yield done, len(sheet), sheet.share, None
             yield done + 1, len(sheet), sheet.share, sheet.picture
         sheet.save(path)
+
+    def noised_of(self, recipe: Recipe) -> tuple[Noisy, Tensor]:
+        """The pictures of a recipe at the last of its noise levels, and the network's guess at once (B, C, H, W)."""
+        assert isinstance(recipe.activity, Forward | Denoising)
+        pipe = self.of(recipe)
+        setup = pipe.setup(recipe)
+        noisy = forward.noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.eps)
+        return noisy, forward.one_step(pipe, recipe, noisy)
+
+    def picture(self, result: Result, ending: str, reading: bool = False) -> bytes:
+        """The file with an ending .png or .gif that shows what came of an activity.
+
+        Args:
+            reading: whether it tells what the reader reads.
+        """
+        recipe, pipe = result.recipe, self.of(result.recipe)
+        if isinstance(recipe.activity, Forward):
+            return noise_panels.forward_picture(ending, pipe, recipe)
+        if isinstance(recipe.activity, Denoising):
+            return noise_panels.denoised_picture(ending, [*forward.denoised(pipe, recipe)], recipe)
+        captions = [[each.caption for each in read] for read in self.read_looks(result)] if reading else []
+        return panels.picture(ending, result, pipe.names, captions)
+
+    def read_looks(self, result: Result) -> list[list[Reading]]:
+        """What the reader makes of each image, for each way to look at it, or BadInput where it does not read these."""
+        return readback.read_looks(self.of(result.recipe), reader(), result)
 
     def read(self, result: Result) -> list[Reading]:
         """What the reader makes of each image, or BadInput where it does not read these."""

@@ -66,12 +66,12 @@ def evaluate(flags: argparse.Namespace) -> None:
 
 def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:
     """A recipe for each combination of the settings, all of the same digits, or BadInput."""
-    asked_for = digits(flags, pipe.names)  # once: some are drawn by lot
+    labels = digits(flags, pipe.names)  # once: some are drawn by lot
     lists = {name: getattr(flags, name) or [pipe.offer.defaults[name]] for name in SWEPT}
     recipes = []
     for values in product(*lists.values()):
         one = argparse.Namespace(**vars(flags) | dict(zip(lists, values, strict=True)))
-        recipes.append(recipe(one, pipe, asked_for))
+        recipes.append(recipe(one, pipe, labels))
         pipe.check(recipes[-1])
     if len(recipes) > 1 and not flags.out:
         raise checks.BadInput("A sweep needs a folder to keep its scores in: add --out.")
@@ -97,7 +97,7 @@ def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
 def train(flags: argparse.Namespace) -> None:
     """Train the reader, say how well it reads the test images, and write it."""
     epochs = checks.whole("--epochs", flags.epochs, 1, 1000)
-    out = Path(flags.out or (READER if flags.dataset == "mnist" else f"runs/{flags.dataset}/reader.safetensors"))
+    out = Path(flags.out or (READER if flags.dataset == data.DEFAULT else f"runs/{flags.dataset}/reader.safetensors"))
     images = real(flags)
     busy = f"A reader is being trained for {out} already: wait for its end, or choose another --out."
     check_writable(out)  # before the training

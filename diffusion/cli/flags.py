@@ -11,8 +11,13 @@ from torch import Tensor
 
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
+from diffusion.denoiser import FewStep
+from diffusion.files.render import OPTIONS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
+from diffusion.style import repeated
+
+FEW_STEP = f"draws in {FewStep().settings['steps'].values} steps"  # as the weights of that name do
 
 
 def add_drawing(
@@ -29,15 +34,14 @@ def add_drawing(
     A setting that is not given is None; its value is not checked yet, and of those in `several` it is a list.
 
     Args:
-        count: how many of each digit, unless told; None where that cannot be told.
-        digits: what else is to be said of the digits; None where they cannot be told.
+        count: how many of each digit, by default; None where that cannot be chosen.
+        digits: the end of their line of help; None where they cannot be chosen.
         settings: those that count.
         defaults: of settings that are best otherwise here.
     """
     parser.add_argument(
         "--weights",
-        help="few-step, which draws in 1, 2, 4 or 8 steps; or a file, a folder, or user/repo on the Hub "
-        "(default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:
@@ -74,6 +78,15 @@ def digits(flags: argparse.Namespace, names: Sequence[str]) -> list[int]:
     return list(range(len(names))) if flags.digits is None else prompts.digits(flags.digits, names)
 
 
+def styled(flags: argparse.Namespace, names: Sequence[str]) -> tuple[list[int], dict[str, Any]]:
+    """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
+    if flags.digits is None:
+        return digits(flags, names), {}
+    wanted, words = prompts.styled(flags.digits, names)
+    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
+    return wanted, {"words": repeated(words, len(wanted), count)}
+
+
 def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **usual: Any) -> Recipe:
     """What to draw: `--count` of each digit, with the settings that are given, or else with the usual ones.
 
@@ -92,8 +105,8 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """How a picture or an animation is laid out."""
-    parser.add_argument("--scale", type=typed, help="of a picture: pixels per pixel, 1 to 16")
-    parser.add_argument("--fps", type=typed, help="of an animation: frames per second, 1 to 50")
+    parser.add_argument("--scale", type=typed, help=f"of a picture: pixels per pixel, {OPTIONS['scale'].values}")
+    parser.add_argument("--fps", type=typed, help=f"of an animation: frames per second, {OPTIONS['fps'].values}")
 
 
 def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:
@@ -107,7 +120,7 @@ def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:
 
 def add_real(parser: argparse.ArgumentParser) -> None:
     """Which real images."""
-    parser.add_argument("--dataset", default="mnist", help=f"{', '.join(data.DATASETS)} (default: mnist)")
+    parser.add_argument("--dataset", default=data.DEFAULT, help=f"{', '.join(data.DATASETS)} (default: {data.DEFAULT})")
     parser.add_argument(
         "--data", default="data", help="folder of the real images, downloaded where missing (default: data)"
     )

@@ -18,24 +18,24 @@ from tqdm import tqdm
 
 from diffusion import checks, prompts
 from diffusion.checks import written
+from diffusion.cli.flags import FEW_STEP
 from diffusion.cli.terminal_pictures import picture, shows_colours
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS
 from diffusion.result import Result
+from diffusion.style import ATTRIBUTES
 
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
 SET = (*SETTINGS, "weights")  # what can be set
-_SETTINGS = "\n".join(
-    f"{f'{name} {written(setting.default)}':25} {setting.help}: {setting.values}" for name, setting in SETTINGS.items()
-)
 HELP = f"""\
 7, two 3s, 0-9, a digit   draws that, from a new seed each time
+a thick 7, thin 2026      says how to write it, too, where the weights know styles
 grid                      draws every digit
 png, gif                  saves the last drawing; or: save NAME.gif
-{_SETTINGS}
+{{settings}}
 seed random               from a new one each time
-weights few-step          draws in 1, 2, 4 or 8 steps; or bundled, a file, a folder, or user/repo
+weights few-step          {FEW_STEP}; or bundled, a file, a folder, or user/repo
 settings                  shows them
 quit, exit, Ctrl-D        ends; Ctrl-C stops a drawing
 """
@@ -96,7 +96,7 @@ class Conversation:
             case (("quit" | "exit"), ""):
                 self.over = True
             case "help", "":
-                print(HELP, end="")
+                print(self.help, end="")
             case "settings", "":
                 print(self.settings)
             case "grid", "":
@@ -108,13 +108,13 @@ class Conversation:
             case name, value if name in SET:
                 self.set(name, value)
             case command, _:
-                self.draw(self._digits(line, command))
+                self.draw(*self._digits(line, command))
 
-    def draw(self, digits: Sequence[int]) -> None:
-        """Draw, show and remember one image per digit."""
+    def draw(self, digits: Sequence[int], words: tuple[tuple[int, str], ...] = ()) -> None:
+        """Draw, show and remember one image per digit, some of them as words say."""
         render.check_tiles(len(digits))
         seed = random.randint(0, checks.MAX_SEED) if self.seed is None else self.seed
-        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), seed=seed))
+        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), words=words, seed=seed))
         for _ in tqdm(run, total=self.recipe.steps, unit="step", leave=False, disable=None):
             pass
         self.result = run.result()
@@ -158,17 +158,25 @@ class Conversation:
         self.pipe, self.weights, self.recipe = pipe, name, wanted
 
     @property
+    def help(self) -> str:
+        """What can be typed, with the settings as these weights have them."""
+        settings = self.pipe.offer.settings.items()
+        lines = (f"{f'{name} {written(each.default)}':25} {each.help}: {each.values}" for name, each in settings)
+        return HELP.format(settings="\n".join(lines))
+
+    @property
     def settings(self) -> str:
         """The settings in one line, each as it is typed."""
+        shown = [name for name in SET if name not in (*ATTRIBUTES, "hand") or self.pipe.offer.styles]
         values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
-        return ", ".join(f"{name} {written(values[name])}" for name in SET)
+        return ", ".join(f"{name} {written(values[name])}" for name in shown)
 
-    def _digits(self, line: str, command: str) -> list[int]:
-        """What a line asks to draw, or BadInput, which names the command that may be meant."""
+    def _digits(self, line: str, command: str) -> tuple[list[int], tuple[tuple[int, str], ...]]:
+        """What a line asks to draw, and how, or BadInput, which names the command that may be meant."""
         try:
-            return prompts.digits(line, self.pipe.names)
+            return prompts.styled(line, self.pipe.names)
         except checks.BadInput:
             for meant in get_close_matches(command, COMMANDS, n=1, cutoff=0.75):
-                told = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
-                raise checks.BadInput(told) from None
+                message = f"Cannot read {checks.shown(line.strip())}: write {checks.shown(meant)} if you mean that."
+                raise checks.BadInput(message) from None
             raise

@@ -1,4 +1,4 @@
-"""--read and --until-right: what the reader reads in what is drawn, told and acted on."""
+"""--read and --until-right: what the reader reads in what is drawn: printed, and acted on."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result
 
-MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are told
+MOST_CAPTIONS = 100  # of what is read; after so many images, only the misses are printed
 
 
 def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
@@ -24,7 +24,7 @@ def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
             "--until-right",
             type=typed,
             metavar="TRIES",
-            help="draw each digit that the reader reads wrong again from other seeds, at most so many times in all",
+            help="while the reader reads a digit wrong, draw it again from another seed, at most TRIES times in all",
         )
     parser.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
 
@@ -37,7 +37,7 @@ class ReadingBack:
         self.report: list[str] = []
 
     @classmethod
-    def asked(cls, flags: argparse.Namespace, pipe: Pipeline) -> "ReadingBack | None":
+    def from_flags(cls, flags: argparse.Namespace, pipe: Pipeline) -> "ReadingBack | None":
         """What --read and --until-right ask for."""
         if (tries := getattr(flags, "until_right", None)) is None and not flags.read:
             return None
@@ -59,14 +59,14 @@ class ReadingBack:
         done = drawn = right = 0
         for part in wanted.split(size):
             tried = until_right(self.pipe, self.reader, part, self.tries, on_step)
-            told = [reading.caption for reading in tried.readings]
+            captions = [reading.caption for reading in tried.readings]
             if len(tried.result.looks) > 1:
                 looks = [[f"{look.title} {read}" for read in self.captions(look.images)] for look in tried.result.looks]
-                told = ["; ".join(each) for each in zip(*looks, strict=True)]
+                captions = ["; ".join(each) for each in zip(*looks, strict=True)]
             for k, (reading, seed) in enumerate(zip(tried.readings, tried.result.seeds, strict=True), done):
                 miss = "" if reading.right else f", but {self.pipe.names[reading.asked]} was asked for"
                 if miss or k < MOST_CAPTIONS:
-                    self.report.append(f"image {k}, seed {seed}: {told[k - done]}{miss}")
+                    self.report.append(f"image {k}, seed {seed}: {captions[k - done]}{miss}")
             done += len(tried.readings)
             drawn += tried.drawn
             right += sum(reading.right for reading in tried.readings)

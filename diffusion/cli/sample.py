@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 from diffusion import checks
 from diffusion.checks import typed
-from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, recipe
+from diffusion.cli.flags import add_drawing, add_pictures, pipeline, recipe, styled
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.files import export, render
 from diffusion.files.atomic import check_writable
 from diffusion.pipeline import BATCH, Pipeline
 from diffusion.recipe import SETTINGS, Recipe
-from diffusion.result import ENDINGS, TRACKS, Result, check_options
+from diffusion.result import ENDINGS, Result
 
 
 def add(commands: Any) -> None:
@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     add_drawing(parser)
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
-    parser.add_argument("--track", default="noisy", help=f"of an animation: {' or '.join(TRACKS)} (default: noisy)")
+    parser.add_argument(
+        "--track", default="noisy", help=f"of an animation: {' or '.join(render.TRACKS)} (default: noisy)"
+    )
     parser.add_argument(
         "--panel",
         type=typed,
@@ -47,14 +49,16 @@ def sample(flags: argparse.Namespace) -> None:
     """Draw into one file, after all that could refuse it was asked."""
     out = Path(flags.out)
     ending = checks.ending(out, ENDINGS)
-    check_options(flags.track, flags.scale, flags.fps, panel=flags.panel)
+    options = {name: getattr(flags, name) for name in ("track", "scale", "fps", "panel")}
+    render.Options(**options)
     if flags.panel is not None and ending != ".png":
         raise checks.BadInput(f"A panel is a .png: end --out in that, not in {ending}.")
     again = Recipe.from_file(flags.recipe) if flags.recipe else None
     pipe = pipeline(flags, again)
     wanted = _recipe(flags, pipe, again)
+    pipe.check(wanted)
     _check_file(out, ending, wanted, pipe, flags)
-    reading = ReadingBack.asked(flags, pipe)
+    reading = ReadingBack.from_flags(flags, pipe)
 
     single = ending in export.ENDINGS
     count = len(wanted.digits)
@@ -65,7 +69,7 @@ def sample(flags: argparse.Namespace) -> None:
             export.write(out, parts, wanted, scale=flags.scale)
         else:
             [result] = parts
-            result.save(out, track=flags.track, scale=flags.scale, fps=flags.fps, panel=flags.panel)
+            result.save(out, **options)
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
@@ -74,9 +78,11 @@ def sample(flags: argparse.Namespace) -> None:
 def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> Recipe:
     """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
     if again is None:
-        return recipe(flags, pipe, digits(flags, pipe.names))
+        asked, words = styled(flags, pipe.names)
+        return recipe(flags, pipe, asked, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    wanted = recipe(flags, pipe, again.digits if flags.digits is None else digits(flags, pipe.names), **usual)
+    asked, words = ([*again.digits], {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
+    wanted = recipe(flags, pipe, asked, **usual, **words)
     same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
     return replace(wanted, redrawn=again.redrawn) if same else wanted
 
@@ -84,7 +90,7 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> 
 def _check_file(out: Path, ending: str, wanted: Recipe, pipe: Pipeline, flags: argparse.Namespace) -> None:
     """BadInput for what cannot be kept in the end: it is refused before the drawing."""
     if ending in export.ENDINGS:
-        export.check(ending, wanted)
+        export.check(ending, wanted, colour=pipe.model.shape[0] > 1)
     else:
         render.check_tiles(len(wanted.digits))
         Result.blank(wanted, pipe.model.shape).picture(ending, track=flags.track, scale=flags.scale, panel=flags.panel)

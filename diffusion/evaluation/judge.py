@@ -28,7 +28,7 @@ class Judge:
     """Measures drawn images beside real ones.
 
     Args:
-        asked: the labels that the drawn images will have, in order.
+        labels: those that the drawn images will have, in order.
         train, test: real images. The test set is what the drawn crowd should be like.
         reader: the judge's eyes, by default the one that ships.
         full: also the figures that train classifiers of their own, minutes on a CPU.
@@ -42,7 +42,7 @@ class Judge:
 
     def __init__(
         self,
-        asked: Sequence[int],
+        labels: Sequence[int],
         *,
         train: Images,
         test: Images,
@@ -50,24 +50,27 @@ class Judge:
         full: bool = True,
         progress: bool = False,
     ):
-        if len(asked) < FEWEST:
+        if len(labels) < FEWEST:
             raise BadInput(
-                f"Evaluation needs at least {FEWEST} digits to mean anything, not {len(asked)}: ask for more."
+                f"Evaluation needs at least {FEWEST} digits to mean anything, not {len(labels)}: ask for more."
             )
-        self.asked = torch.tensor(asked, device="cpu")
+        self.labels = torch.tensor(labels, device="cpu")
         self.full, self.progress = full, progress
         self.reader = reader or load_reader()
         self.train = train
-        like, others = _two_crowds(self.asked, train[1])
+        like, others = _two_crowds(self.labels, train[1])
         self.others = train[0][others]
-        same_classes = torch.isin(test[1], self.asked)
-        if same_classes.sum() < FEWEST or len(test[1][same_classes].unique()) < len(self.asked.unique()):
+        same_classes = torch.isin(test[1], self.labels)
+        if same_classes.sum() < FEWEST or len(test[1][same_classes].unique()) < len(self.labels.unique()):
             raise BadInput(
                 f"Evaluation needs at least {FEWEST} test images, of every class asked for: choose other data."
             )
         self.test = test[0][same_classes], test[1][same_classes]
-        self.test_features = self.reader.read(self.test[0])[1]
-        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[: len(asked)]
+        likely, self.test_features = self.reader.read(self.test[0])
+        self.test_accuracies = _accuracies(likely, self.test[1])
+        some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[
+            : len(labels)
+        ]
         self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
         if full:
             self.distances = nearest_distances(self.test[0][some], train[0])
@@ -77,11 +80,11 @@ class Judge:
 
     def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
         """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
-        features = self.reader.read(images)[1]
+        likely, features = self.reader.read(images)
         precision, recall = precision_recall(features, self.some_features)
         # Of the training digits, which it has seen, the reader reads all right: the floor is of the test digits.
-        accuracy = self.accuracies(images, labels) if drawn else self.accuracies(*self.test)
-        figures = accuracy | {
+        accuracies = _accuracies(likely, labels) if drawn else self.test_accuracies
+        figures = accuracies | {
             "frechet_distance": frechet_distance(features, self.test_features),
             "precision": precision,
             "recall": recall,
@@ -99,28 +102,20 @@ class Judge:
             }
         return figures
 
-    def accuracies(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """The share read as their labels, overall and by class."""
-        right = self.reader.read(images)[0].argmax(axis=1) == labels.numpy()
-        by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
-        return {"accuracy": float(right.mean())} | {
-            f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
-        }
-
     @property
     def classes(self) -> int:
         return self.reader.head.out_features
 
     def __call__(self, drawn: np.ndarray) -> dict[str, dict[str, float]]:
         """Each figure of the drawn images, uint8 (N, H, W[, C]), as {"value", "floor"}."""
-        values = self.figures(torch.from_numpy(drawn), self.asked)
+        values = self.figures(torch.from_numpy(drawn), self.labels)
         return {name: {"value": value, "floor": self.floor[name]} for name, value in values.items()}
 
     def extremes(self, drawn: np.ndarray, each: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The best and the worst images of every class, as the reader sees them: two pictures, a row per class."""
-        likely = self.reader.read(drawn)[0][np.arange(len(drawn)), self.asked.numpy()]
+        likely = self.reader.read(drawn)[0][np.arange(len(drawn)), self.labels.numpy()]
         order = np.argsort(-likely, kind="stable")
-        ranked = [order[self.asked.numpy()[order] == label] for label in self.asked.unique().tolist()]
+        ranked = [order[self.labels.numpy()[order] == label] for label in self.labels.unique().tolist()]
         each = min(each, *map(len, ranked))
         best, worst = (
             np.concatenate([some[choice] for some in ranked]) for choice in (slice(each), slice(-each, None))
@@ -128,11 +123,20 @@ class Judge:
         return render.picture(drawn[best], each), render.picture(drawn[worst], each)
 
 
-def _two_crowds(asked: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices of two crowds of real images with as many of each class as were asked for, none in both."""
+def _accuracies(likely: np.ndarray, labels: Tensor) -> dict[str, float]:
+    """The share read as their labels (N,), overall and by class, of images whose classes are so likely (N, classes)."""
+    right = likely.argmax(axis=1) == labels.numpy()
+    by_class = {int(label): right[labels.numpy() == label] for label in labels.unique()}
+    return {"accuracy": float(right.mean())} | {
+        f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
+    }
+
+
+def _two_crowds(wanted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices of two crowds of real images with as many of each class as are wanted, none in both."""
     random = torch.Generator().manual_seed(0)
     crowds: list[tuple[Tensor, Tensor]] = []
-    for label, count in zip(*(part.tolist() for part in asked.unique(return_counts=True)), strict=True):
+    for label, count in zip(*(part.tolist() for part in wanted.unique(return_counts=True)), strict=True):
         indices = (labels == label).nonzero().flatten()
         if len(indices) < 2 * count:
             raise BadInput(

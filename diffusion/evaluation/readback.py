@@ -67,6 +67,12 @@ def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
     return _readings(pipe.names, reader, result)
 
 
+def read_looks(pipe: Pipeline, reader: Reader, result: Result) -> list[list[Reading]]:
+    """What the reader reads in each image, for each way in which its activity wants it to be looked at."""
+    check_reader(pipe, reader)
+    return [_read(pipe.names, reader, look.images, look.labels) for look in result.looks]
+
+
 def until_right(
     pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int, on_step: Callable[[], object] = lambda: None
 ) -> Tried:
@@ -128,6 +134,6 @@ def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Read
 def _read(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:
     likely, _ = reader.read(images)
     return [
-        Reading(asked, int(each.argmax()), float(each.max()), float(each[asked]), names[int(each.argmax())])
-        for asked, each in zip(labels, likely, strict=True)
+        Reading(label, int(each.argmax()), float(each.max()), float(each[label]), names[int(each.argmax())])
+        for label, each in zip(labels, likely, strict=True)
     ]

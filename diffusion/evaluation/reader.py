@@ -12,7 +12,7 @@ from tqdm import tqdm
 from diffusion.checkpoint import BUNDLED, write_weights
 from diffusion.checks import BadInput
 from diffusion.cores import sharing
-from diffusion.data import to_float
+from diffusion.data import DATASETS, DEFAULT, to_float
 from diffusion.hardware import CPU_FLOAT32, best_device
 
 READER = BUNDLED / "reader.safetensors"  # of MNIST
@@ -22,7 +22,7 @@ BATCH = 500  # images read at once
 class Reader(nn.Module):
     """A small classifier: images (B, C, H, W) in [-1, 1] -> logits (B, classes)."""
 
-    def __init__(self, classes: int = 10, channels: int = 1, dataset: str = "mnist") -> None:
+    def __init__(self, classes: int, channels: int, dataset: str) -> None:
         super().__init__()
         self.dataset = dataset  # whose images it was trained on
         shapes = [(channels, 24, 1), (24, 48, 2), (48, 48, 1), (48, 96, 2), (96, 96, 1)]  # channels in and out, stride
@@ -61,14 +61,14 @@ def load_reader(path: str | Path = READER) -> Reader:
     """The reader that ships, or one that `save_reader` wrote. Raises BadInput where there is none."""
     try:
         with safe_open(path, framework="pt") as file:
-            dataset = (file.metadata() or {}).get("dataset", "mnist")
+            dataset = (file.metadata() or {}).get("dataset", DEFAULT)
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - it is no dict
         reader = Reader(weights["head.weight"].shape[0], weights["body.0.weight"].shape[1], dataset)
         reader.load_state_dict(weights)
     except FileNotFoundError:
-        raise BadInput(f"There is no reader at {path}: make one with python -m diffusion train-reader.") from None
+        raise BadInput(f"There is no reader at {path}: check the path, or train one.") from None
     except (SafetensorError, RuntimeError, OSError, KeyError, IndexError):
-        raise BadInput(f"{path} is no reader's weights: make one with python -m diffusion train-reader.") from None
+        raise BadInput(f"{path} does not hold a reader: choose another file, or train one.") from None
     return reader.to(best_device()).eval().requires_grad_(False)
 
 
@@ -82,16 +82,20 @@ def train_reader(
     labels: Tensor,
     *,
     epochs: int,
-    classes: int = 10,
-    dataset: str = "mnist",
+    classes: int | None = None,
+    dataset: str = DEFAULT,
     jitter: bool = True,
     seed: int = 0,
     progress: bool = False,
 ) -> Reader:
-    """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`."""
+    """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`.
+
+    Without `classes`, there are as many as the data set has.
+    """
     device = best_device()
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
         torch.manual_seed(seed)
+        classes = classes or len(DATASETS[dataset].names)
         reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
         return _train(reader, images.to(device), labels.to(device), epochs, jitter, progress)
 

@@ -94,7 +94,7 @@ class Sheet(Iterator[int]):
     @property
     def share(self) -> float:
         """How much of the work is done, 0 to 1: cells of few steps are quick."""
-        return sum(self._evaluations[: len(self._cells)]) / sum(self._evaluations)
+        return sum(self._evaluations[: len(self._cells)]) / (sum(self._evaluations) or 1)  # some ask for nothing
 
     @property
     def picture(self) -> np.ndarray:

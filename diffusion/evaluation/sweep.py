@@ -13,6 +13,7 @@ from diffusion.files.lock import locked
 from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
+from diffusion.style import ATTRIBUTES
 
 SCORES = "scores.json"
 SAME = ("digits", "seed")  # what the recipes of one folder have in common
@@ -112,6 +113,7 @@ def title(run: Scores, without: str = "") -> str:
         "guidance": f"guidance {recipe['guidance']:g}",
         "guidance_interval": "" if everywhere else "from level {} to {}".format(*recipe["guidance_interval"]),
         "spacing": "" if spacing == "trailing" else f"{spacing} levels",
+        **{name: f"{name} {recipe[name]}" for name in (*ATTRIBUTES, "hand") if name in recipe},
     }
     return ", ".join(part for name, part in parts.items() if part and name != without)
 

@@ -54,8 +54,11 @@ class Drawn(Protocol):
     def recipe(self) -> Plan: ...
 
 
-def check(ending: str, recipe: Plan) -> None:
-    """BadInput where a file of one of ENDINGS cannot hold what the recipe draws: `write` asks it before the drawing."""
+def check(ending: str, recipe: Plan, *, colour: bool = False) -> None:
+    """BadInput where a file of one of ENDINGS cannot hold what the recipe draws, in colour or in grey.
+
+    `write` asks it before the drawing too, but cannot know of the colour until the first images are there.
+    """
     count = len(recipe.digits)
     if ending in LABELLED and recipe.guidance == 0:
         raise checks.BadInput(
@@ -63,6 +66,10 @@ def check(ending: str, recipe: Plan) -> None:
         )
     if ending == ".idx.zip" and count < 2:
         raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+    if ending == ".idx.zip" and colour:
+        raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
+    if ending == ".idx.zip" and max(recipe.digits) > 255:
+        raise checks.BadInput("MNIST's files hold labels up to 255: write others to an .npz file.")
     if ending == ".zip" and count > MAX_FILES:
         raise checks.BadInput(f"A .zip holds at most {MAX_FILES:,} single digits: write more to an .npz file.")
 
@@ -112,9 +119,8 @@ def _idx(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> No
     """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
     count = len(recipe.digits)
     first = next(results)
+    check(".idx.zip", recipe, colour=first.images.ndim == 4)
     size = first.images.shape[1:]
-    if len(size) != 2:
-        raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
     tests = set(random.Random(0).sample(range(count), max(1, round(count / 7))))
     parts = {"train": [k for k in range(count) if k not in tests], "t10k": sorted(tests)}
     labels: list[int] = []

@@ -16,7 +16,7 @@ BETWEEN = 24  # pixels between two stretches of rows
 WHITE, GREY = 255, 170  # what is written above images, and below
 LONGER_SIDE = 1100  # pixels that a figure is scaled to, about
 FRAME_PIXELS = 240_000  # of a frame, likewise
-LARGEST = 8  # pixels per pixel, unless told
+LARGEST = 8  # pixels per pixel, by default
 
 
 @dataclass(frozen=True)

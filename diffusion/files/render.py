@@ -1,6 +1,7 @@
 """Pictures: grids, and animations of a trajectory, with the recipe written inside the file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from io import BytesIO
 from itertools import accumulate, pairwise
 from math import ceil, floor, isqrt, sqrt
@@ -14,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from diffusion import checks
 from diffusion.files.atomic import write_bytes
 from diffusion.files.metadata import exif
+from diffusion.settings import Choice, Number, Whole, declared, setting
 
 FRAMES = 40  # of an animation, at most
 MOTION_MS = 2800  # from noise to digits, however many frames there are
@@ -31,6 +33,34 @@ MAX_FPS = 50  # browsers slow down what is quicker
 GIF_UNIT_MS = 10  # a GIF counts in hundredths of a second; the others in thousandths
 MAX_WEBP = 16_383  # pixels in a row or column
 ANIMATIONS = (".gif", ".webp", ".apng")
+TRACKS = ("noisy", "guess", "both")  # what an animation shows
+
+
+@dataclass(frozen=True)
+class Options:
+    """How pictures and animations are laid out. They count where they apply; BadInput for what no file can have."""
+
+    track: str = setting(
+        Choice(TRACKS), "noisy", 'the "noisy" images, the network\'s "guess" of the clean ones, or "both"'
+    )
+    scale: int | None = setting(Whole(1, MAX_SCALE), None, "pixels per pixel; by default what suits a screen")
+    fps: float | None = setting(
+        Number(1, MAX_FPS), None, "frames per second of an animation; by default as many as make some seconds"
+    )
+    columns: int | None = setting(
+        Whole(1, MAX_TILES), None, "images side by side; by default a row per repetition, or about a square"
+    )
+    panel: int | None = setting(
+        Whole(2, FRAMES), None, "of a .png: so many moments from noise to image, in a row for each image"
+    )
+
+    def __post_init__(self) -> None:
+        for name, each in OPTIONS.items():
+            if getattr(self, name) is not each.default:  # None of most, which no check knows
+                object.__setattr__(self, name, each.check(getattr(self, name)))
+
+
+OPTIONS = declared(fields(Options))
 
 
 def check_tiles(count: int) -> None:
@@ -92,8 +122,8 @@ def checked_scale(scale: int, pixels: int, most: int) -> int:
     """The scale of a picture that has so many pixels at scale 1, and may have so many in the end, or BadInput."""
     scale = checks.whole("scale", scale, 1, MAX_SCALE)
     if pixels * scale**2 > most:
-        told = f"at scale {scale}: choose at most {max(1, isqrt(most // pixels))}, or fewer images."
-        raise checks.BadInput(f"The picture has more than {most:,} pixels {told}")
+        advice = f"choose at most {max(1, isqrt(most // pixels))}, or fewer images."
+        raise checks.BadInput(f"The picture has more than {most:,} pixels at scale {scale}: {advice}")
     return scale
 
 

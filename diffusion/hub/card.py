@@ -9,7 +9,7 @@ from typing import Any
 
 from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint, on_hub
 from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole, written
-from diffusion.data import DATASETS
+from diffusion.data import DATASETS, DEFAULT
 from diffusion.denoiser import DenoiserConfig
 from diffusion.evaluation.sweep import title
 from diffusion.guidance import EVERYWHERE
@@ -54,7 +54,7 @@ def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) 
     """
     folder = Path(folder)
     settings = _settings(folder)
-    dataset = settings.get("dataset", "mnist")
+    dataset = settings.get("dataset", DEFAULT)
     evaluations = read_evaluations(folder)
     sections = [
         f"# {repo.split('/')[-1]}",

@@ -6,7 +6,6 @@ Whatever goes wrong ends in one sentence. Nothing of the client's own error goes
 import hashlib
 import json
 import re
-import shlex
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -16,22 +15,24 @@ from diffusion.checks import BadInput, shown
 from diffusion.hub.card import model_card, pictures
 
 TAG = r"[A-Za-z0-9][\w.-]{0,63}"
-RUN = "runs/mnist"  # where train.py writes unless told otherwise
+
+
+class PushFailed(BadInput):
+    """An upload that failed, while nothing was wrong with the run: pushing again does what is left to do."""
 
 
 def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | None = None) -> str:
     """Upload a run's weights, config, card and pictures to "user/repo" in one commit, and tag it.
 
     Args:
-        folder: where train.py wrote the run; it is only read.
+        folder: of a finished run; it is only read.
         private: for a repository that is yet to be created, which happens here where it is missing.
         tag: by default named after the weights, like "weights-1a2b3c4d", so that other weights never collide with it.
 
     Returns:
         The address of the commit.
 
-    Raises BadInput where something is wrong with the folder or the names, or the upload fails; then pushing again does
-    what is left to do.
+    Raises BadInput where something is wrong with the folder or the names, and PushFailed where the upload fails.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -66,8 +67,9 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
         raise
     except failures() as error:
         failure = _failure(error)
-    again = _command(folder, repo, private, tag)
-    raise BadInput(f"{failure}; the run is safe, push it again with `{again}`.")
+    raise PushFailed(
+        f"{failure}; the run is safe, push it again."
+    )  # out here, so that it carries no error with a token
 
 
 def _weights_at(repo: str, revision: str) -> str | None:
@@ -117,13 +119,13 @@ def check_repo(repo: str) -> None:
     except HFValidationError:
         valid = False
     if not valid:
-        raise BadInput(f"{shown(repo)} is no name for a repository: write it as user/repo.")
+        raise BadInput(f"{shown(repo)} is not a valid name for a repository: write it as user/repo.")
 
 
 def check_tag(tag: str | None) -> None:
     """BadInput where `tag` cannot be a tag on the Hub; None, for the default, can."""
     if tag is not None and (not re.fullmatch(TAG, tag, re.ASCII) or tag == "main"):
-        raise BadInput(f"{shown(tag)} is no name for a tag: use letters, digits, dots and dashes, as in v1.0.")
+        raise BadInput(f"{shown(tag)} is not a valid name for a tag: use letters, digits, dots and dashes, as in v1.0.")
 
 
 def _failure(error: Exception) -> str:
@@ -159,10 +161,3 @@ def _failure(error: Exception) -> str:
 def _reason(message: str) -> str:
     """A server's message in a few words, without any that is a token or long enough to hold one."""
     return textwrap.shorten(re.sub(r"\S*hf_\S*|\S{30,}", "...", message.rstrip(".")), 80, placeholder=" ...")
-
-
-def _command(folder: Path, repo: str, private: bool, tag: str | None) -> str:
-    """The command that pushes a finished run again."""
-    out = [] if folder == Path(RUN) else ["--out", str(folder)]
-    options = (["--private"] if private else []) + (["--tag", tag] if tag else [])
-    return shlex.join(["python", "train.py", "--resume", *out, "--push-to-hub", repo, *options])

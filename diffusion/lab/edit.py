@@ -56,7 +56,7 @@ class WithPictures(Activity):
 class ImageToImage(WithPictures, name="edit"):
     """Image to image: a picture is noised to a level and denoised from there as what the recipe asks for.
 
-    SDEdit (Meng et al. 2021, https://arxiv.org/abs/2108.01073, algorithm 1). The strength is the share of the steps
+    SDEdit (Meng et al. 2021, https://arxiv.org/abs/2108.01073). The strength is the share of the steps
     that are run: 0 gives the picture back, 1 draws from noise.
     """
 
@@ -75,10 +75,17 @@ class ImageToImage(WithPictures, name="edit"):
         strengths = tuple(self.strengths[k] for k in chosen) if self.strengths else ()
         return replace(super().some(chosen), strengths=strengths)  # type: ignore[type-var]
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        steps = len(levels) - 1
+        return levels[steps - max(self._steps(steps)) :]
+
+    def _steps(self, steps: int) -> list[int]:
+        """How many of a run's steps are run, for each strength."""
+        return [steps_for(strength, steps) for strength in self.strengths or (self.strength,)]
+
     def edit(self, setup: Setup) -> Setup:
         all_steps = len(setup.levels) - 1
-        steps = [steps_for(strength, all_steps) for strength in self.strengths or (self.strength,)]
-        levels = setup.levels[all_steps - max(steps) :]
+        steps, levels = self._steps(all_steps), self.path(setup.levels)
         if min(steps) == all_steps:
             return setup
         clean = self.clean(setup)
@@ -118,7 +125,7 @@ class Inpainting(WithPictures, name="inpaint"):
       the other way, so that the drawn part feels the picture and not its noisy likeness (LanPaint, Zheng et al. 2025,
       https://arxiv.org/abs/2502.03491, section 4).
     - ding: the network is shown the known pixels with the noise that it guesses itself, not with random noise, which
-      costs a second evaluation (Moufad et al. 2025, https://arxiv.org/abs/2512.18365, section 3).
+      costs a second evaluation (Moufad et al. 2025, https://arxiv.org/abs/2512.18365).
     """
 
     mask: str = setting(
@@ -127,13 +134,13 @@ class Inpainting(WithPictures, name="inpaint"):
     method: str = setting(Choice(METHODS), "langevin", "how the drawn part hears of the known one")
     inner: int = setting(
         Whole(0, 50),
-        4,
+        1,
         "inner steps at each level",
         counts=lambda activity: activity.method in ("repaint", "langevin"),
     )
 
     defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+        {"sampler": "ddim", "steps": 12, "guidance": 10.0, "guidance_interval": (400, 900), "spacing": "trailing"}
     )
 
     def __post_init__(self) -> None:

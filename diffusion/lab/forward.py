@@ -69,8 +69,11 @@ class Denoising(WithPictures, name="denoise"):
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
         return self.levels
 
+    def path(self, levels: Sequence[Level]) -> Sequence[Level]:
+        return [level for level in levels if level.index <= self.levels[-1]]
+
     def edit(self, setup: Setup) -> Setup:
-        levels = [level for level in setup.levels if level.index <= self.levels[-1]]
+        levels = self.path(setup.levels)
         return replace(setup, levels=levels, start=noised(self.clean(setup), setup.eps, levels[0]))
 
 
@@ -150,6 +153,14 @@ def denoised(pipe: Pipeline, recipe: Recipe) -> Iterator[Denoised]:
         at = noisy(pipe, clean, level, setup.eps)
         result = many_steps(pipe, recipe, at, recipe.activity.stride).result()
         yield Denoised(at, one_step(pipe, recipe, at), result)
+
+
+def denoising(pipe: Pipeline, recipe: Recipe) -> Run:
+    """The run of many steps from the last of the levels that the activity `Denoising` names. Its recipe has none."""
+    assert isinstance(recipe.activity, Denoising)
+    setup = pipe.setup(recipe)
+    at = noisy(pipe, recipe.activity.clean(setup), recipe.activity.levels[-1], setup.eps)
+    return many_steps(pipe, recipe, at, recipe.activity.stride)
 
 
 def rising(levels: Sequence[int]) -> list[int]:

@@ -13,7 +13,7 @@ from diffusion import checks
 from diffusion.activity import Activity, Look, Setup
 from diffusion.data import to_float, to_uint8
 from diffusion.lab.inner import langevin, stepwise
-from diffusion.lab.views import VIEWS
+from diffusion.lab.views import VIEWS, View
 from diffusion.samplers import Denoise
 from diffusion.scheduler import Level
 from diffusion.settings import Choice, Number, Several, Whole, YesNo, setting
@@ -23,15 +23,34 @@ REDUCTIONS = ("mean", "alternate")
 MIN_SIGMA = 0.05  # below it there is no noise left whose variance could be put right
 
 
+@dataclass(frozen=True, kw_only=True)
+class Illusion(Activity):
+    """A picture that reads as several digits: the guesses of all are combined into one."""
+
+    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
+
+    @property
+    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
+        return self.inner > 0
+
+    def combining(self, setup: Setup, combined: Denoise) -> Setup:
+        """The run that follows what was combined of several guesses, clipped after that."""
+
+        def denoise(x: Tensor, i: int) -> Tensor:
+            return combined(x, i).clamp(-1, 1)
+
+        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+
+
 @dataclass(frozen=True)
-class Anagram(Activity, name="anagram"):
+class Anagram(Illusion, name="anagram"):
     """A picture that reads as the digit of the recipe upright, and as another one through each view.
 
     At each level the guesses of all views are made upright again and combined (Geng et al. 2023, Visual Anagrams,
     https://arxiv.org/abs/2311.17919, equations 3 and 4). Guessing eps or x0 comes to the same: both are affine. Their
     sum in the place of the mean is the mean with more guidance. A run that follows a mean draws no sample of what both
-    digits allow; Langevin dynamics at each level brings it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
-    https://arxiv.org/abs/2302.11552, section 4).
+    digits allow; Langevin dynamics at each level should bring it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
+    https://arxiv.org/abs/2302.11552, section 4). MNIST's digits are read right more often without: docs/results.md.
     """
 
     digits: tuple[int, ...] = setting(Several(LABEL, 1, 7), (9,), "the digit that is read through each view")
@@ -50,15 +69,14 @@ class Anagram(Activity, name="anagram"):
         "whether guided guesses are clipped to black and white before the mean",
     )
     rectify: bool = setting(YesNo(), False, "give the mean of the guessed noises the variance that noise has")
-    inner: int = setting(Whole(0, 20), 0, "steps of Langevin dynamics at each level, towards a fair compromise")
-
-    defaults = MappingProxyType(
-        {"sampler": "ddim", "steps": 30, "guidance": 3.0, "guidance_interval": (0, 999), "spacing": "trailing"}
+    centred: bool = setting(
+        YesNo(), True, "show the network what is seen where it knows digits from, half a pixel off the middle"
     )
 
-    @property
-    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
-        return self.inner > 0
+    earlier = MappingProxyType({"centred": False})
+    defaults = MappingProxyType(
+        {"sampler": "ddim", "steps": 20, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,15 +101,14 @@ class Anagram(Activity, name="anagram"):
             return setup.guide(labels, clip=self.clip == "inside")
 
         seen = [
-            through(name, guess(torch.full_like(setup.labels, digit)))
+            through(self.view(name), guess(torch.full_like(setup.labels, digit)))
             for name, digit in zip(self.views, self.digits, strict=True)
         ]
-        combined = self.combined([guess(setup.labels), *seen], setup)
+        return self.combining(setup, self.combined([guess(setup.labels), *seen], setup))
 
-        def denoise(x: Tensor, i: int) -> Tensor:
-            return combined(x, i).clamp(-1, 1)
-
-        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+    def view(self, name: str) -> View:
+        """What the network sees through a view."""
+        return VIEWS[name].centred if self.centred else VIEWS[name]
 
     def combined(self, guesses: Sequence[Denoise], setup: Setup) -> Denoise:
         """The denoise function that follows several, as `reduction` and `weights` say."""
@@ -115,9 +132,8 @@ class Anagram(Activity, name="anagram"):
         return [Look("upright", images, tuple(labels)), *seen]
 
 
-def through(name: str, denoise: Denoise) -> Denoise:
+def through(view: View, denoise: Denoise) -> Denoise:
     """A denoise function that looks through a view: its guess, made upright again."""
-    view = VIEWS[name]
     return lambda x, i: view.inverse_view(denoise(view.view(x), i))
 
 
@@ -133,7 +149,7 @@ def rectified(x: Tensor, x0: Tensor, guesses: Sequence[Tensor], level: Level) ->
     """The combined guess x0, where the noise that it leaves in x varies as much as in the guesses themselves.
 
     The mean of several guesses of eps has less variance than each, which samplers take for a smoother image (Xu et al.
-    2025, Anagram-MTL, section 3.3). All are (B, C, H, W).
+    2024, Anagram-MTL, https://arxiv.org/abs/2412.02693). All are (B, C, H, W).
     """
     if level.alpha == 0 or level.sigma < MIN_SIGMA:
         return x0
@@ -148,7 +164,7 @@ def deviation(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Hybrid(Activity, name="hybrid"):
+class Hybrid(Illusion, name="hybrid"):
     """A picture that reads as the digit of the recipe from near, and as another one from afar, or blurred.
 
     The high frequencies follow the guess of the near digit and the low ones that of the far one (Geng et al. 2024,
@@ -162,15 +178,10 @@ class Hybrid(Activity, name="hybrid"):
     guidance: float = setting(
         Number(0, checks.MAX_GUIDANCE), 0.0, "that of the far digit; 0 is the same as for the near one"
     )
-    inner: int = setting(Whole(0, 20), 2, "steps of Langevin dynamics at each level, towards a fair compromise")
 
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
-
-    @property
-    def any_level(self) -> bool:  # type: ignore[override]  # it depends on the inner steps
-        return self.inner > 0
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         checks.labels("digits", self.digit, classes)
@@ -180,10 +191,10 @@ class Hybrid(Activity, name="hybrid"):
     def edit(self, setup: Setup) -> Setup:
         near, far = setup.denoise, setup.guide(torch.full_like(setup.labels, self.digit), self.guidance or None)
 
-        def denoise(x: Tensor, i: int) -> Tensor:
-            return (low_pass(far(x, i), self.radius) + high_pass(near(x, i), self.radius)).clamp(-1, 1)
+        def combined(x: Tensor, i: int) -> Tensor:
+            return low_pass(far(x, i), self.radius) + high_pass(near(x, i), self.radius)
 
-        return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
+        return self.combining(setup, combined)
 
     def looks(self, images: np.ndarray, labels: Sequence[int]) -> list[Look]:
         light = low_pass(to_float(torch.from_numpy(images)), self.radius) + 1

@@ -1,8 +1,9 @@
 """Morphs: a way from one digit to another through digits, one image of the recipe for each moment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ from diffusion.activity import Activity, Setup
 from diffusion.data import to_float
 from diffusion.lab import picture
 from diffusion.lab.edit import noised
-from diffusion.lab.illusions import LABEL, sum_of
+from diffusion.lab.illusions import LABEL
 from diffusion.noise import Noise
 from diffusion.pipeline import Pipeline
-from diffusion.recipe import Recipe
+from diffusion.recipe import SETTINGS, Recipe
 from diffusion.result import Result
 from diffusion.samplers import Denoise
 from diffusion.scheduler import CPU_FLOAT64, Level
@@ -25,6 +26,9 @@ from diffusion.settings import Number, Several, Whole, setting
 
 FRAMES = 24
 MAX_FRAMES = 240
+BLEND = 0.25  # of a new morph
+EVENED = 2  # times that a new morph is drawn to find the moments between which nothing jumps
+ROUGH = 10  # steps of these drawings, which nobody sees
 ROUNDS = 4  # of the fixed point that inverts a step of DDIM
 
 
@@ -33,9 +37,10 @@ class Morph(Activity, name="morph"):
     """The images of a recipe as moments of a way through several digits, its stops.
 
     Between two stops the noise moves along the sphere (Shoemake 1985; Song et al. 2020, DDIM,
-    https://arxiv.org/abs/2010.02502, appendix D.5) and the guesses as the one and the other digit are blended. At a
-    stop the image is exactly the digit that its seed draws. Stops that are pictures begin from the noise that DDIM's
-    inversion finds for them.
+    https://arxiv.org/abs/2010.02502, appendix D.5). Around the middle of the way the guesses as the one and the other
+    digit are blended; before and after, each image is guessed as one digit alone, which reads better and takes half as
+    many evaluations. At a stop the image is exactly the digit that its seed draws. Stops that are pictures begin from
+    the noise that DDIM's inversion finds for them.
     """
 
     images: tuple[str, ...] = setting(Several(picture.Packed()), (), "a picture for each stop, or none to draw them")
@@ -44,6 +49,13 @@ class Morph(Activity, name="morph"):
     moments: tuple[float, ...] = setting(
         Several(Number(0, 99), 1, MAX_FRAMES), (0.0, 1.0), "where on the way each image lies: 0 is the first stop"
     )
+    blend: float = setting(
+        Number(0, 1),
+        1.0,
+        "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once",
+    )
+
+    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,10 +89,18 @@ class Morph(Activity, name="morph"):
         share = torch.tensor(self.moments, **CPU_FLOAT64) - torch.tensor(before, device="cpu")
         share = share.float().view(-1, 1, 1, 1).to(device)
         labels = torch.tensor(self.digits, device=device)
-        leaving, arriving = setup.guide(labels[before]), setup.guide(labels[after])
+        arrived = self._arrived(share)
+        guides = []  # for the digit before each image and for that after it: which images, how much, and the guess
+        for label, weight in ((labels[before], 1 - arrived), (labels[after], arrived)):
+            chosen = weight.flatten().nonzero().flatten()
+            if len(chosen):
+                guides.append((chosen, weight[chosen], setup.guide(label[chosen])))
 
         def denoise(x: Tensor, i: int) -> Tensor:
-            return sum_of([leaving(x, i), arriving(x, i)], [1 - share, share])
+            x0 = torch.zeros_like(x)
+            for chosen, weight, guess in guides:
+                x0[chosen] += weight * guess(x[chosen], i)
+            return x0
 
         stream = Noise(self.seeds, (shape[0], shape[1], shape[2]), device)
 
@@ -94,6 +114,12 @@ class Morph(Activity, name="morph"):
             ends = inverted(setup.guide(labels), to_float(pixels).to(device), setup.levels, stream())
             start = slerp(ends[before], ends[after], share)
         return replace(setup, denoise=denoise, start=start, noise=noise)
+
+    def _arrived(self, share: Tensor) -> Tensor:
+        """How much each image is the digit after it, at a share of the way: both are (B, 1, 1, 1) from 0 to 1."""
+        if not self.blend:
+            return (share >= 0.5).float()
+        return ((share - 0.5) / self.blend + 0.5).clamp(0, 1)
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -124,22 +150,42 @@ def recipe(pipe: Pipeline, digits: Sequence[int], frames: int = FRAMES, seed: in
     """The recipe of a morph through some digits, the first from `seed`, the next from the one after it, in equal steps.
 
     Args:
-        settings: those of the recipe, and `images`: a packed picture for each digit, to morph these.
+        settings: those of the recipe; `images`, a packed picture for each digit, to morph these; and `blend`.
     """
-    images = settings.pop("images", ())
+    images, blend = settings.pop("images", ()), settings.pop("blend", BLEND)
     frames = checks.whole("frames", frames, 2, MAX_FRAMES)
+    seed = SETTINGS["seed"].check(seed)
     stops = checks.labels("digits", digits, len(pipe.names))
     if len(stops) < 2:
         raise checks.BadInput("A morph needs two digits: give another one.")
     seeds = tuple((seed + k) % (checks.MAX_SEED + 1) for k in range(len(stops)))
     moments = tuple(np.linspace(0, len(stops) - 1, frames).tolist())
-    activity = Morph(images, tuple(stops), seeds, moments)
+    activity = Morph(images, tuple(stops), seeds, moments, blend)
+    if images:  # the more guidance, the worse inversion's round trip
+        settings = {name: pipe.offer.defaults[name] for name in Morph.defaults} | settings
     return pipe.recipe(nearest(activity), seed=seed, activity=activity, **settings)
 
 
 def nearest(morph: Morph) -> list[int]:
     """The digit of the stop that is nearest to each moment."""
     return [morph.digits[int(moment + 0.5)] for moment in morph.moments]
+
+
+def rough(recipe: Recipe) -> Recipe:
+    """The recipe in fewer steps: enough to see how far its images lie apart."""
+    return replace(recipe, steps=min(recipe.steps, ROUGH))
+
+
+def smooth(pipe: Pipeline, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Recipe:
+    """The recipe of a new morph, `evened` so that no image jumps from the last.
+
+    Args:
+        on_step: is called after each of the EVENED * rough(recipe).steps steps that this takes.
+    """
+    for _ in range(EVENED):
+        [result] = pipe.batches(rough(recipe), len(recipe.digits), on_step)
+        recipe = evened(recipe, result)
+    return recipe
 
 
 def evened(recipe: Recipe, result: Result) -> Recipe:
@@ -150,6 +196,17 @@ def evened(recipe: Recipe, result: Result) -> Recipe:
     assert isinstance(recipe.activity, Morph)
     images = result.images.astype(float).reshape(len(result.images), -1)
     gone = np.concatenate([[0], np.linalg.norm(np.diff(images, axis=0), axis=1).cumsum()])
-    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, recipe.activity.moments)
+    before = recipe.activity.moments
+    moments = np.interp(np.linspace(0, gone[-1], len(gone)), gone, before)
+    moments[0], moments[-1] = before[0], before[-1]  # where images are alike, the ends stay the ends
     activity = replace(recipe.activity, moments=tuple(moments.tolist()))
     return replace(recipe, digits=tuple(nearest(activity)), activity=activity)
+
+
+def round_trip(result: Result) -> tuple[float, float]:
+    """How far what was drawn at both ends is from the pictures there: the root of the mean squared error, of 1."""
+    assert isinstance(result.recipe.activity, Morph)
+    pictures = result.recipe.activity.images
+    ends = [picture.unpacked(pictures[k]) - result.images[k].astype(float) for k in (0, -1)]
+    first, last = (float(np.sqrt((off**2).mean())) / 255 for off in ends)
+    return first, last

@@ -1,25 +1,19 @@
 """What is shown of an activity: its pictures, what it drew, and each way to look at that, side by side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, cos, pi
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from diffusion.activity import Look
-from diffusion.data import to_uint8
 from diffusion.files import render
 from diffusion.files.figure import Column, figure
-from diffusion.lab import forward
 from diffusion.lab.edit import ImageToImage, WithPictures
-from diffusion.lab.forward import Denoised, Forward, Noisy
 from diffusion.lab.illusions import Anagram
 from diffusion.lab.morph import Morph
-from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result
-from diffusion.scheduler import T
 
 TURN_MS = 250  # a frame of a picture that turns
 SEEN_MS = 1500  # time to read it
@@ -183,78 +177,3 @@ def _loop(images: np.ndarray, scale: int | None, fps: float | None) -> tuple[lis
     time = MORPH_MS if fps is None else max(render.GIF_UNIT_MS, round(100 / fps) * render.GIF_UNIT_MS)
     there = [(each, time) for each in pictures[1:-1]]
     return pictures[:1], [*there, (pictures[-1], SEEN_MS), *reversed(there)]
-
-
-def forward_picture(
-    ending: str, pipe: Pipeline, recipe: Recipe, *, scale: int | None = None, fps: float | None = None
-) -> bytes:
-    """The pictures of `Forward` at its noise levels, side by side; or, as an animation, at all of them."""
-    assert isinstance(recipe.activity, Forward)
-    setup = pipe.setup(recipe)
-    clean = recipe.activity.clean(setup)
-
-    def column(level: int) -> Column:
-        noisy = forward.noisy(pipe, clean, level, setup.eps)
-        return Column(_levels(noisy), pixels(noisy.x), room="alpha 0.000")
-
-    text = recipe.to_json()
-    if ending == ".png":
-        source = Column("picture", pixels(clean))
-        return render.png(figure([source, *map(column, recipe.activity.levels)], scale=scale), text)
-    levels = [round(k * (T - 1) / (render.FRAMES - 2)) for k in range(render.FRAMES - 1)]
-    unspoilt = Column("clean\nalpha 1\nsigma 0\n", pixels(clean), room="alpha 0.000")
-    frames = [figure([each], scale=scale, frame=True) for each in (unspoilt, *map(column, levels))]
-    return render.animated(ending, frames, text, fps=fps)
-
-
-def denoised_picture(
-    ending: str,
-    rows: Sequence[Denoised],
-    recipe: Recipe,
-    read: Callable[[np.ndarray], Sequence[str]] | None = None,
-    *,
-    scale: int | None = None,
-    fps: float | None = None,
-) -> bytes:
-    """Three ways back from each noise level, side by side, with their errors; an animation shows the last at work.
-
-    Args:
-        read: what is read in images, to be told below them.
-    """
-
-    def picture(frame: float, animated: bool) -> np.ndarray:
-        columns = []
-        for title, images in {
-            "noisy": [pixels(row.noisy.x) for row in rows],
-            "blurred": [pixels(row.noisy.blur) for row in rows],
-            "one step": [pixels(row.one_step) for row in rows],
-            "many steps": [row.result.frames[round(frame * (len(row.result.frames) - 1))] for row in rows],
-            "picture": [pixels(row.noisy.clean) for row in rows],
-        }.items():
-            errors = [
-                f"error {error:.3f}" for row, each in zip(rows, images, strict=True) for error in row.errors(each)
-            ]
-            stacked = np.concatenate(images)
-            read_in = read(stacked) if read and not animated else [""] * len(stacked)
-            if title == "picture":
-                errors = [""] * len(stacked)
-            words = [f"{error}\n{text}".strip() for error, text in zip(errors, read_in, strict=True)]
-            columns.append(Column(title, stacked, words))
-        labels = [_levels(row.noisy) for row in rows for _ in row.noisy.clean]
-        return figure(columns, labels, scale=scale, frame=animated)
-
-    if ending == ".png":
-        return render.png(picture(1, False), recipe.to_json())
-    count = max(len(row.result.frames) for row in rows)
-    frames = [picture(k / max(count - 1, 1), True) for k in range(count)]
-    return render.animated(ending, frames, recipe.to_json(), fps=fps)
-
-
-def _levels(noisy: Noisy) -> str:
-    level = noisy.level
-    return f"level {level.index}\nalpha {level.alpha:.3f}\nsigma {level.sigma:.3f}\nSNR {noisy.ratio}"
-
-
-def pixels(x: Tensor) -> np.ndarray:
-    """Images (B, C, H, W) as uint8 (B, H, W[, 3])."""
-    return to_uint8(x).cpu().numpy()

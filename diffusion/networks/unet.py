@@ -7,6 +7,7 @@ the clean image) is not its business: see denoiser.py.
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,8 @@ Embedding = partial(nn.Embedding, device="cpu", dtype=torch.float32)
 GroupNorm = partial(nn.GroupNorm, device="cpu", dtype=torch.float32)
 Linear = partial(nn.Linear, device="cpu", dtype=torch.float32)
 
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
 
 class UNet(nn.Module):
     """Residual blocks down and up with skip connections between (Ho et al. 2020, https://arxiv.org/abs/2006.11239).
@@ -87,15 +90,23 @@ class UNet(nn.Module):
 
     With `few_step` it also sees two numbers that steer it: the level (B,), -1..T-1, where the step under way ends, and
     the guidance scale (B,).
+
+    With `style` it takes so many numbers of each image as well: labels are then float (B, 1 + style), the label first,
+    with NaN for a number that is not told, or still (B,) where none is. With `black` it also says of each pixel how
+    sure it is that it is exactly black, as a logit: these are the last channels, and it returns (B, 2 * C, H, W).
+
+    What a trained network may be given besides, style and black, has no effect at first: all that leads from them to
+    the prediction starts at zero.
     """
 
-    def __init__(self, config: UNetConfig, *, few_step: bool = False):
+    def __init__(self, config: UNetConfig, *, few_step: bool = False, style: int = 0, black: bool = False):
         super().__init__()
         self.config = config
         width = config.embedding
         self.time_embedding = TimeEmbedding(width)
         self.label_embedding = Embedding(config.classes + 1, width)
         self.steering = nn.ModuleList([TimeEmbedding(width), TimeEmbedding(width)] if few_step else [])
+        self.style_embedding = StyleEmbedding(style, width) if style else None
 
         channels = config.channels[0]
         self.stem = Conv2d(config.image_channels * config.stem**2, channels, 3, padding=1)
@@ -122,14 +133,17 @@ class UNet(nn.Module):
             if level > 0:
                 self.up.append(Upsample(channels))
 
+        outputs = config.image_channels * config.stem**2
         self.head = nn.Sequential(
-            GroupNorm(GROUPS, channels),
-            nn.SiLU(),
-            _zeroed(Conv2d(channels, config.image_channels * config.stem**2, 3, padding=1)),
+            GroupNorm(GROUPS, channels), nn.SiLU(), _zeroed(Conv2d(channels, outputs, 3, padding=1))
         )
+        self.black = _zeroed(Conv2d(channels, outputs, 3, padding=1)) if black else None
 
     def forward(self, x: Tensor, i: Tensor, labels: Tensor, *steering: Tensor) -> Tensor:
+        labels, style = (labels, None) if labels.ndim == 1 else (labels[:, 0].long(), labels[:, 1:])
         embedding = self.time_embedding(i) + self.label_embedding(labels)  # (B, width)
+        if self.style_embedding is not None:
+            embedding = embedding + self.style_embedding(len(labels), style)
         for embed, number in zip(self.steering, steering, strict=True):
             embedding = embedding + embed(number)
         embedding = F.silu(embedding)
@@ -150,7 +164,11 @@ class UNet(nn.Module):
             else:
                 x = layer(torch.cat([x, skips.pop()], dim=1), embedding)
 
-        return F.pixel_shuffle(self.head(x), self.config.stem)  # (B, C, H, W)
+        if self.black is None:
+            return F.pixel_shuffle(self.head(x), self.config.stem)  # (B, C, H, W)
+        x = self.head[:2](x)
+        outputs = (F.pixel_shuffle(layer(x), self.config.stem) for layer in (self.head[2], self.black))
+        return torch.cat(list(outputs), 1)  # (B, 2 * C, H, W)
 
 
 class TimeEmbedding(nn.Module):
@@ -171,6 +189,31 @@ class TimeEmbedding(nn.Module):
     def forward(self, i: Tensor) -> Tensor:
         angles = i[:, None].float() * self.frequencies  # (B, width / 2)
         return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class StyleEmbedding(nn.Module):
+    """Some numbers of an image, each about 0 to 1 or NaN where it is not told, together.
+
+    Each becomes sines and cosines, whose shortest wave is a fifth of the range: fine enough to steer by, and too coarse
+    to know a training image by its figures. One that is not told becomes a learned vector.
+    """
+
+    frequencies: Tensor
+    WAVES = 16
+
+    def __init__(self, numbers: int, width: int):
+        super().__init__()
+        self.register_buffer("frequencies", 2 ** torch.linspace(0, 5, self.WAVES, **CPU_FLOAT32), persistent=False)
+        self.absent = nn.Parameter(torch.zeros(numbers, 2 * self.WAVES, **CPU_FLOAT32))
+        self.mlp = nn.Sequential(Linear(numbers * 2 * self.WAVES, width), nn.SiLU(), _zeroed(Linear(width, width)))
+
+    def forward(self, count: int, style: Tensor | None) -> Tensor:
+        known = self.absent.repeat(count, 1, 1)  # (B, numbers, 2 * waves)
+        if style is not None:
+            angles = style.nan_to_num()[..., None] * self.frequencies
+            waves = torch.cat([angles.sin(), angles.cos()], dim=2)
+            known = torch.where(style.isnan()[..., None], known, waves)
+        return self.mlp(known.flatten(1))
 
 
 class Block(nn.Module):
@@ -235,9 +278,9 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
 
 
-def _zeroed(conv: nn.Conv2d) -> nn.Conv2d:
-    """The convolution that starts at zero, so that every residual branch, and the network, starts as doing nothing."""
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
+def _zeroed(layer: Layer) -> Layer:
+    """The layer that starts at zero, so that every residual branch, and the network, starts as doing nothing."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,12 +1,13 @@
 """The folder of a run: what is written to it, and read back to go on.
 
-It gets config.json at once and, after each epoch, model.safetensors (the averaged weights) and state.pt (all that it
-takes to go on), digits-NNN.png (every class from one fixed noise), training.gif (all of those), loss.png and
-metrics.jsonl. The course's networks have further figures: see course.py.
+It gets config.json at once and, after each epoch, model.safetensors (the averaged weights; average-LENGTH.safetensors
+are others to choose from), state.pt (all that it takes to go on), digits-NNN.png (every class from one fixed noise),
+training.gif (all of those), loss.png and metrics.jsonl. The course's networks have
+further figures: see course.py.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,7 @@ from diffusion.pipeline import Pipeline
 from diffusion.training.config import SETTINGS, TrainConfig
 
 MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see trainer.py
+SINCE = ("network", "width", "condition", "level", "style", "black", "style_dropout", "averages")  # not in older runs
 
 
 def alone(config: TrainConfig) -> AbstractContextManager[None]:
@@ -73,6 +75,8 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
         state.setdefault("losses", [])  # it was begun before they were kept
+        if "averages" not in state["config"]:  # it was begun before there were any
+            state["averages"] = []
         saved, mine = _plain(_completed(state["config"])), _plain(asdict(config))
         other = [name for name, value in saved.items() if name not in MAY_CHANGE and mine.get(name) != value]
     except FileNotFoundError:
@@ -87,9 +91,11 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     return state
 
 
-def save(out: Path, model: Denoiser, state: dict[str, Any]) -> None:
-    """Write the averaged weights, to draw with, and the whole state, to go on with."""
+def save(out: Path, model: Denoiser, state: dict[str, Any], averages: Mapping[float, Denoiser]) -> None:
+    """Write the averaged weights, to draw with, others of other lengths, and the whole state, to go on with."""
     checkpoint.save(model, out / checkpoint.WEIGHTS)
+    for length, average in averages.items():
+        checkpoint.save(average, out / f"average-{length:g}.safetensors")
     with replacing(out / "state.pt") as temporary:
         try:
             torch.save(state, temporary)
@@ -117,9 +123,9 @@ def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> Non
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """A saved config with today's names and settings: what is a preset was a recipe once, and there was one network."""
+    """A saved config with today's names and settings: presets were recipes once, with one network and no styles."""
     renamed = {"preset" if name == "recipe" else name: value for name, value in config.items()}
-    since = {name: SETTINGS[name].default for name in ("network", "width", "condition", "level")}
+    since = {name: SETTINGS[name].default for name in SINCE}
     return since | renamed
 
 

@@ -40,6 +40,6 @@ class TrainingLoss(nn.Module):
     def forward(self, *parts: Tensor) -> Tensor:
         return self.of(self.denoiser, *parts)
 
-    def of(self, model: Denoiser, x0: Tensor, labels: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
+    def of(self, model: Denoiser, x0: Tensor, condition: Tensor, levels: Tensor, eps: Tensor) -> Tensor:
         """The loss of the denoiser, or its average, on clean images and what `draw` drew for them: a scalar."""
-        return model.loss(x0, labels, levels, eps, loss_of=self.loss_of, min_snr=self.min_snr)
+        return model.loss(x0, condition, levels, eps, loss_of=self.loss_of, min_snr=self.min_snr)

@@ -16,7 +16,8 @@ def like_teacher(teacher: Denoiser) -> dict[str, Any]:
     if isinstance(config.unet, CourseConfig):
         raise checks.BadInput("A student is no network of the course: choose another teacher.")
     shape = {name: getattr(config.unet, name) for name in SHAPE}
-    return shape | {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
+    meaning = {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
+    return shape | meaning | {"style": config.styles is not None, "black": config.black}
 
 
 def pretrained(config: TrainConfig, role: str) -> Denoiser:

@@ -6,7 +6,7 @@ It is one class, and so this file is longer than others: all that changes in a r
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data
+from diffusion import checkpoint, checks, data, style
 from diffusion.cores import sharing
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
@@ -24,7 +24,7 @@ from diffusion.training import course, folder
 from diffusion.training.config import TrainConfig
 from diffusion.training.distillation import Distillation, student_of
 from diffusion.training.losses import TrainingLoss
-from diffusion.training.optimizers import EMA, learning_rate_factor, optimizers_of
+from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
 from diffusion.training.pretrained import pretrained
 from diffusion.training.team import Team
 
@@ -65,10 +65,19 @@ class Trainer:
         if not self.team.leads:
             self.team.wait()  # until the leading process has downloaded what was missing
         train, test = (data.load(config.dataset, config.data, train=part) for part in (True, False))
+        images, labels = train
+        held_out = test[0][:2000], test[1][:2000]
+        self.styles: style.Styles | None = None
+        if config.style:  # measured by the leading process, which keeps them for the others
+            folder = Path(config.data)
+            known = style.kept(images, folder / f"{config.dataset}-train-style.npz")
+            self.styles = style.Styles.of(known, labels, len(data.DATASETS[config.dataset].names))
+            labels = style.conditions(labels, known)
+            held_out = held_out[0], style.conditions(held_out[1], style.measured(held_out[0]))
         if self.team.leads:
             self.team.wait()
-        self.images, self.labels = (tensor.to(self.device) for tensor in train)
-        self.held_out = test[0][:2000].to(self.device), test[1][:2000].to(self.device)
+        self.images, self.conditions = images.to(self.device), labels.to(self.device)
+        self.held_out = held_out[0].to(self.device), held_out[1].to(self.device)
         if config.batch_size > len(self.images) or config.batch_size % self.team.size:
             raise checks.BadInput(
                 f"A batch must be a multiple of the {self.team.size} process(es) and at most the {len(self.images):,} "
@@ -81,8 +90,10 @@ class Trainer:
         config = self.config
         teacher = pretrained(config, "teacher").to(self.device) if config.teacher else None
         self.teacher = checkpoint.fingerprint(checkpoint.find(config.teacher)) if teacher else ""
-        self.denoiser = (student_of(teacher, FewStep()) if teacher else Denoiser(config.denoiser())).to(self.device)
+        mine = replace(config.denoiser(), styles=self.styles)
+        self.denoiser = (student_of(teacher, FewStep()) if teacher else Denoiser(mine)).to(self.device)
         self.ema = EMA(self.denoiser, config.ema)
+        self.averages = [PowerEMA(self.denoiser, length) for length in config.averages]
         self.objective = (
             Distillation(self.denoiser, self.ema.model, teacher, config.loss_of)
             if teacher
@@ -115,14 +126,17 @@ class Trainer:
     def start_from_init(self) -> None:
         """Begin with the weights of the config's `init`, a trained model of the same shape.
 
-        Where that model predicts something else, its last layer starts at zero again.
+        Where that model predicts something else, its last layer starts at zero again. What it does not take or tell,
+        such as styles, has no effect yet.
         """
         other = pretrained(self.config, "init")
         if other.config.prediction != self.config.prediction:
             for parameter in other.unet.head[-1].parameters():
                 nn.init.zeros_(parameter)
-        self.denoiser.load_state_dict(other.state_dict())
-        self.ema.model.load_state_dict(other.state_dict())
+        weights = self.denoiser.state_dict()
+        weights |= {name: tensor for name, tensor in other.state_dict().items() if name in weights}
+        for model in (self.denoiser, self.ema.model, *(average.model for average in self.averages)):
+            model.load_state_dict(weights)
 
     def run(self, tell: Callable[[str], object] = lambda _: None) -> None:
         """Train until the last epoch, or until `stopping` is set: then to the end of the step, and save.
@@ -186,7 +200,7 @@ class Trainer:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
                 with sharing.step():
-                    losses.append(self.train_step(data.to_float(self.images[chosen]), self.labels[chosen]))
+                    losses.append(self.train_step(data.to_float(self.images[chosen]), self.conditions[chosen]))
                     self.total += losses[-1]
                 self.step += 1
                 bar.update()
@@ -214,11 +228,10 @@ class Trainer:
             self.stopped = self.team.any(self.stopping)
         return self.stopped
 
-    def train_step(self, x0: Tensor, labels: Tensor) -> Tensor:
-        """One update on clean images (B, C, H, W) and labels (B,); returns the loss, a scalar still on the device."""
-        chance = torch.rand(len(labels), generator=self.random, device=self.device, dtype=torch.float32)
-        labels = torch.where(chance < self.config.label_dropout, self.denoiser.null(labels), labels)
-        parts = [self.team.share(part) for part in (x0, labels, *self.objective.draw(x0, self.random))]
+    def train_step(self, x0: Tensor, condition: Tensor) -> Tensor:
+        """One update on clean images (B, C, H, W) and their conditions; returns the loss, a scalar on the device."""
+        condition = self.hidden(condition)
+        parts = [self.team.share(part) for part in (x0, condition, *self.objective.draw(x0, self.random))]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             loss = self.loss(*parts)
         loss.backward()
@@ -228,20 +241,37 @@ class Trainer:
                 optimizer.step()
             decay.step()
         self.denoiser.zero_grad()
-        self.ema.update(self.denoiser)
+        for average in (self.ema, *self.averages):
+            average.update(self.denoiser)
         return loss.detach()
+
+    def hidden(self, condition: Tensor) -> Tensor:
+        """The condition, some of it hidden by chance.
+
+        With the label all of the style is hidden: together they say "no condition", and that is all that is ever asked
+        without a label. Of the rest, some images have no style, as most drawings ask for none, and in the others each
+        attribute is hidden for itself, so that any of them may be asked for alone.
+        """
+        how: dict[str, Any] = {"generator": self.random, "device": self.device, "dtype": torch.float32}
+        dropped = torch.rand(len(condition), **how) < self.config.label_dropout
+        if condition.ndim == 1:
+            return torch.where(dropped, self.denoiser.null(condition), condition)
+        whole, *each = (torch.rand(condition.shape, **how) < self.config.style_dropout).unbind(1)
+        no_style = torch.stack([torch.zeros_like(whole), *(whole | one for one in each)], 1)
+        condition = condition.masked_fill(no_style, torch.nan)
+        return torch.where(dropped[:, None], self.denoiser.null(condition), condition)
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """The averaged weights' loss on images that training never sees, with the same noise every time."""
-        images, labels = self.held_out
+        images, conditions = self.held_out
         random = torch.Generator(self.device).manual_seed(0)
         total = 0.0
-        for part, part_labels in zip(images.split(500), labels.split(500), strict=True):
+        for part, part_conditions in zip(images.split(500), conditions.split(500), strict=True):
             with sharing.step():
                 x0 = data.to_float(part)
                 drawn = self.objective.draw(x0, random)
-                total += self.objective.of(self.ema.model, x0, part_labels, *drawn).item() * len(x0)
+                total += self.objective.of(self.ema.model, x0, part_conditions, *drawn).item() * len(x0)
         return total / len(images)
 
     @property
@@ -265,6 +295,7 @@ class Trainer:
             "teacher": self.teacher,
             "denoiser": self.denoiser.state_dict(),
             "ema": self.ema.state_dict(),
+            "averages": [average.state_dict() for average in self.averages],
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "decays": [decay.state_dict() for decay in self.decays],
             "random": self.random.get_state(),
@@ -275,7 +306,7 @@ class Trainer:
             "history": self.history,
             "losses": self.losses,
         }
-        folder.save(self.out, self.ema.model, state)
+        folder.save(self.out, self.ema.model, state, {average.length: average.model for average in self.averages})
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a state that was saved (`saved_state`), to the weights of an uninterrupted run.
@@ -300,6 +331,8 @@ class Trainer:
             self.precision = state["precision"]
             self.denoiser.load_state_dict(state["denoiser"])
             self.ema.load_state_dict(state["ema"])
+            for average, saved in zip(self.averages, state["averages"], strict=True):
+                average.load_state_dict(saved)
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             for decay, saved in zip(self.decays, state["decays"], strict=True):

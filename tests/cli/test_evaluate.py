@@ -90,9 +90,9 @@ class TestEvaluate:
         with pytest.raises(SystemExit) as exit:
             self.evaluate(weights, *flags)
         assert exit.value.code == 2
-        said = capsys.readouterr().err
-        assert sentence in said
-        assert "Traceback" not in said
+        errors = capsys.readouterr().err
+        assert sentence in errors
+        assert "Traceback" not in errors
 
     def test_the_reader_of_another_data_set_is_refused(self, weights, tmp_path, capsys) -> None:
         reader = load_reader()

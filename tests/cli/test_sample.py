@@ -81,8 +81,13 @@ class TestRecipe:
     def test_it_is_printed(self, drawn: Path, capsys) -> None:
         capsys.readouterr()
         main(["recipe", str(drawn)])
-        said = json.loads(capsys.readouterr().out)
-        assert (said["version"], said["digits"], said["seed"], said["sampler"]) == (1, [2, 0, 2, 6], 42, "ddpm")
+        printed = json.loads(capsys.readouterr().out)
+        assert (printed["version"], printed["digits"], printed["seed"], printed["sampler"]) == (
+            1,
+            [2, 0, 2, 6],
+            42,
+            "ddpm",
+        )
 
     def test_it_draws_the_same_pixels_again(self, drawn: Path, weights: str, tmp_path: Path, capsys) -> None:
         main(["sample", "--weights", weights, "--recipe", str(drawn), "--out", str(tmp_path / "again.png")])
@@ -119,8 +124,8 @@ class TestRecipe:
         with pytest.raises(SystemExit) as exit:
             main([*command, str(tmp_path / "notes.txt")])
         assert exit.value.code == 2
-        said = capsys.readouterr().err
-        assert said == "diffusion: 'notes.txt' is no PNG, GIF or WebP: choose a picture made by this project.\n"
+        printed = capsys.readouterr().err
+        assert printed == "diffusion: 'notes.txt' is no PNG, GIF or WebP: choose a picture made by this project.\n"
 
 
 class TestRead:
@@ -200,10 +205,10 @@ def test_bad_input_is_one_sentence_and_writes_nothing(weights, tmp_path, capsys,
     with pytest.raises(SystemExit) as exit:
         sample(weights, out, *flags)
     assert exit.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"diffusion: {sentence}")
-    assert said.endswith(".\n")
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"diffusion: {sentence}")
+    assert printed.endswith(".\n")
+    assert printed.count("\n") == 1
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -235,6 +240,17 @@ def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path
     assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip." in capsys.readouterr().err
 
 
+def test_colour_in_mnist_s_files_is_refused_before_anything_is_drawn(
+    make_denoiser, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(Pipeline, "run", lambda *_: pytest.fail("drawn"))
+    unet = UNetConfig((8,), 1, (), 16, image_channels=3)
+    Pipeline(make_denoiser(unet)).save_pretrained(tmp_path / "weights")
+    with pytest.raises(SystemExit):
+        sample(str(tmp_path / "weights"), tmp_path / "a.idx.zip")
+    assert "MNIST's files hold grey images: write colour ones to an .npz file." in capsys.readouterr().err
+
+
 def test_a_path_that_cannot_be_written_is_refused(weights, tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
@@ -264,10 +280,10 @@ def test_what_is_not_said_is_what_the_weights_draw_with(make_denoiser, few_step,
 def test_help_tells_each_setting_as_it_is_declared(capsys, command) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    said = re.sub(r"[-\s]+", "", capsys.readouterr().out)  # wherever the lines are broken
+    printed = re.sub(r"[-\s]+", "", capsys.readouterr().out)  # wherever the lines are broken
     for setting in SETTINGS.values():
-        told = f"{setting.help}: {setting.values} (default: {written(setting.default)})"
-        assert said.count(re.sub(r"[-\s]+", "", told)) == 1
+        line = f"{setting.help}: {setting.values} (default: {written(setting.default)})"
+        assert printed.count(re.sub(r"[-\s]+", "", line)) == 1
 
 
 def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
@@ -279,13 +295,32 @@ def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
 def test_help_names_every_command(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    said = capsys.readouterr().out
-    assert all(command in said for command in ("sample", "evaluate", "train-reader"))
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in ("sample", "evaluate", "train-reader"))
 
 
 @pytest.mark.parametrize("command", ["sample", "compare", "evaluate"])
 def test_help_names_the_flag_of_every_setting(capsys, command: str) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    told = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')} " in told for name in SETTINGS)
+    printed = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in printed for name in SETTINGS)
+
+
+def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_path, capsys) -> None:
+    Pipeline(make_denoiser(styles=styles)).save_pretrained(tmp_path)
+    flags = ("--thickness", "3", "--slant", "-0.2", "--width", "any", "--hand", "5", "--count", "2")
+    sample(str(tmp_path), tmp_path / "first.png", "--digits", "a thick 7, 3", *flags)
+    recipe = Recipe.from_file(tmp_path / "first.png")
+    assert (recipe.thickness, recipe.slant, recipe.width, recipe.hand) == (3, -0.2, "any", 5)
+    assert recipe.words == ((0, "thick"), (2, "thick"))
+    sample(str(tmp_path), tmp_path / "again.png", "--recipe", str(tmp_path / "first.png"))
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+    for wrong, told in (
+        (("--thickness", "99"), "thickness must be any or"),
+        (("--digits", "a thick thin 7"), "thick and thin at once"),
+        (("--weights", "bundled", "--hand", "3"), "know what to write and not how"),
+    ):
+        with pytest.raises(SystemExit):
+            sample(str(tmp_path), tmp_path / "no.png", *wrong)
+        assert told in capsys.readouterr().err

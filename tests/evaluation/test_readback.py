@@ -37,14 +37,14 @@ def reader():
 
 def test_captions_say_what_the_reader_sees(pipe, reader, digits):
     images, labels = digits
-    asked = labels.clone()
-    asked[:2] = (labels[:2] + 1) % 10
-    result = pipe(asked.tolist(), steps=1)
+    wanted = labels.clone()
+    wanted[:2] = (labels[:2] + 1) % 10
+    result = pipe(wanted.tolist(), steps=1)
     object.__setattr__(result, "images", images.numpy())
     readings = read(pipe, reader, result)
     likely = torch.softmax(reader(to_float(images)), 1)
     assert [reading.read for reading in readings] == likely.argmax(1).tolist()
-    assert [reading.asked for reading in readings] == asked.tolist()
+    assert [reading.asked for reading in readings] == wanted.tolist()
     for reading, each in zip(readings, likely, strict=True):
         name, share = reading.caption.split(", ")
         assert name == str(reading.read)
@@ -60,11 +60,11 @@ def test_an_anagram_is_right_where_it_is_so_upright_and_turned(pipe):
     result = pipe.run(recipe).result()
     corners = result.images[:, [0, -1], [0, -1]]
     readings = read(pipe, CornerReader(), result)
-    both = ((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all(1)
+    both = ((corners > 5 * 25.6) & (corners < 6 * 25.6)).all(1)
     assert [reading.right for reading in readings] == both.tolist()
     one = until_right(pipe, CornerReader(), recipe.alone(0), 100)
     corners = one.result.images[0, [0, -1], [0, -1]]
-    assert one.readings[0].right == bool(((corners >= 5 * 25.6) & (corners < 6 * 25.6)).all())
+    assert one.readings[0].right == bool(((corners > 5 * 25.6) & (corners < 6 * 25.6)).all())
 
 
 def test_a_caption_names_the_class():

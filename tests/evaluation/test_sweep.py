@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from torch import Tensor
 
 from diffusion import Pipeline, Recipe
 from diffusion.evaluation import sweep
@@ -15,9 +17,23 @@ DIGITS = tuple(range(10)) * 20
 NAMES = {"weights": "abc", "reader": "def"}
 
 
+class Glance:
+    """A reader that sees little, at once: what a sweep keeps and refuses does not depend on what its figures are."""
+
+    def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.asarray(images).mean(axis=2)  # (N, 28)
+        return rows[:, :10] / 255, rows[:, ::7].astype(float)
+
+
 @pytest.fixture
 def pipe(tiny_denoiser) -> Pipeline:
     return Pipeline(tiny_denoiser)
+
+
+@pytest.fixture
+def some(real) -> dict[str, object]:
+    """What most sweeps here are judged with."""
+    return {"names": NAMES, "full": False, "reader": Glance()} | real
 
 
 def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
@@ -25,9 +41,9 @@ def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
 
 
 def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> None:
-    told: list[str] = []
-    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=told.append, **real)
-    assert [line.split(":")[0] for line in told] == ["1/4", "2/4", "3/4", "4/4"]
+    printed: list[str] = []
+    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=printed.append, **real)
+    assert [line.split(":")[0] for line in printed] == ["1/4", "2/4", "3/4", "4/4"]
     assert capsys.readouterr() == ("", "")  # and no bars unasked
     assert json.loads((tmp_path / "scores.json").read_text()) == {"runs": runs}
     assert [(run["recipe"]["guidance"], run["recipe"]["steps"], run["evaluations"]) for run in runs] == [
@@ -49,11 +65,10 @@ def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> 
     assert {path.name for path in tmp_path.glob("*.png")} == plots | digits
 
 
-def test_it_goes_on_where_it_stopped_and_draws_nothing_twice(pipe, real, tmp_path, monkeypatch) -> None:
+def test_it_goes_on_where_it_stopped_and_draws_nothing_twice(pipe, some, tmp_path, monkeypatch) -> None:
     drawn = []
     draw = sweep.draw
     monkeypatch.setattr(sweep, "draw", lambda pipe, recipe, **_: drawn.append(recipe) or draw(pipe, recipe, **_))
-    some = {"names": NAMES, "full": False} | real
     first = sweep.sweep(pipe, recipes(steps=(1,)), tmp_path, **some)
     everything = sweep.sweep(pipe, recipes(), tmp_path, **some)
     assert drawn == recipes(steps=(1,)) + recipes(steps=(2,))
@@ -83,20 +98,18 @@ def test_a_quick_score_is_made_again_where_all_figures_are_asked_for(pipe, real,
         {"digits": tuple(range(1, 10)) * 23},
         {"seed": 1},
     ],
-    ids=str,
+    ids=["weights", "reader", "more digits", "other digits", "seed"],
 )
-def test_scores_that_cannot_be_compared_are_refused_and_kept(pipe, real, tmp_path, refuses, change) -> None:
-    some = {"full": False} | real
-    sweep.sweep(pipe, recipes((1,)), tmp_path, names=NAMES, **some)
+def test_scores_that_cannot_be_compared_are_refused_and_kept(pipe, some, tmp_path, refuses, change) -> None:
+    sweep.sweep(pipe, recipes((1,)), tmp_path, **some)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    names = change.pop("names", NAMES)
+    some["names"] = change.pop("names", NAMES)
     with refuses("is of other weights, digits or settings"):
-        sweep.sweep(pipe, [replace(recipe, **change) for recipe in recipes((2,))], tmp_path, names=names, **some)
+        sweep.sweep(pipe, [replace(recipe, **change) for recipe in recipes((2,))], tmp_path, **some)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_intervals_of_guidance_are_told_apart(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False} | real
+def test_intervals_of_guidance_are_told_apart(pipe, some, tmp_path) -> None:
     sweep.sweep(pipe, recipes((1, 2), (2.0,)), tmp_path, **some)
     inside = [replace(recipe, guidance_interval=(200, 700)) for recipe in recipes((1, 2), (2.0,))]
     runs = sweep.sweep(pipe, inside, tmp_path, **some)
@@ -106,13 +119,12 @@ def test_intervals_of_guidance_are_told_apart(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 4
 
 
-def test_unguided_digits_are_on_the_line_of_every_interval(pipe, real, tmp_path, monkeypatch) -> None:
+def test_unguided_digits_are_on_the_line_of_every_interval(pipe, some, tmp_path, monkeypatch) -> None:
     drawn = []
     lines = sweep.plot.lines
     monkeypatch.setattr(
         sweep.plot, "lines", lambda series, **how: drawn.append((how["x"], series)) or lines(series, **how)
     )
-    some = {"names": NAMES, "full": False} | real
     unguided, guided = recipes((1,))
     wanted = [replace(unguided, guidance_interval=(400, 700)), guided, replace(guided, guidance_interval=(200, 999))]
     off, everywhere, inside = (run["frechet_distance"]["value"] for run in sweep.sweep(pipe, wanted, tmp_path, **some))
@@ -138,8 +150,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(pipe, real, tmp
         sweep.sweep(pipe, recipes(), tmp_path / "file" / "sweep", names=NAMES, **real)
 
 
-def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False} | real
+def test_spacings_are_told_apart(pipe, some, tmp_path) -> None:
     wanted = [
         replace(recipe, spacing=spacing) for spacing in ("trailing", "karras") for recipe in recipes((1, 2), (1.0,))
     ]
@@ -151,8 +162,7 @@ def test_spacings_are_told_apart(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 4
 
 
-def test_etas_are_told_apart_and_plotted(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False} | real
+def test_etas_are_told_apart_and_plotted(pipe, some, tmp_path) -> None:
     wanted = [replace(recipe, eta=eta) for eta in (0.0, 0.5) for recipe in recipes((2,), (1.0,))]
     assert [run["recipe"]["eta"] for run in sweep.sweep(pipe, wanted, tmp_path, **some)] == [0, 0.5]
     rows = (tmp_path / "table.md").read_text().splitlines()[2:-1]
@@ -164,15 +174,15 @@ def test_etas_are_told_apart_and_plotted(pipe, real, tmp_path) -> None:
     assert len(list(tmp_path.glob("best-*.png"))) == 2
 
 
-def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False} | real
+def test_scores_from_before_there_were_spacings_are_kept_and_titled(pipe, some, tmp_path) -> None:
     [run] = sweep.sweep(pipe, recipes((1,), (1.0,)), tmp_path, **some)
     del run["recipe"]["spacing"]
     assert sweep.title(run) == "ddim, 1 steps, guidance 1"
+    run["recipe"] |= {"slant": 0.2, "hand": "many"}
+    assert sweep.title(run) == "ddim, 1 steps, guidance 1, slant 0.2, hand many"
 
 
-def test_a_lost_table_or_plot_is_made_again(pipe, real, tmp_path) -> None:
-    some = {"names": NAMES, "full": False} | real
+def test_a_lost_table_or_plot_is_made_again(pipe, some, tmp_path) -> None:
     sweep.sweep(pipe, recipes(), tmp_path, **some)
     made = {path.name for path in tmp_path.iterdir()}
     for name in ("table.md", "accuracy-steps.png"):

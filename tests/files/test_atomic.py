@@ -89,8 +89,8 @@ def test_what_is_no_file_is_refused_and_kept(tmp_path, refuses):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "device").symlink_to(os.devnull)
     os.mkfifo(tmp_path / "pipe")
-    for name, told in {"loop": "symbolic links", "device": "no ordinary file", "pipe": "no ordinary file"}.items():
-        with refuses(told):
+    for name, sentence in {"loop": "symbolic links", "device": "no ordinary file", "pipe": "no ordinary file"}.items():
+        with refuses(sentence):
             check_writable(tmp_path / name)
     assert sorted(names(tmp_path)) == ["device", "loop", "pipe"]
 
@@ -125,8 +125,8 @@ def test_a_full_disk_is_told_in_one_sentence_of_the_path_that_was_given(tmp_path
         text=True,
         timeout=120,
     )
-    told = [f"Cannot write {path}: File too large. Free space or choose another path." for path in paths]
-    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (told, "", 0)
+    sentences = [f"Cannot write {path}: File too large. Free space or choose another path." for path in paths]
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (sentences, "", 0)
     assert names(tmp_path) == []
 
 

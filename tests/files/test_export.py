@@ -170,6 +170,8 @@ def test_what_a_kind_cannot_hold_is_refused(pipe, make_denoiser, tmp_path, refus
     unet = UNetConfig((8,), 1, (), 16, image_channels=3, image_size=32)
     with refuses("grey images"):
         Pipeline(make_denoiser(unet))([7, 3], steps=1).save(tmp_path / "a.idx.zip")
+    with refuses("labels up to 255"):
+        export.write(tmp_path / "a.idx.zip", iter(()), Recipe((0, 256)))
     with refuses("at most 10,000 single digits"):
         export.write(tmp_path / "a.zip", iter(()), Recipe((7,) * 10_001))
     assert not list(tmp_path.iterdir())

@@ -48,20 +48,20 @@ def test_another_name_is_another_lock(tmp_path, holder):
 
 
 def test_without_a_sentence_the_second_waits_for_its_turn(tmp_path):
-    told = []
+    order = []
 
     def work(name: str) -> None:
         with locked(tmp_path / "new" / "file"):
-            told.append(name)
+            order.append(name)
             threading.Event().wait(0.3)
-            told.append(name)
+            order.append(name)
 
     threads = [threading.Thread(target=work, args=name) for name in "abc"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert told[0::2] == told[1::2]
+    assert order[0::2] == order[1::2]
     assert not (tmp_path / "new").exists()
 
 

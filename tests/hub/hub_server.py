@@ -169,13 +169,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def create(self, body: bytes) -> None:
         self.must_write()
-        asked = json.loads(body)
-        repo = f"{asked['organization']}/{asked['name']}"
+        wanted = json.loads(body)
+        repo = f"{wanted['organization']}/{wanted['name']}"
         url = {"url": f"{self.server.address}/{repo}"}
         if repo in self.server.repositories:
             self.answer(url, 409)
         else:
-            self.server.repositories[repo] = Repository(asked.get("visibility") == "private")
+            self.server.repositories[repo] = Repository(wanted.get("visibility") == "private")
             self.answer(url)
 
     def describe(self, body: bytes, repo: str, revision: str = "main") -> None:

@@ -18,16 +18,18 @@ from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 from safetensors import safe_open
 
+import train
 from diffusion import Pipeline
 from diffusion.checkpoint import BUNDLED, WEIGHTS, find, fingerprint, load, pull, save
 from diffusion.denoiser import FewStep
 from diffusion.hub.card import UNPUBLISHED, model_card, read_evaluations, training_command
-from diffusion.hub.push import check_push, check_repo, push
+from diffusion.hub.push import PushFailed, check_push, check_repo, push
+from diffusion.training.config import TrainConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the client's own, of LFS uploads
 
 REPO = "user/digits"
-RETRY = "`python train.py --resume --out run --push-to-hub user/digits`"
+RETRY = "; the run is safe, push it again."
 FIGURES = {
     "accuracy": {"value": 0.998, "floor": 0.995},
     "accuracy_by_digit": {"0": 1.0, "1": 0.99},
@@ -206,7 +208,7 @@ class TestPush:
     @pytest.mark.parametrize("tag", ["", "main", "a b", "-x", "a/b", "é", "x" * 65, "v1\n"])
     def test_tags_that_are_none(self, hub, run, refuses, tag):
         for act in (lambda: push(run, REPO, tag=tag), lambda: check_push(REPO, tag)):
-            with refuses("is no name for a tag"):
+            with refuses("is not a valid name for a tag"):
                 act()
         assert hub.requests == []
 
@@ -241,21 +243,21 @@ class TestPush:
 
 
 class TestFailedPush:
-    """Each is one sentence with the command that tries again; the run's folder stays as it was."""
+    """Each is one sentence that says how to go on; the run's folder stays as it was."""
 
     @pytest.fixture(autouse=True)
     def nothing_else_happens(self, run, capfd, caplog):
         before = content(run)
         yield
         assert content(run) == before
-        said = "".join([*capfd.readouterr(), caplog.text])
-        assert not any(token in said for token in (WRITER, READER, STRANGER))
+        printed = "".join([*capfd.readouterr(), caplog.text])
+        assert not any(token in printed for token in (WRITER, READER, STRANGER))
 
     def fails(self, hub: Hub, run: Path, refuses, text: str) -> None:
-        with refuses(text) as told:
+        with refuses(text, PushFailed) as caught:
             push(run, REPO)
-        assert RETRY in str(told.value)
-        assert told.value.__context__ is None  # no error that holds a request and its token
+        assert str(caught.value).endswith(RETRY)
+        assert caught.value.__context__ is None  # no error that holds a request and its token
         repository = hub.repositories.get(REPO)
         assert repository is None or repository.commits == {}
 
@@ -294,7 +296,7 @@ class TestFailedPush:
         self.fails(hub, run, refuses, f"The Hub refused ({status}){remedy};")
 
     @pytest.mark.parametrize(
-        ("message", "said"),
+        ("message", "reason"),
         [
             ("license must be\na string.", "'license must be a string'"),
             (f"Not {WRITER}, nor Bearer:{WRITER}", "'Not ... nor ...'"),
@@ -302,12 +304,12 @@ class TestFailedPush:
             ("word " * 30, "'" + "word " * 15 + "...'"),
         ],
     )
-    def test_a_card_that_the_hub_rejects(self, hub, run, refuses, monkeypatch, message, said):
+    def test_a_card_that_the_hub_rejects(self, hub, run, refuses, monkeypatch, message, reason):
         def reject(handler, body: bytes) -> None:
             handler.answer({"errors": [{"message": message}], "warnings": []}, 400)
 
         monkeypatch.setattr("hub_server.ROUTES", [("POST", "/api/validate-yaml", reject), *ROUTES])
-        self.fails(hub, run, refuses, f"The Hub refused (400), saying {said}: put that right;")
+        self.fails(hub, run, refuses, f"The Hub refused (400), saying {reason}: put that right;")
 
     @pytest.mark.parametrize("word", ["/lfs/", "commit"])
     def test_an_upload_that_breaks_off(self, hub, run, refuses, word):
@@ -336,10 +338,10 @@ class TestFailedPush:
         monkeypatch.setenv("http_proxy", proxy)
         monkeypatch.setenv("no_proxy", "")
         close_session()
-        said = "`pip install socksio`" if proxy.startswith("socks") else "the proxy that is set"
-        self.fails(hub, run, refuses, said)
+        reason = "`pip install socksio`" if proxy.startswith("socks") else "the proxy that is set"
+        self.fails(hub, run, refuses, reason)
         for work in (check_push, pull):
-            with refuses(said):
+            with refuses(reason):
                 work(REPO)
 
     def test_offline_mode(self, hub, run, refuses, monkeypatch):
@@ -361,14 +363,21 @@ class TestFailedPush:
             assert hub.requests == []
         (run / name).write_bytes(old)
 
-    def test_the_default_folder_needs_no_flag_and_privacy_is_kept(self, hub, run, refuses):
+    @pytest.mark.parametrize(
+        ("folder", "flags", "command"),
+        [
+            ("run", [], f"--resume --out run --push-to-hub {REPO}"),
+            (TrainConfig.out, ["--private", "--tag", "v1"], f"--resume --push-to-hub {REPO} --private --tag v1"),
+        ],
+    )
+    def test_train_py_adds_the_command_that_tries_again(self, hub, run, refuses, folder, flags, command):
         hub.refuse["create"] = 500
-        run.rename("elsewhere")
-        Path("runs").mkdir()
-        Path("elsewhere").rename("runs/mnist")
-        with refuses("`python train.py --resume --push-to-hub user/digits --private --tag v1`"):
-            push("runs/mnist", REPO, private=True, tag="v1")
-        Path("runs/mnist").rename("run")
+        Path(folder).parent.mkdir(exist_ok=True)
+        run.rename(folder)
+        config, parsed = train.parse(["--out", folder, "--push-to-hub", REPO, *flags])
+        with refuses(f"push it again with `python train.py {command}`."):
+            train.push(config, parsed)
+        Path(folder).rename(run)
 
     @pytest.mark.parametrize("value", ["NaN", "true", '"0.9"', "[]"])
     def test_scores_that_are_no_numbers(self, hub, run, refuses, value):
@@ -397,10 +406,10 @@ class TestCheckPush:
     )
     def test_other_tokens(self, refuses, monkeypatch, capfd, token, text):
         monkeypatch.setenv("HF_TOKEN", token or "")
-        with refuses(text) as told:
+        with refuses(text) as caught:
             check_push(REPO)
-        assert told.value.__context__ is None
-        assert "hf_" not in "".join([str(told.value), *capfd.readouterr()]).replace("`hf auth login`", "")
+        assert caught.value.__context__ is None
+        assert "hf_" not in "".join([str(caught.value), *capfd.readouterr()]).replace("`hf auth login`", "")
 
     def test_a_hub_that_cannot_be_reached(self, hub, refuses, monkeypatch):
         hub.refuse["whoami"] = 503
@@ -506,8 +515,8 @@ class TestCard:
         card = ModelCard(model_card(REPO, "v1", run, tiny_denoiser.config))
         results = [result for result in card.data.eval_results if result.metric_type == "accuracy"]
         headings = re.findall("^1,000 images.*:$", card.text, re.MULTILINE)
-        for told in ([result.metric_name for result in results], [str(r.metric_args) for r in results], headings):
-            assert len(set(told)) == len(changes)
+        for texts in ([result.metric_name for result in results], [str(r.metric_args) for r in results], headings):
+            assert len(set(texts)) == len(changes)
         assert "1,000 images drawn with ddim, eta 0.5, 50 steps, guidance 2, from level 200 to 500:" in headings
 
     def test_the_text_shows_pictures_use_recipe_and_figures(self, card):
@@ -582,7 +591,7 @@ PULL = "from diffusion import Pipeline; Pipeline.from_pretrained('{repo}', revis
 @pytest.mark.process
 def test_from_end_to_end_in_processes_of_their_own(hub, run):
     """Push, pull into a fresh cache, and load once more without a connection: as a user's shell would."""
-    said = []
+    printed = []
 
     def python(script: str, home: str, **settings: str) -> str:
         ended = subprocess.run(
@@ -594,17 +603,17 @@ def test_from_end_to_end_in_processes_of_their_own(hub, run):
             capture_output=True,
             text=True,
         )
-        said.append(ended.stdout + ended.stderr)
+        printed.append(ended.stdout + ended.stderr)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     before = content(run)
     assert python(PUSH, "pusher").strip() == f"{hub.address}/{REPO}/commit/{hub.repositories[REPO].head}"
     python(PULL, "puller", to="pulled")
-    asked = len(hub.requests)
+    requests = len(hub.requests)
     python(PULL, "puller", to="again", HF_HUB_OFFLINE="1")
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == requests
     assert Path("pulled", WEIGHTS).read_bytes() == Path("again", WEIGHTS).read_bytes() == (run / WEIGHTS).read_bytes()
     assert content(run) == before
-    assert WRITER not in "".join(said)
+    assert WRITER not in "".join(printed)
     assert all(WRITER.encode() not in path.read_bytes() for path in Path().rglob("*") if path.is_file())

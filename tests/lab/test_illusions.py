@@ -36,6 +36,17 @@ class TestViews:
         pixels = torch.arange(784.0).view(1, 28, 28)
         assert sorted(VIEWS[name].view(pixels).flatten().tolist()) == list(range(784))
 
+    @pytest.mark.parametrize("name", VIEWS)
+    def test_centred_digits_stay_where_the_network_knows_them(self, name):
+        """A disc with its centre of mass at row 14 and column 14 has it there through each view, and comes back."""
+        rows, columns = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
+        disc = ((rows - 14).square() + (columns - 14).square() <= 16).float()[None, None]
+        view = VIEWS[name].centred
+        assert name == "jigsaw" or torch.equal(view.view(disc), disc)
+        x = torch.randn(1, 1, 28, 28)
+        assert torch.equal(view.inverse_view(view.view(x)), x)
+        assert torch.equal(view.view(x).flatten().sort().values, x.flatten().sort().values)
+
     def test_a_jigsaw_needs_sides_that_can_be_cut(self, refuses):
         with refuses("multiples of 4"):
             VIEWS["jigsaw"].check("jigsaw", (1, 30, 30))
@@ -57,7 +68,7 @@ class TestAnagram:
         nine = model.images[model.labels == 9][:1]
         shown = VIEWS[view].inverse_view(nine)
         pipe = type(exact)(type(model)(torch.cat([shown, nine]), torch.tensor([6, 9])))
-        result = pipe([6, 6], activity=Anagram((9,), (view,)), steps=3, guidance=1)
+        result = pipe([6, 6], activity=Anagram((9,), (view,), centred=False), steps=3, guidance=1)
         wanted = ((shown[0, 0] + 1) * 127.5).round().numpy()
         assert np.abs(result.images - wanted).max() <= 2
         upright, seen = result.recipe.activity.looks(result.images, result.labels)
@@ -91,6 +102,12 @@ class TestAnagram:
         again = Recipe.from_json(recipe.to_json())
         assert again == recipe
         assert len(exact.run(again).result().recipe.activity.looks(np.zeros((2, 28, 28), np.uint8), [6, 6])) == 4
+
+    def test_a_recipe_from_before_a_setting_draws_as_it_did(self, exact):
+        new = exact.recipe([6], activity=Anagram((9,)), steps=3)
+        old = Recipe.from_json(new.to_json().replace(', "centred": true', ""))
+        assert (new.activity.centred, old.activity.centred) == (True, False)
+        assert not np.array_equal(exact.run(new).result().images, exact.run(old).result().images)
 
     def test_bad_input(self, exact, wide, refuses):
         with refuses("each of views must be one of"):

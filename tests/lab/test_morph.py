@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from diffusion.samplers import SAMPLERS
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_ends_are_exactly_the_two_digits(exact, sampler):
-    settings = {"sampler": sampler, "steps": 4}
+    settings = {"sampler": sampler, "steps": 4} | Morph.defaults
     drawn = exact.run(morph.recipe(exact, [3, 8], 5, seed=7, **settings)).result()
     ends = [exact([digit], seed=seed, **settings).images[0] for digit, seed in ((3, 7), (8, 8))]
     assert np.array_equal(drawn.images[[0, -1]], ends)
@@ -47,6 +48,43 @@ def test_evened_frames_lie_equally_far_apart(exact):
     once = exact.run(morph.evened(recipe, drawn)).result()
     assert unevenness(once) < unevenness(drawn)
     assert np.array_equal(once.images[[0, -1]], drawn.images[[0, -1]])
+
+
+def test_away_from_the_middle_an_image_is_guessed_as_one_digit_alone(exact):
+    def drawn(digits, blend):
+        moments = (0.0, 0.25, 0.5, 0.75, 1.0)
+        activity = Morph(digits=digits, seeds=(5, 6), moments=moments, blend=blend)
+        return exact([3] * 5, activity=activity, steps=4).images.astype(int)
+
+    mixed = drawn((3, 8), 0.4)
+    for k, digit in ((0, 3), (1, 3), (3, 8), (4, 8)):
+        assert np.abs(mixed[k] - drawn((digit, digit), 0.4)[k]).max() <= 1
+    assert all(np.abs(mixed[2] - drawn((digit, digit), 0.4)[2]).max() > 1 for digit in (3, 8))
+    assert np.abs(drawn((3, 8), 0)[2] - drawn((8, 8), 0)[2]).max() <= 1
+
+
+def test_recipes_made_before_blend_on_the_whole_way(exact):
+    recipe = morph.recipe(exact, [3, 8], 4, blend=1)
+    values = json.loads(recipe.to_json())
+    del values["activity"]["blend"]
+    assert Recipe.from_json(json.dumps(values)) == recipe != morph.recipe(exact, [3, 8], 4)
+
+
+def test_a_new_morph_is_smoothed_in_a_few_rough_steps(exact):
+    recipe, steps = morph.recipe(exact, [3, 8], 5, steps=12), []
+    smooth = morph.smooth(exact, recipe, lambda: steps.append(1))
+    assert len(steps) == morph.EVENED * morph.rough(recipe).steps < 2 * recipe.steps
+    assert smooth.steps == recipe.steps
+    assert smooth.activity.moments[0] == 0
+    assert smooth.activity.moments[-1] == 1
+    assert smooth.activity.moments != recipe.activity.moments
+
+
+def test_pictures_are_morphed_without_the_guidance_that_digits_want(exact):
+    images = (packed(np.eye(28, dtype=np.uint8)),) * 2
+    assert morph.recipe(exact, [3, 8]).guidance == Morph.defaults["guidance"]
+    assert morph.recipe(exact, [3, 8], images=images).guidance == Recipe.guidance
+    assert morph.recipe(exact, [3, 8], images=images, guidance=2).guidance == 2
 
 
 def test_inversion_finds_the_noise_that_draws_a_picture(exact, digits):

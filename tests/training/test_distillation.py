@@ -31,7 +31,7 @@ def student(teacher) -> Denoiser:
 def clean(count: int) -> tuple[Tensor, Tensor]:
     """Images (the network takes small ones as well) and labels, the null label among them."""
     random = torch.Generator().manual_seed(1)
-    return torch.rand((count, 1, 8, 8), generator=random) * 2 - 1, torch.arange(count) % 11
+    return torch.rand((count, 1, 16, 16), generator=random) * 2 - 1, torch.arange(count) % 11
 
 
 def test_a_student_starts_as_its_teacher(teacher, student):
@@ -71,7 +71,7 @@ class TestTarget:
     """What the student is asked to say leads straight to where two DDIM steps lead."""
 
     @staticmethod
-    def asked(loss: Distillation, monkeypatch, *drawn: Tensor) -> tuple[Tensor, ...]:
+    def arguments_of_loss(loss: Distillation, monkeypatch, *drawn: Tensor) -> tuple[Tensor, ...]:
         """What Denoiser.loss is called with."""
         calls: list[tuple[Tensor, ...]] = []
         monkeypatch.setattr(loss.student, "loss", lambda *arguments, **_: calls.append(arguments) or arguments[0].sum())
@@ -84,7 +84,7 @@ class TestTarget:
         x0, labels = clean(40)
         loss = Distillation(student, student, teacher)
         drawn = loss.draw(x0, torch.Generator().manual_seed(0))
-        target, *_ = self.asked(loss, monkeypatch, x0, labels, *drawn)
+        target, *_ = self.arguments_of_loss(loss, monkeypatch, x0, labels, *drawn)
         assert (target == -1).all()
 
     @pytest.mark.parametrize("start", [0, 8, 14])
@@ -97,7 +97,7 @@ class TestTarget:
         loss = Distillation(student, student, teacher)
         path = [student.scheduler.level(int(i)) for i in loss.path]
         where = [torch.full((3,), place) for place in (start, start + 2)]
-        target, _, levels, noise, ends, scale = self.asked(
+        target, _, levels, noise, ends, scale = self.arguments_of_loss(
             loss, monkeypatch, x0, labels, *where, torch.full((3,), guidance), eps, torch.tensor([True] * 3)
         )
         x = path[start].alpha * x0 + path[start].sigma * eps
@@ -115,7 +115,9 @@ class TestTarget:
         loss = Distillation(student, average, teacher)
         eps, guidance = torch.randn(x0.shape), torch.tensor([2.0, 2.0])
         where = torch.tensor([0, 0]), torch.tensor([16, 16])
-        target, *_ = self.asked(loss, monkeypatch, x0, labels, *where, guidance, eps, torch.tensor([False] * 2))
+        target, *_ = self.arguments_of_loss(
+            loss, monkeypatch, x0, labels, *where, guidance, eps, torch.tensor([False] * 2)
+        )
         levels = student.scheduler.levels(2)
         *_, last = ddim(taking_guidance(average, labels, 2.0, levels), eps, levels, lambda: eps)
         # A jump to the clean image is its x0, and an x0 that is almost black or white counts as black or white.
@@ -184,7 +186,9 @@ def test_learning_brings_it_closer_to_its_teacher(teacher, make_denoiser):
 class TestDrawing:
     def test_it_is_told_where_each_step_ends_and_the_guidance(self, monkeypatch, student):
         calls = []
-        monkeypatch.setattr(student.unet, "forward", lambda x, *told: calls.append([int(t[0]) for t in told]) or x)
+        monkeypatch.setattr(
+            student.unet, "forward", lambda x, *steering: calls.append([int(t[0]) for t in steering]) or x
+        )
         Pipeline(student)([7], steps=4, guidance=3.0)
         assert calls == [[999, 7, 749, 3], [749, 7, 499, 3], [499, 7, 249, 3], [249, 7, -1, 3]]
         calls.clear()
@@ -200,7 +204,7 @@ class TestDrawing:
         assert FewStep(guidance=(1.0, 2.0)).settings["guidance"].default == 2
 
     @pytest.mark.parametrize(
-        ("settings", "told"),
+        ("settings", "sentence"),
         [
             ({"steps": 3}, "steps must be one of 1, 2, 4, 8"),
             ({"steps": 20}, "steps must be one of 1, 2, 4, 8"),
@@ -212,8 +216,8 @@ class TestDrawing:
             ({"spacing": "karras"}, "spacing must be trailing"),
         ],
     )
-    def test_what_it_has_not_learned_is_refused(self, student, settings, told, refuses):
-        with refuses(told):
+    def test_what_it_has_not_learned_is_refused(self, student, settings, sentence, refuses):
+        with refuses(sentence):
             Pipeline(student)([1], **settings)
 
     def test_what_it_cannot_draw_is_refused_before_a_sheet_is_begun(self, student, refuses):

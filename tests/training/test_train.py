@@ -29,7 +29,7 @@ from diffusion.networks.unet import UNet
 from diffusion.scheduler import T
 from diffusion.training.config import PRESETS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state
-from diffusion.training.optimizers import EMA, learning_rate_factor, optimizers_of
+from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
 from diffusion.training.team import Team
 from diffusion.training.trainer import Trainer
 from train import main, parse
@@ -93,6 +93,22 @@ def weights(module: nn.Module) -> Tensor:
 def optimizers(unet: UNet, config: TrainConfig) -> list[torch.optim.Optimizer]:
     settings = ("optimizer", "learning_rate", "beta2", "weight_decay")
     return optimizers_of(unet, **{name: getattr(config, name) for name in settings})
+
+
+class TestPowerEMA:
+    def test_the_average_is_as_long_as_it_is_named(self):
+        """The standard deviation of the steps, as it weighs them, is that share of the run."""
+        for length in (0.05, 0.1, 0.2):
+            ema, kept = PowerEMA(nn.Linear(1, 1), length), torch.zeros(2000, dtype=torch.float64)
+            for step in range(2000):
+                decay = ema.decay_now()
+                kept *= decay
+                kept[step] = 1 - decay
+                ema.updates += 1
+            steps = torch.arange(2000.0) / 2000
+            mean = (kept * steps).sum()
+            assert kept.sum() == pytest.approx(1)
+            assert (kept * (steps - mean) ** 2).sum().sqrt() == pytest.approx(length, rel=0.02)
 
 
 class TestEMA:
@@ -493,7 +509,7 @@ class TestRun:
         trainer.train_epoch()
         first, second = seen[:60], seen[60:]
         assert first != second
-        assert sorted(first) == sorted(second) == sorted(pairs(to_float(trainer.images), trainer.labels))
+        assert sorted(first) == sorted(second) == sorted(pairs(to_float(trainer.images), trainer.conditions))
 
     def test_colour_images_are_learnt_and_shown_too(self, config, monkeypatch):
         images = torch.randint(256, (60, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -564,6 +580,56 @@ class TestRun:
         assert not mine.head[-1].bias.any()
         assert torch.equal(weights(trainer.ema.model), weights(trainer.denoiser))
 
+    def test_a_run_that_learns_styles_starts_from_weights_that_know_none_and_resumes(self, config, quiet):
+        main(flags(config))
+        first = checkpoint.load("run/model.safetensors")
+        styled = replace(config, out="second", init="run", style=True, black=True, averages=(0.05, 0.2))
+        trainer = Trainer(styled)
+        trainer.start_from_init()
+        x = torch.randn(2, 1, 28, 28)
+        asked = trainer.conditions[:2]
+        for condition in (asked, asked[:, 0].long(), trainer.denoiser.null(asked)):  # none of it has an effect yet
+            labels = condition if condition.ndim == 1 else condition[:, 0].long()
+            assert torch.equal(trainer.denoiser(x, 50, condition), first(x, 50, labels))
+
+        main(flags(styled, epochs=2, out="whole", decay="constant"))
+        main(flags(styled, decay="constant"))
+        assert parse(["--resume", "--out", "second"])[0].style
+        main(["--resume", "--out", "second", "--epochs", "2"])
+        files = ("model", "average-0.05", "average-0.2")
+        models = [checkpoint.load(f"second/{name}.safetensors") for name in files]
+        for name, model in zip(files, models, strict=True):
+            assert torch.equal(weights(model), weights(checkpoint.load(f"whole/{name}.safetensors")))
+        assert not torch.equal(weights(models[1]), weights(models[2]))
+        thin, thick = (models[0](x, 50, torch.tensor([[7, width, 0.1, 12.0]] * 2)) for width in (1.5, 3.0))
+        assert not torch.equal(thin, thick)
+        assert np.load("data/mnist-train-style.npz")["style"].shape == (60, 3)
+
+        main(flags(config, preset="few-step", teacher="second", out="student", style=True, black=True))
+        assert checkpoint.load("student/model.safetensors").config.styles == models[0].config.styles
+
+    def test_styles_are_hidden_whole_and_one_by_one_and_with_the_label(self, config):
+        trainer = Trainer(replace(config, style=True))
+        hidden = trainer.hidden(torch.tensor([[3, 2.0, 0.1, 12.0]]).repeat(20_000, 1))
+        no_label, absent = hidden[:, 0] == 10, hidden[:, 1:].isnan()
+        assert no_label.float().mean() == pytest.approx(0.1, abs=0.01)
+        assert absent[no_label].all()
+        told = absent[~no_label]
+        assert told.all(1).float().mean() == pytest.approx(0.3 + 0.7 * 0.3**3, abs=0.02)
+        assert (~told).all(1).float().mean() == pytest.approx(0.7 * 0.7**3, abs=0.02)
+
+    def test_a_run_from_before_there_were_styles_resumes(self, config, quiet):
+        main(flags(config))
+        new = ("style", "black", "style_dropout", "averages")
+        saved = json.loads(Path("run/config.json").read_text())
+        Path("run/config.json").write_text(json.dumps({name: saved[name] for name in saved if name not in new}))
+        state = torch.load("run/state.pt")
+        del state["averages"]
+        state["config"] = {name: value for name, value in state["config"].items() if name not in new}
+        torch.save(state, "run/state.pt")
+        main(["--resume", "--out", "run", "--epochs", "2"])
+        assert saved_config("run")["epochs"] == 2
+
     def test_a_student_of_few_steps_learns_from_a_teacher(self, config, monkeypatch, refuses):
         main(flags(config))
         main(flags(config, out="student", preset="few-step", teacher="run"))
@@ -608,9 +674,9 @@ class TestRun:
         like = replace(config, channels=(8, 16, 24), blocks=2, attention=(0, 2), embedding=32, stem=1)
         like = replace(like, schedule="cosine", prediction="v", bounded=False)
         checkpoint.save(Denoiser(like.denoiser()), "teacher.safetensors")
-        asked, _ = parse(["--teacher", "teacher.safetensors"])
-        assert asked.denoiser() == like.denoiser()
-        assert (asked.preset, asked.loss_of, asked.epochs) == ("few-step", "velocity", 6)
+        student, _ = parse(["--teacher", "teacher.safetensors"])
+        assert student.denoiser() == like.denoiser()
+        assert (student.preset, student.loss_of, student.epochs) == ("few-step", "velocity", 6)
         bundled, _ = parse(["--preset", "few-step"])
         assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
         assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
@@ -811,8 +877,8 @@ class TestStopAndResume:
         for epochs in (2, 1):
             capsys.readouterr()
             main([*flags(config, epochs=epochs), "--resume"])
-            told = capsys.readouterr().out
-            assert told.startswith(
+            printed = capsys.readouterr().out
+            assert printed.startswith(
                 "All epochs of the run in run are done, 2 in number: add --epochs 3 or more to train on"
             )
         assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
@@ -876,7 +942,7 @@ class TestStopAndResume:
 
     def test_a_config_that_is_none_is_told(self, config, refuses):
         prepare(config)
-        for text, told in (
+        for text, sentence in (
             ("", "damaged"),
             ("[1]", "damaged"),
             ("{}x", "damaged"),
@@ -884,7 +950,7 @@ class TestStopAndResume:
             ('{"epochs": 3}', "another version"),
         ):
             Path("run/config.json").write_text(text)
-            with refuses(told, SystemExit):
+            with refuses(sentence, SystemExit):
                 main(["--resume", "--out", "run"])
 
     @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -945,7 +1011,7 @@ class TestStopAndResume:
                 main([*flags(config), "--resume"])
 
     @pytest.mark.parametrize(
-        ("place", "error", "told"),
+        ("place", "error", "sentence"),
         [
             (
                 "torch.load",
@@ -957,7 +1023,9 @@ class TestStopAndResume:
         ],
         ids=["unreadable", "memory while reading", "memory while taking over"],
     )
-    def test_a_state_that_is_not_to_blame_is_not_called_damaged(self, config, refuses, monkeypatch, place, error, told):
+    def test_a_state_that_is_not_to_blame_is_not_called_damaged(
+        self, config, refuses, monkeypatch, place, error, sentence
+    ):
         prepare(config)
         Trainer(config).save()
 
@@ -965,7 +1033,7 @@ class TestStopAndResume:
             raise error
 
         monkeypatch.setattr(place, fail)
-        with refuses(told, SystemExit):
+        with refuses(sentence, SystemExit):
             main([*flags(config), "--resume"])
 
     def test_a_state_with_a_part_missing_is_told(self, config, refuses):
@@ -1028,13 +1096,13 @@ class TestDivergence:
         assert checkpoint.load("run/model.safetensors").config == trained.config.denoiser()
 
     def test_whoever_sees_it_first_stops_the_whole_team(self, trained, monkeypatch, refuses):
-        asked = []
-        monkeypatch.setattr(Team, "any", lambda _, flag: asked.append(flag) or flag)
+        flags_of_all = []
+        monkeypatch.setattr(Team, "any", lambda _, flag: flags_of_all.append(flag) or flag)
         monkeypatch.setattr("time.perf_counter", itertools.count(step=2).__next__)  # it looks after every step
         monkeypatch.setattr(trained, "train_step", lambda *_: torch.tensor(torch.nan))
         with refuses("no longer finite in epoch 2"):
             trained.run()
-        assert asked == [False, True]
+        assert flags_of_all == [False, True]
 
     def test_an_absurd_learning_rate_stops_the_run(self, trained, refuses):
         before = self.files()
@@ -1047,9 +1115,9 @@ class TestDivergence:
     def test_a_run_that_diverges_at_once_promises_no_checkpoint(self, config, refuses, monkeypatch):
         trainer = Trainer(config)
         monkeypatch.setattr(trainer, "train_step", lambda *_: torch.tensor(torch.nan))
-        with refuses("no longer finite in epoch 1") as told:
+        with refuses("no longer finite in epoch 1") as caught:
             trainer.run()
-        assert "The checkpoint of" not in str(told.value)
+        assert "The checkpoint of" not in str(caught.value)
         assert not Path("run/model.safetensors").exists()
 
 

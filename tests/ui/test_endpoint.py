@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import re
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from inspect import signature
+from inspect import getdoc, signature
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ import app
 from diffusion import Pipeline, Recipe
 from diffusion.files import render
 from diffusion.recipe import SETTINGS
-from ui import endpoint
+from diffusion.settings import Choice
+from ui import endpoint, request
 from ui.work import Work
 
 
@@ -46,13 +48,15 @@ def test_the_endpoint_takes_words_and_lists(client: Client, digits, name: str) -
 def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert list(endpoints) == ["/generate"]
-    told = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
-    assert told["digits"] == "string"
+    described = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
+    assert described["digits"] == "string"
 
 
 def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> None:
     parameters = signature(endpoint.generate_with(Work({"bundled": pipe}))).parameters
-    declared = {"guide_from", "guide_to", *SETTINGS} - {"guidance_interval"}
+    # Who sends a list of values sends as many as there have always been: words in the prompt say how to write.
+    said_in_words = {"thickness", "slant", "width", "hand"}
+    declared = {"guide_from", "guide_to", *SETTINGS} - {"guidance_interval", *said_in_words}
     assert set(parameters) == {"digits", "count", *declared, "weights"}
     assert [*parameters][:6] == ["digits", "count", "guidance", "steps", "sampler", "seed"], (
         "others call it by position"
@@ -61,14 +65,32 @@ def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> 
     assert all(parameter.default is None for parameter in parameters.values())
 
 
-@pytest.mark.parametrize("said", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
-def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe: Pipeline, few_step: Pipeline, said) -> None:
-    png, _, seed = client.predict(**said, api_name="/generate")
+def test_its_written_ranges_are_those_of_the_settings_and_of_the_weights(pipe: Pipeline, few_step: Pipeline) -> None:
+    lines = (getdoc(endpoint.generate_with(Work({"bundled": pipe}))) or "").splitlines()
+    about = dict(line.strip().split(": ", 1) for line in lines if line.startswith("    "))
+    for name, setting in SETTINGS.items():
+        narrow = few_step.offer.settings[name]
+        if name == "guidance_interval":
+            [ends] = narrow.values.choices
+            for end, taken in zip(("guide_from", "guide_to"), ends, strict=True):
+                assert re.search(rf"\b{setting.values.low}\b.* to {setting.values.high}\b", about[end])
+                assert about[end].endswith(f"; few-step weights take {taken}.")
+            continue
+        if not isinstance(setting.values, Choice):  # those are in the description of the endpoint
+            assert str(setting.values) in about[name].split("; few-step")[0]
+        assert narrow == setting or about[name].endswith(f"; few-step weights take {narrow.values}.")
+    assert about["count"].endswith(f" 1 to {request.MAX_COUNT}.")
+    assert f"; {request.MAX_DIGITS} at most." in about["digits"]
+
+
+@pytest.mark.parametrize("given", [{"digits": "7", "weights": "few-step"}, {"digits": "7"}, {}], ids=str)
+def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe: Pipeline, few_step: Pipeline, given) -> None:
+    png, _, seed = client.predict(**given, api_name="/generate")
     recipe = Recipe.from_file(png)
-    drawing = few_step if "weights" in said else pipe
-    digits = [7] if "digits" in said else range(10)
+    drawing = few_step if "weights" in given else pipe
+    digits = [7] if "digits" in given else range(10)
     assert recipe == replace(drawing.recipe(digits, seed=seed), weights=drawing.weights)
-    assert client.predict(**dict.fromkeys(("count", "steps", "eta")), **said, api_name="/generate")[2] == seed
+    assert client.predict(**dict.fromkeys(("count", "steps", "eta")), **given, api_name="/generate")[2] == seed
 
 
 @pytest.mark.parametrize(("guide_from", "guide_to"), [(0, None), (None, 999)])
@@ -115,9 +137,9 @@ def test_where_to_guide_is_the_callers_choice(client: Client) -> None:
 @pytest.mark.parametrize("guidance", ["NaN", "1e999"])
 def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
     with urllib.request.urlopen(call(url, guidance)) as answer:
-        told = answer.read().decode()
-    assert "guidance must be a number from 0 to 20, not " in told
-    assert "Traceback" not in told
+        text = answer.read().decode()
+    assert "guidance must be a number from 0 to 20, not " in text
+    assert "Traceback" not in text
 
 
 def test_a_full_queue_is_told(url: str) -> None:
@@ -143,7 +165,7 @@ def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
             await session.initialize()
             (tool,) = (await session.list_tools()).tools
             assert tool.name == "generate"
-            assert all(told["description"] for told in tool.inputSchema["properties"].values())
+            assert all(each["description"] for each in tool.inputSchema["properties"].values())
             drawn = await session.call_tool("generate", {"digits": "two 3s", "steps": 1, "seed": 5})
             assert not drawn.isError
             assert all(name in drawn.content[0].text for name in ("digits-33-seed5.png", "digits-33-seed5.gif"))

@@ -54,26 +54,26 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
     assert len(seen) >= 3, "both tracks move while it draws"
     wait_for_run(page)
 
-    slider, told = page.locator("#stage .time input"), page.locator("#stage .time output")
-    expect(told).to_have_text("Step 100 of 100, no noise left")
+    slider, caption = page.locator("#player .time input"), page.locator("#player .time output")
+    expect(caption).to_have_text("Step 100 of 100, no noise left")
     assert tiles(page, 0) == tiles(page, 1), "at the end the image is what the network took it for"
-    height = page.locator("#stage").bounding_box()["height"]
+    height = page.locator("#player").bounding_box()["height"]
     slider.fill("0")
-    expect(told).to_have_text("Step 0 of 100, noise level 999")
+    expect(caption).to_have_text("Step 0 of 100, noise level 999")
     assert tiles(page, 0) != tiles(page, 1)
     slider.press("ArrowRight")
-    expect(told).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
-    assert page.locator("#stage").bounding_box()["height"] == height, "nothing jumps"
-    page.click("#stage .play")
-    expect(told).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
+    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
+    assert page.locator("#player").bounding_box()["height"] == height, "nothing jumps"
+    page.click("#player .play")
+    expect(caption).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
 
 
 def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
     quick(page, "2026", "1")
-    tops = {tile.bounding_box()["y"] for tile in page.locator("#stage button.tile").all()}
+    tops = {tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}
     assert len(tops) == 1
     quick(page, "0-9", "1")
-    assert len({tile.bounding_box()["y"] for tile in page.locator("#stage button.tile").all()}) > 1
+    assert len({tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}) > 1
 
 
 # Say it
@@ -100,7 +100,7 @@ def test_enter_draws_what_is_written(page: Page) -> None:
     page.locator("#prompt input, #prompt textarea").press("Enter")
     wait_for_run(page)
     assert page.locator("#status").inner_text().startswith("3 digits in")
-    names = page.locator("#stage button.tile").evaluate_all("all => all.map(tile => tile.ariaLabel)")
+    names = page.locator("#player button.tile").evaluate_all("all => all.map(tile => tile.ariaLabel)")
     assert [name[0] for name in names] == ["4", "3", "3"]
 
 
@@ -124,30 +124,30 @@ def test_one_digit_can_be_seen_large_and_drawn_again_alone(page: Page, pipe: Pip
     set_seed(page, "42")
     quick(page, "737")
     before = tiles(page)
-    page.locator("#stage button.tile").nth(1).click()
-    expect(page.locator("#stage button.tile:visible")).to_have_count(1)
-    expect(page.locator("#stage .note")).to_have_text("3, seed 43")
-    gif = download(page, "#stage .keep", tmp_path)
+    page.locator("#player button.tile").nth(1).click()
+    expect(page.locator("#player button.tile:visible")).to_have_count(1)
+    expect(page.locator("#player .note")).to_have_text("3, seed 43")
+    gif = download(page, "#player .keep", tmp_path)
     assert Recipe.from_file(gif) == replace(Recipe((3,), steps=2, seed=43), weights=pipe.weights)
 
     forget_status(page)
-    page.click("#stage .redraw")
+    page.click("#player .redraw")
     wait_for_run(page)
-    expect(page.locator("#stage .redraw")).to_be_focused()  # to be pressed again
+    expect(page.locator("#player .redraw")).to_be_focused()  # to be pressed again
     after = tiles(page)
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True]
-    seed = int(page.inner_text("#stage .note").split()[-1])
+    seed = int(page.inner_text("#player .note").split()[-1])
     page.keyboard.press("Escape")
-    expect(page.locator("#stage button.tile:visible")).to_have_count(3)
+    expect(page.locator("#player button.tile:visible")).to_have_count(3)
     png = download(page, "#keep-png", tmp_path)
     recipe = Recipe.from_file(png)
     assert recipe.seeds == [42, seed, 44]
     expected = render.picture(pipe.run(recipe).result().images, 3)
     np.testing.assert_allclose(np.asarray(Image.open(png)), expected, atol=2)
 
-    page.locator("#stage button.tile").nth(1).click()
+    page.locator("#player button.tile").nth(1).click()
     forget_status(page)
-    page.click("#stage .reseed")
+    page.click("#player .reseed")
     wait_for_run(page)
     assert tiles(page) == [after[1]]
     assert page.input_value("#seed input") == str(seed)
@@ -160,7 +160,7 @@ def test_a_past_run_is_one_click_away(page: Page) -> None:
     expect(page.locator("#strip button")).to_have_count(2)
     page.locator("#strip button").last.click()
     expect(page.locator("#status")).to_contain_text(f"Drawn before, seed {seed}.")
-    expect(page.locator("#stage button.tile")).to_have_count(1)
+    expect(page.locator("#player button.tile")).to_have_count(1)
     assert tiles(page) == first
     assert page.input_value("#prompt input, #prompt textarea") == "7"
     assert page.input_value("#seed input") == seed
@@ -174,19 +174,19 @@ def test_an_example_is_one_click(page: Page) -> None:
     page.get_by_role("button", name="one step").click()
     wait_for_run(page)
     assert page.get_by_label("number input for Steps").input_value() == "1"
-    expect(page.locator("#stage .note")).to_contain_text("a blur")
+    expect(page.locator("#player .note")).to_contain_text("a blur")
 
 
 def test_a_digit_is_not_drawn_again_alone_while_a_run_is_awaited(page: Page) -> None:
     set_seed(page, "42")
     quick(page, "73")
     before = tiles(page)
-    page.locator("#stage button.tile").first.click()
+    page.locator("#player button.tile").first.click()
     page.evaluate("document.querySelector('#generate').disabled = true")
-    page.click("#stage .redraw")
+    page.click("#player .redraw")
     page.wait_for_timeout(500)
     page.evaluate("document.querySelector('#generate').disabled = false")
-    page.locator("#stage .back").click()
+    page.locator("#player .back").click()
     generate(page)
     assert tiles(page) == before
 
@@ -197,7 +197,7 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     page.get_by_label("Redraw as I change things").check()
     expect(page.get_by_label("Random seed")).not_to_be_checked()
     say(page, "3")  # the switch itself may draw once more before
-    expect(page.locator("#stage button.tile")).to_have_attribute("aria-label", re.compile("^3, "), timeout=60_000)
+    expect(page.locator("#player button.tile")).to_have_attribute("aria-label", re.compile("^3, "), timeout=60_000)
 
 
 def test_eta_moves_with_ddim_alone(page: Page) -> None:
@@ -220,22 +220,22 @@ def test_other_weights_wait_for_the_run_under_way(page: Page) -> None:
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("Step ")
     page.get_by_label("Instant").check()
-    expect(page.locator("#stage output")).to_contain_text("Step 2 of 2", timeout=60_000)
+    expect(page.locator("#player output")).to_contain_text("Step 2 of 2", timeout=60_000)
 
 
 def test_a_digit_drawn_again_keeps_its_seed_as_one_drags(page: Page) -> None:
     say(page, "77")
     page.get_by_label("Instant").check()
     wait_for_run(page)
-    page.locator("#stage button.tile").first.click()
+    page.locator("#player button.tile").first.click()
     forget_status(page)
-    page.click("#stage .redraw")
+    page.click("#player .redraw")
     wait_for_run(page)
-    seed = page.inner_text("#stage .note").split()[-1]
+    seed = page.inner_text("#player .note").split()[-1]
     forget_status(page)
     page.locator("#steps").get_by_label("1", exact=True).check()
     wait_for_run(page)
-    expect(page.locator("#stage button.tile").first).to_have_attribute("aria-label", re.compile(f"seed {seed}$"))
+    expect(page.locator("#player button.tile").first).to_have_attribute("aria-label", re.compile(f"seed {seed}$"))
 
 
 def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     forget_status(page)
     page.get_by_label("Instant").check()
     wait_for_run(page)
-    expect(page.locator("#stage output")).to_contain_text("Step 2 of 2")
+    expect(page.locator("#player output")).to_contain_text("Step 2 of 2")
     expect(page.get_by_label("number input for Steps")).to_be_hidden()
     guidance = page.get_by_label("range slider for Guidance")
     assert guidance.input_value() == "2.5"
@@ -257,17 +257,17 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     forget_status(page)
     page.locator("#steps").get_by_label("1", exact=True).check()
     wait_for_run(page)
-    expect(page.locator("#stage output")).to_contain_text("Step 1 of 1")
+    expect(page.locator("#player output")).to_contain_text("Step 1 of 1")
     expect(page.locator("#strip button")).to_have_count(1)  # one run, however often it was redrawn
     page.locator("#prompt textarea, #prompt input").press_sequentially(" and three")
-    expect(page.locator("#stage button.tile")).to_have_count(2, timeout=10_000)
+    expect(page.locator("#player button.tile")).to_have_count(2, timeout=10_000)
     wait_for_run(page)
     drawn, seed = tiles(page), page.input_value("#seed input")
     kept = download(page, "#keep-png", tmp_path)
     forget_status(page)
     page.get_by_label("Quality").check()
     wait_for_run(page)
-    expect(page.locator("#stage output")).to_contain_text("Step 20 of 20")
+    expect(page.locator("#player output")).to_contain_text("Step 20 of 20")
     assert page.input_value("#seed input") == seed  # the same noise, to compare
     forget_status(page)
     page.set_input_files("#keeping input[type=file]", kept)  # says which weights drew it
@@ -323,7 +323,7 @@ def test_a_dropped_file_is_opened(page: Page, pipe: Pipeline, tmp_path: Path) ->
         content,
     )
     wait_for_run(page)
-    expect(page.locator("#stage")).to_be_visible()
+    expect(page.locator("#player")).to_be_visible()
     assert "2 digits" in page.inner_text("#status")
     assert page.input_value("#prompt input, #prompt textarea") == "8"
 
@@ -468,7 +468,7 @@ def test_visitors_do_not_see_each_others_runs(page: Page, browser: Browser, url:
     expect(second.locator("#keep-png")).to_be_disabled()
     quick(second, "30")
     expect(page.locator("#strip button")).to_have_count(1)
-    expect(page.locator("#stage button.tile")).to_have_count(1)
+    expect(page.locator("#player button.tile")).to_have_count(1)
     second.context.close()
 
 
@@ -520,16 +520,16 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     page.on("pageerror", lambda error: complaints.append(str(error)))
     open_page(page, url)
     if viewport is DESKTOP:
-        for name in ("#prompt", "#digits", "#generate", "#stage", "#seed", "#keep-png"):
+        for name in ("#prompt", "#digits", "#generate", "#player", "#seed", "#keep-png"):
             box = page.locator(name).bounding_box()
             assert box["y"] + box["height"] <= viewport["height"], f"{name} is on the first screen"
-    sizes = [page.locator(name).bounding_box()["height"] for name in ("#status", "#stage")]
+    sizes = [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")]
     quick(page, "7", "3")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#stage")] == sizes, "nothing jumps"
+    assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")] == sizes, "nothing jumps"
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
     generate(page)
-    expect(page.locator("#stage figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
+    expect(page.locator("#player figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
     page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -550,23 +550,23 @@ def test_pictures_and_controls_have_names(page: Page) -> None:
         expect(page.get_by_label(f"range slider for {label}")).to_be_visible()
     for label in ("What to draw", "Seed", "Random seed", "7"):
         expect(page.get_by_label(label, exact=True).first).to_be_visible()
-    assert page.locator("#stage .time input").get_attribute("aria-valuetext") == "Step 1 of 1, no noise left"
+    assert page.locator("#player .time input").get_attribute("aria-valuetext") == "Step 1 of 1, no noise left"
 
 
 def test_the_digits_can_be_reached_with_the_keyboard(page: Page) -> None:
     quick(page, "737", "1")
-    page.locator("#stage button.tile").first.focus()
+    page.locator("#player button.tile").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    expect(page.locator("#stage .note")).to_contain_text("3, seed")
-    page.locator("#stage button.tile:visible").focus()
+    expect(page.locator("#player .note")).to_contain_text("3, seed")
+    page.locator("#player button.tile:visible").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#stage button.tile:visible")).to_be_focused()
+    expect(page.locator("#player button.tile:visible")).to_be_focused()
     page.keyboard.press("Escape")
-    expect(page.locator("#stage button.tile:visible")).to_have_count(3)
+    expect(page.locator("#player button.tile:visible")).to_have_count(3)
     assert page.evaluate("document.activeElement.ariaLabel").startswith("3, ")
 
 
 def test_the_pictures_are_enlarged_crisply(page: Page) -> None:
-    drawn = page.locator("#stage canvas").first
+    drawn = page.locator("#player canvas").first
     assert drawn.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"

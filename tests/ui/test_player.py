@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from diffusion import Recipe, Result
+from diffusion.lab import ImageToImage
+from diffusion.lab.picture import packed
 from ui import player
 from ui.tabs.learned import evolution
 from ui.work import Moment
@@ -50,7 +52,7 @@ def test_an_animation_says_where_in_the_run_each_frame_is() -> None:
         "Step 4 of 4, no noise left",
     ]
     assert animation["tiles"] == [{"name": "7, seed 8"}]
-    live = player.live(recipe, DIGITS, Moment(3, 249, images[0], images[0]))
+    live = player.live(recipe, DIGITS, Moment(3, 4, 249, images[0], images[0]))
     assert (live["captions"], live["live"]) == (["Step 3 of 4, noise level 249"], {"done": 3, "of": 4})
 
 
@@ -73,3 +75,15 @@ def test_the_evolution_is_cut_out_of_the_grids_that_training_made(pipe) -> None:
     last = sprite[-28:].reshape(28, -1, 28)
     assert (last[:, :, 0] < 128).all(), "digits are centred: a tile cut off by one shows its neighbour's border"
     assert last.mean(axis=(0, 2)).min() > 5, "and every tile has a digit"
+
+
+def test_captions_count_the_steps_of_a_path_that_is_cut_short(pipe):
+    picture = packed(np.eye(28, dtype=np.uint8))
+    for strength, words in (
+        (0.5, ["Step 0 of 2, noise level 499", "Step 1 of 2", "Step 2 of 2, no"]),
+        (0, ["Step 0 of 0"]),
+    ):
+        result = pipe([7], steps=4, activity=ImageToImage((picture,), strength))
+        captions = player.trajectory(result.alone(0), DIGITS)["captions"]
+        assert len(captions) == len(words)
+        assert all(caption.startswith(word) for caption, word in zip(captions, words, strict=True))

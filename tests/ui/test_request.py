@@ -54,7 +54,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "told", "picked"),
+    ("prompt", "sentence", "picked"),
     [
         ("seven", "Draws 7.", [7]),
         ("a 4 and two 3s", "Draws 4, 3, 3.", [3, 4]),
@@ -64,8 +64,8 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
         ("any", "Any digit: the network draws what it likes.", None),
     ],
 )
-def test_what_is_understood_is_said(prompt: str, told: str, picked: list[int] | None) -> None:
-    assert request.understood(prompt, DIGITS) == (told, picked)
+def test_what_is_understood_is_said(prompt: str, sentence: str, picked: list[int] | None) -> None:
+    assert request.understood(prompt, DIGITS) == (sentence, picked)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,10 @@ def test_classes_are_called_by_their_names() -> None:
     assert request.edited("blue", [0, 2], COLOURS) == "blue, red"
     assert request.words(range(3), COLOURS) == "red, green, blue"
     assert request.words([8, 9, 10], [*DIGITS, "ten of clubs"]) == "8, 9, ten of clubs"
+
+
+def test_a_stretch_is_written_where_a_prompt_reads_it_so() -> None:
+    numbers = [str(k) for k in range(12)]
+    for digits, written in ((range(3), "0-2"), ([7, 8, 9, 10], "7, 8, 9, 10"), ([0, 2, 4], "0, 2, 4")):
+        assert request.words(digits, numbers) == written
+    assert request.words(range(3), ["0", "1", "2", "cat"]) == "0-2"

@@ -12,6 +12,7 @@ from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice, Interval, Number, Setting, Whole
 from ui import request
 from ui.settings import Settings
+from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.work import Work
 
@@ -54,7 +55,7 @@ def test_a_new_setting_gets_the_control_that_suits_its_values(values, default, k
 def test_weights_have_controls_for_what_they_offer_and_share_the_others(pipe, few_step) -> None:
     settings = panel({"bundled": pipe, "few-step": few_step})
     usual, few = settings.controls["bundled"], settings.controls["few-step"]
-    assert set(usual) == set(SETTINGS)
+    assert set(usual) == set(SETTINGS) - {"thickness", "slant", "width", "hand"}  # these weights know no styles
     assert set(few) == {"guidance", "steps", "seed"}
     assert few["seed"] is usual["seed"]
     assert (few["guidance"].inputs[0].minimum, few["guidance"].inputs[0].maximum) == (1, 3)
@@ -83,6 +84,16 @@ def test_a_model_of_other_images_is_drawn_on_the_page() -> None:
     wanted = ((pipe.model.pictures[[2, 0, 0]] + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
     assert np.abs(drawn - wanted).max() <= 1
     app.build(pipe)  # with all of its tabs
+
+
+def test_colour_in_mnist_s_files_is_refused_before_anything_is_drawn(monkeypatch) -> None:
+    with gr.Blocks():
+        work = Work({"bundled": Pipeline(ClosedForm())})
+        dataset = DataSet(work, Settings(work))
+    monkeypatch.setattr(work, "steps", lambda *_: pytest.fail("drawn"))
+    data = {part: part.value for part in {dataset.prompt, dataset.count, dataset.file, *dataset.settings.inputs}}
+    [answer] = dataset.make(data | {dataset.kind: "MNIST's own files (IDX)"})
+    assert "MNIST&#x27;s files hold grey images" in answer[dataset.status]
 
 
 def test_what_cannot_be_read_is_refused_in_a_sentence_and_stays() -> None:

@@ -22,16 +22,17 @@
   });
 
   // On a phone the digits form below the button.
-  const show = (event, starts) => {
+  const show = (event, starts, result = "#result") => {
     if (event.isTrusted && innerWidth <= 800 && !generate().disabled && event.target.closest(starts))
-      document.querySelector("#result").scrollIntoView();
+      document.querySelector(result).scrollIntoView();
   };
   document.addEventListener("click", (event) => show(event, "#generate, #examples button"), true);
+  document.addEventListener("click", (event) => show(event, "#lab-start, #lab-example", "#lab-result"), true);
   document.addEventListener("keydown", (event) => event.key === "Enter" && show(event, "#prompt"));
 
   document.addEventListener("redraw", () => redraw(INSTANT_MS));
 
-  // A file dropped anywhere goes where the button Open a picture would put it.
+  // A file dropped anywhere goes where the button Open a picture would put it: that of the Lab, or that of Draw.
   const carries = (event) => event.dataTransfer?.types.includes("Files");
   const mark = (event) => {
     if (!carries(event)) return;
@@ -40,9 +41,10 @@
   };
   for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, mark);
   document.addEventListener("drop", (event) => {
-    const input = document.querySelector("#keeping input[type=file]");
+    const inLab = document.querySelector("#lab-layout")?.offsetParent;
+    const input = document.querySelector(`${inLab ? "#bring" : "#keeping"} input[type=file]`);
     if (!carries(event) || !input) return;
-    document.querySelector("[role=tab]").click();  // Draw
+    if (!inLab) document.querySelector("[role=tab]").click();  // Draw
     const one = new DataTransfer();
     one.items.add(event.dataTransfer.files[0]);
     input.files = one.files;

@@ -6,9 +6,12 @@
 
 const HOLD_MS = 1600;
 const $ = (selector) => element.querySelector(selector);
-const tracks = [...element.querySelectorAll(".track .tiles")];
+const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
+let tracks = [...element.querySelectorAll(".track .tiles")];
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
+const turn = $(".turn");
 let animation = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
+let turned = false;  // whether the first track is seen through the view
 let pressed = null;  // the tool that has the focus again when its run is done
 
 function show(k) {
@@ -46,6 +49,20 @@ function fit() {
   }
 }
 
+// A figure for each track, of which the last is the one to choose from.
+function frame_tracks() {
+  const names = animation.tracks;
+  const first = $(".track");
+  while (tracks.length > names.length) tracks.pop().closest(".track").remove();
+  while (tracks.length < names.length) {
+    const figure = first.cloneNode(true);
+    first.before(figure);
+    tracks.unshift(figure.querySelector(".tiles"));
+    observer.observe(tracks[0]);
+  }
+  for (const [k, box] of tracks.entries()) box.previousElementSibling.textContent = names[k];
+}
+
 function build() {
   tiles = tracks.map((box) => {
     const last = box === tracks.at(-1);
@@ -60,8 +77,8 @@ function build() {
       if (last) {
         tile.type = "button";
         tile.tabIndex = n ? -1 : 0;  // one stop for all of them; the arrow keys go on
-        tile.append(document.createElement("small"));
       }
+      tile.append(document.createElement("small"));
       tile.addEventListener("click", () => { if (!animation.live) choose(zoomed === null ? n : null); });
       box.append(tile);
       return { tile, canvas: canvas.getContext("2d") };
@@ -70,14 +87,17 @@ function build() {
 }
 
 function label() {
-  for (const [n, { tile }] of tiles.at(-1).entries()) {
-    const about = animation.tiles[n], caption = tile.querySelector("small");
-    tile.setAttribute("aria-label", about.read ? `${about.name}, read as ${about.read}` : about.name);
-    tile.title = about.name;
-    tile.disabled = Boolean(animation.live);
-    caption.textContent = about.read || "";
-    tile.classList.toggle("miss", Boolean(about.miss));
-  }
+  for (const [track, side] of tiles.entries())
+    for (const [n, { tile }] of side.entries()) {
+      const about = animation.tiles[n];
+      const reads = about.reads || [...Array(tiles.length - 1).fill(null), about];  // captions of each track
+      const all = reads.flatMap((each) => each?.read || []).join("; ");
+      if (tile.type === "button") tile.setAttribute("aria-label", all ? `${about.name}, read as ${all}` : about.name);
+      tile.title = about.name;
+      tile.disabled = Boolean(animation.live);
+      tile.querySelector("small").textContent = reads[track]?.read || "";
+      tile.classList.toggle("miss", Boolean(reads[track]?.miss));
+    }
 }
 
 function zoom(n) {
@@ -88,6 +108,14 @@ function zoom(n) {
   note.textContent = n === null ? animation.note : animation.tiles[n].name;
   $(".back").hidden = n === null;
   fit();
+}
+
+// The picture itself is turned, not the tiles: what is read stands below it as before.
+function show_turned(yes) {
+  turned = Boolean(animation.turn) && yes;
+  turn.hidden = !animation.turn;
+  turn.setAttribute("aria-pressed", String(turned));
+  for (const { canvas } of tiles[0]) canvas.canvas.style.transform = turned ? animation.turn : "";
 }
 
 function choose(n) {  // by click or key, so the focus goes along
@@ -124,33 +152,40 @@ async function update() {
   image.src = next.sprite;
   await image.decode();
   if (props.value !== next && props.value.sprite !== next.sprite) return;  // a newer one is on its way
-  const layout = ({ tiles, columns, size }) => String([tiles.length, columns, size]);
+  const layout = ({ tiles, tracks, columns, size }) => String([tiles.length, tracks, columns, size]);
   const same = animation && layout(animation) === layout(next);
   const running = animation && animation.live && next.live;
   animation = next;
   sprite = image;
   element.dataset.state = animation.live ? "running" : animation.example ? "example" : "done";
   if (!running) pause();
-  if (!same) build();
+  if (!same) {
+    frame_tracks();
+    build();
+  }
   slider.max = animation.live ? animation.live.of : animation.captions.length - 1;
   slider.disabled = play.disabled = Boolean(animation.live);
   if (!running) {
     label();
     zoom(animation.zoomed ?? null);
+    show_turned(false);
     if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
   show(animation.captions.length - 1);
-  if (animation.example && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
+  if ((animation.example || animation.plays) && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
 }
 
 slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
 play.addEventListener("click", () => (timer ? pause() : run()));
 $(".back").addEventListener("click", () => choose(null));
-for (const name of ["redraw", "reseed", "keep"])
-  $(`.${name}`).addEventListener("click", () => {
-    pressed = $(`.${name}`);
-    if (name === "keep" || !document.querySelector("#generate").disabled) trigger(name, { tile: zoomed });
+turn.addEventListener("click", () => show_turned(!turned));
+for (const name of TOOLS) {  // as ui/player.py says
+  const tool = tools.querySelector(`.${name}`);
+  tool.addEventListener("click", () => {
+    pressed = tool;
+    if (name === "keep" || !start().disabled) trigger(name, { tile: zoomed, frame });
   });
+}
 element.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && zoomed !== null) choose(null);
   const n = tiles.at(-1).findIndex(({ tile }) => tile === document.activeElement);
@@ -160,6 +195,7 @@ element.addEventListener("keydown", (event) => {
   event.preventDefault();
   focus(n + step);
 });
-new ResizeObserver(fit).observe(tracks[0]);
+const observer = new ResizeObserver(fit);
+observer.observe(tracks[0]);
 watch("value", update);
 update();

@@ -11,7 +11,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe
 from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import request, status
-from ui.events import AT_ONCE, MODEL, OFF, ON, Update, in_browser
+from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, in_browser
 from ui.settings import Settings, weights_radio
 from ui.work import Work
 
@@ -19,14 +19,14 @@ FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 
 EVERY = "every digit"  # values of an axis: the names of all
 
-# A name, the two axes with their values, and the weights.
-EXAMPLES: tuple[tuple[str, tuple[str, str], tuple[str, str], str], ...] = (
-    ("guidance against steps", ("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
-    ("samplers against steps", ("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
-    ("digits against guidance", ("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
-    ("seeds against steps", ("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), "bundled"),
-    ("digits against few steps", ("digits", EVERY), ("steps", "1, 2, 4, 8"), "few-step"),
-)
+# The two axes with their values, and the weights.
+EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], str]] = {
+    "guidance against steps": (("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
+    "samplers against steps": (("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
+    "digits against guidance": (("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
+    "seeds against steps": (("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), "bundled"),
+    "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), "few-step"),
+}
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
 those of the tab *Draw*."""
@@ -48,7 +48,8 @@ class Compare:
             with gr.Column(min_width=280, scale=9):
                 self._show()
         buttons = [self.status, self.start, self.stop]
-        self.example.input(self.take, self.example, [*self.axes, self.weights], **AT_ONCE)
+        values = by_choice({name: self.values(name) for name in EXAMPLES})
+        self.example.input(None, self.example, [*self.axes, self.weights], js=values, **AT_ONCE)
         waiting = in_browser(status.line(status.WAITING), OFF, ON, OFF)
         drawing = self.start.click(None, None, [*buttons, self.keep], js=waiting, **AT_ONCE).then(
             self.draw,
@@ -61,9 +62,15 @@ class Compare:
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
 
     def _ask(self) -> None:
-        examples = [name for name, *_, weights in EXAMPLES if weights in self.work.pipes]
+        examples = [name for name, (*_, weights) in EXAMPLES.items() if weights in self.work.pipes]
         names = self.work.names
-        self.example = gr.Dropdown(examples, value=examples[0], label="Example", elem_id="example")
+        self.example = gr.Dropdown(
+            examples,
+            value=examples[0],
+            label="Example",
+            info="Fills in what is across and down.",
+            elem_id="example",
+        )
         self.digits = gr.Textbox(
             request.words([min(7, len(names) - 1)], names),
             label="Digits",
@@ -71,7 +78,7 @@ class Compare:
             max_lines=1,
         )
         self.axes: list[Any] = []
-        for label, (name, values) in zip(("Across", "Down"), EXAMPLES[0][1:3], strict=True):
+        for label, (name, values) in zip(("Across", "Down"), EXAMPLES[examples[0]][:2], strict=True):
             with gr.Row():
                 self.axes += [
                     gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
@@ -133,9 +140,9 @@ class Compare:
             values["digits"] = [0]  # each cell has its own
         return request.recipe(values, pipe), axis(x, x_values, pipe.names), axis(y, y_values, pipe.names)
 
-    def take(self, example: Any) -> list[str]:
+    def values(self, example: str) -> list[str]:
         """The axes and the weights of an example."""
-        _, x, y, weights = next((one for one in EXAMPLES if one[0] == example), EXAMPLES[0])
+        x, y, weights = EXAMPLES[example]
         every = request.words(range(len(self.work.names)), self.work.names)
         return [every if text == EVERY else text for text in (*x, *y)] + [weights]
 

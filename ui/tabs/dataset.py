@@ -70,7 +70,8 @@ class DataSet:
         try:
             recipe = self.recipe(data)
             ending = KINDS[checks.choice("file", data[self.kind], KINDS)]
-            export.check(ending, recipe)
+            shape = self.work.pipe(data[self.settings.weights]).model.shape
+            export.check(ending, recipe, colour=shape[0] > 1)
             yield from self.drawing(recipe, ending)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
             yield self.ended() | self.before(data[self.file]) | {self.status: status.refused(error)}

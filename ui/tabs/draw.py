@@ -7,11 +7,11 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
-from ui.downloads import TRACKS, Downloads
+from ui.downloads import Downloads
 from ui.drawing import TRIES, Drawing
-from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, PRESS, PRESS_IF_READY, Update
+from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
 from ui.examples import example, examples
-from ui.player import first_animation, player, thumbnail, trajectory
+from ui.player import TRACKS, first_animation, player, thumbnail, trajectory
 from ui.prompt import Prompt
 from ui.session import Drawn, Session
 from ui.settings import Settings
@@ -49,7 +49,7 @@ class Draw:
     def _show(self) -> None:
         self.status = gr.HTML(status.line(status.EMPTY), elem_id="status", elem_classes="status")
         self.first = first_animation(self.usual)
-        self.player = player(self.first, TRACKS, "stage")
+        self.player = player(self.first, TRACKS, "player")
         with gr.Row(elem_id="keeping"):
             self.downloads = Downloads(self.work)
             self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
@@ -93,15 +93,16 @@ class Draw:
 
     def _connect_rest(self) -> None:
         self.reading.input(self.read_again, [self.session, self.reading], [self.player, self.status], **NEWEST)
-        self.prompt.text.submit(None, js=PRESS, **AT_ONCE)
-        self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
-        self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
-        self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
-        self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=PRESS, **AT_ONCE)
-        outputs = [self.ready, self.status, *self.controls]
-        self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE).success(
-            None, self.ready, js=PRESS_IF_READY, **AT_ONCE
+        self.prompt.text.submit(None, js=press(), **AT_ONCE)
+        self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(
+            None, js=press(), **AT_ONCE
         )
+        self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
+        self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
+        self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
+        outputs = [self.ready, self.status, *self.controls]
+        self.opened_file = self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE)
+        self.opened_file.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
         self.downloads.connect(self.session, self.player, self.status)
 
     def opened(self, page: gr.Blocks) -> None:
@@ -109,7 +110,7 @@ class Draw:
         self.settings.opened(page)
         outputs = [self.session, self.status, self.ready, *self.controls]
         page.load(self.open_link, self.ready, outputs, js="() => [location.search]", **AT_ONCE).success(
-            None, self.ready, js=PRESS_IF_READY, **AT_ONCE
+            None, self.ready, js=press_if_ready(), **AT_ONCE
         )
 
     # The run
@@ -161,7 +162,7 @@ class Draw:
         shown = trajectory(
             drawn.result,
             self.work.names,
-            drawn.readings,
+            None if drawn.readings is None else [drawn.readings],
             columns=drawn.plan.columns,
             zoomed=zoomed,
             **{"note": drawn.plan.note} if drawn.plan.note else {},
@@ -177,7 +178,7 @@ class Draw:
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
         if session.shown is None:
-            return {}
+            return {self.status: gr.skip()}
         try:
             session.shown.readings = self.work.read(session.shown.result) if reading else None
         except BadInput as error:
@@ -208,6 +209,9 @@ class Draw:
         """What drew a picture, and a press of the button."""
         try:
             recipe = Recipe.from_file(path)
+            if recipe.activity is not None:
+                session.for_lab = recipe
+                return {self.ready: ""}
             if len(recipe.digits) > request.MAX_DIGITS:
                 raise BadInput(f"That picture has more than {request.MAX_DIGITS} digits: draw it on the command line.")
             pipe = self.work.of(recipe)

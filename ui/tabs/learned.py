@@ -12,23 +12,25 @@ from ui.player import ASSETS, animation, player
 
 EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
 LOSS = ASSETS / "learned-loss.png"
+SAME = "The same noise, epoch by epoch"
 
-TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of what was
-there. Here the same fifty seeds are drawn after each of the *epochs*, an epoch being once through all 60,000 training
-digits: the digits are there after a single one, and the later ones teach better curves and fewer mistakes. The loss is
-the squared error of what the network says, on the digits it trains on and on others that it never sees."""
+TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of the digit
+without noise. Here digits are drawn from the same {seeds} seeds after each *epoch*. One epoch goes once through all
+training digits. The digits can be read after a single epoch; the later ones bring better curves and fewer mistakes. The
+*loss* is the squared error of what the network predicts: on the digits that it trains on, and on held-out digits, which
+it never trains on."""
 
 
 def tab(pipe: Pipeline) -> None:
     """The tab's components, where training left its files."""
-    gr.Markdown(TEXT, elem_id="learned-text")
     epochs = evolution(pipe)
     if epochs is None or not LOSS.is_file():
         gr.Markdown("The files of the training are not here.")
         return
+    gr.Markdown(TEXT.format(seeds=len(epochs["tiles"])), elem_id="learned-text")
     with gr.Row(elem_id="learned"):
         with gr.Column(min_width=300):
-            player(epochs, ["The same noise, epoch by epoch"], "evolution")
+            player(epochs, [SAME], "evolution", tools={})
         with gr.Column(min_width=300):
             gr.Image(
                 str(LOSS),
@@ -61,4 +63,4 @@ def evolution(pipe: Pipeline) -> dict[str, Any] | None:
     tiles = tiles.reshape(epochs, -1, height, width, *colours)
     captions = [f"Epoch {k + 1} of {epochs}" for k in range(epochs)]
     names = [{"name": pipe.names[n % columns]} for n in range(tiles.shape[1])]
-    return animation([tiles], captions, names, pace=300, example=True)
+    return animation({SAME: tiles}, captions, names, pace=300, example=True)

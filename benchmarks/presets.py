@@ -1,7 +1,7 @@
 """Why the preset "best" is what it is: change something, train each for as many epochs, and compare.
 
-    python -m benchmarks.recipes                     # a day on two CPU cores
-    python -m benchmarks.recipes --small --epochs 1  # a small network: an hour on two CPU cores
+    python -m benchmarks.presets                     # a day on two CPU cores
+    python -m benchmarks.presets --small --epochs 1  # a small network: an hour on two CPU cores
 
 Each variant is a run below runs/benchmarks/, and the benchmark continues where it stopped. It prints a Markdown table
 of digits drawn without guidance, beside real ones: accuracy as asked, Frechet distance, precision and recall in the
@@ -60,7 +60,7 @@ def main() -> None:
     try:
         print(report("variant", measured(configs(flags), flags)))
     except BadInput as error:
-        sys.exit(f"recipes.py: {error}")
+        sys.exit(f"presets.py: {error}")
 
 
 def arguments(text: str | None, epochs: int) -> argparse.ArgumentParser:

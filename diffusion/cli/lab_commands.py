@@ -1,0 +1,107 @@
+"""The table of the lab's commands: what each does, and which flags it has."""
+
+from dataclasses import dataclass, fields
+
+from diffusion.activity import Activity
+from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inpainting, Morph
+from diffusion.recipe import SETTINGS
+from diffusion.settings import Setting, declared
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the lab.
+
+    Attributes:
+        activity: what it does; its name is that of the command.
+        about: one line of help.
+        example: flags to try it with.
+        own: settings of the activity that are flags.
+        shown: settings of the recipe that count.
+        digits: what `--digits` is for, if there is that flag.
+        image: what `--image` is for, likewise.
+        reads: whether the reader may read, and may have images drawn again.
+        counts: whether there may be several of each.
+    """
+
+    activity: type[Activity]
+    about: str
+    example: str
+    own: tuple[str, ...] = ()
+    shown: tuple[str, ...] = tuple(SETTINGS)
+    digits: str | None = None
+    image: str = ""
+    reads: tuple[bool, bool] = (True, True)
+    counts: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.activity.name
+
+    @property
+    def declared(self) -> dict[str, Setting]:
+        """The settings of the activity that are flags, by name."""
+        found = declared(fields(self.activity))  # type: ignore[arg-type]
+        return {name: found[name] for name in self.own}
+
+
+PICTURE = "a picture (PNG, JPEG, WebP), of any size, dark on light or light on dark; or an .npz or IDX file of digits"
+WHICH = "(needed, unless --guidance is 0)"
+COMMANDS = (
+    Command(
+        Forward,
+        "add noise to a picture",
+        "--image docs/photo.jpg --levels 250,500,750 --out noise.png",
+        own=("levels",),
+        shown=("seed",),
+        image=PICTURE,
+        reads=(False, False),
+    ),
+    Command(
+        Denoising,
+        "take noise away in three ways: a blur, one step, many steps",
+        "--image docs/photo.jpg --levels 250,500,750 --out back.png",
+        own=("levels", "stride"),
+        digits="(default: the network is not told)",
+        image=PICTURE,
+        reads=(True, False),
+    ),
+    Command(
+        ImageToImage,
+        "turn a picture into a digit: image to image",
+        "--image docs/photo.jpg --digits 7 --strength 0.4,0.6,0.8,1 --out strip.png",
+        digits=WHICH,
+        image=PICTURE,
+    ),
+    Command(
+        Inpainting,
+        "draw part of a picture anew, and keep the rest",
+        "--image docs/photo.jpg --mask bottom --digits 7 --count 5 --out filled.png",
+        own=("method", "inner"),
+        digits=WHICH,
+        image=PICTURE,
+    ),
+    Command(
+        Anagram,
+        "draw one picture that reads as two digits: upright, and turned",
+        "--digits 6,9 --until-right 32 --out turn.gif",
+        own=("reduction", "inner"),
+        digits="(needed: one for upright, then one for each view)",
+    ),
+    Command(
+        Hybrid,
+        "draw one picture that reads as two digits: from near, and from afar",
+        "--digits 3,8 --until-right 32 --out hybrid.png",
+        own=("radius", "inner"),
+        digits="(needed: that from near, then that from afar)",
+    ),
+    Command(
+        Morph,
+        "go from one digit to another through digits, and back",
+        "--digits 3,8 --frames 24 --out morph.gif",
+        digits="(needed: two or more; for pictures, what they are read as)",
+        image=f"a picture to begin or to end with: name two or more; {PICTURE}",
+        reads=(True, False),
+        counts=False,
+    ),
+)

@@ -1,0 +1,140 @@
+"""What the lab's commands draw into a file, with a bar of progress."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from diffusion.cli.reading import ReadingBack
+from diffusion.files import export, render
+from diffusion.files.atomic import check_writable, replacing, write_bytes
+from diffusion.lab import Denoising, Forward, Morph, forward, morph, noise_panels, panels
+from diffusion.lab.noise_panels import pixels
+from diffusion.pipeline import BATCH, Pipeline
+from diffusion.recipe import Recipe
+from diffusion.result import Result
+
+ENDINGS = (".png", *render.ANIMATIONS, ".npz")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file to write: where, what draws, what reads if anything does, and how pictures are laid out."""
+
+    pipe: Pipeline
+    path: Path
+    ending: str  # one of ENDINGS
+    reading: ReadingBack | None
+    scale: Any = None  # pixels per pixel
+    fps: Any = None  # frames per second
+
+    def write(self, wanted: Recipe, *, evens: bool) -> None:
+        """Draw a recipe into the file, after all that could refuse it was asked.
+
+        Args:
+            evens: whether the images of a morph are first spread so that none jumps.
+        """
+        noised = isinstance(wanted.activity, Forward | Denoising)
+        if not noised:
+            self._check(wanted)
+        check_writable(self.path)
+        if noised:
+            self._noised(wanted)
+        elif isinstance(wanted.activity, Morph):
+            self._morph(wanted, evens)
+        else:
+            self._drawn(wanted)
+
+    def _check(self, wanted: Recipe) -> None:
+        """BadInput for what the file cannot hold in the end."""
+        if self.ending == ".npz":
+            export.check(self.ending, wanted)
+        else:
+            blank = Result.blank(wanted, self.pipe.model.shape)
+            panels.picture(self.ending, blank, self.pipe.names, scale=self.scale)
+
+    def _drawn(self, wanted: Recipe) -> None:
+        size = BATCH if self.ending == ".npz" else len(wanted.digits)
+        parts = ceil(len(wanted.digits) / size)
+        with tqdm(total=parts * self.pipe.steps(wanted), unit="step") as bar:
+            draw = self.reading.results if self.reading else self.pipe.batches
+            results = draw(wanted, size, bar.update)
+            if self.ending == ".npz":
+                export.write(self.path, results, wanted)
+                return
+            [result] = results
+        self._picture(result, self._captions(result))
+
+    def _morph(self, wanted: Recipe, evens: bool) -> None:
+        before = morph.EVENED * morph.rough(wanted).steps if evens else 0
+        with tqdm(total=before + wanted.steps, unit="step") as bar:
+            if evens:
+                wanted = morph.smooth(self.pipe, wanted, bar.update)
+            [result] = self.pipe.batches(wanted, len(wanted.digits), bar.update)
+        assert isinstance(wanted.activity, Morph)
+        if self.ending == ".npz":
+            export.write(self.path, [result], wanted)
+            return
+        captions = self._captions(result)
+        if self.reading:
+            ends = {self.pipe.names[digit] for digit in wanted.activity.digits}
+            right = sum(caption.rpartition(",")[0] in ends for caption in captions[0])
+            self.reading.report.append(f"{right} of {len(result.images)} read as {' or '.join(sorted(ends))}")
+        self._picture(result, captions)
+        if wanted.activity.images:
+            first, last = morph.round_trip(result)
+            print(f"The pictures come back with errors of {first:.3f} and {last:.3f}, where black to white is 1.")
+
+    def _captions(self, result: Result) -> list[list[str]]:
+        """What is read in each image, for each look."""
+        return [self.reading.captions(look.images) for look in result.looks] if self.reading else []
+
+    def _picture(self, result: Result, captions: Sequence[Sequence[str]]) -> None:
+        content = panels.picture(self.ending, result, self.pipe.names, captions, scale=self.scale, fps=self.fps)
+        write_bytes(self.path, content)
+
+    def _noised(self, wanted: Recipe) -> None:
+        """The forward process, or the ways back."""
+        options = {"scale": self.scale, "fps": self.fps}
+        if self.ending == ".npz":
+            parts = [self._arrays(part) for part in wanted.split(BATCH)]
+            arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+        elif isinstance(wanted.activity, Denoising):
+            render.check_tiles(5 * len(wanted.digits) * len(wanted.activity.levels))
+            rows = list(self._denoised(wanted))
+            read = self.reading.captions if self.reading else None
+            write_bytes(self.path, noise_panels.denoised_picture(self.ending, rows, wanted, read, **options))
+        else:
+            write_bytes(self.path, noise_panels.forward_picture(self.ending, self.pipe, wanted, **options))
+
+    def _arrays(self, wanted: Recipe) -> dict[str, np.ndarray]:
+        """What an .npz holds of them: all pictures at one level, then at the next."""
+        arrays: dict[str, np.ndarray]
+        if isinstance(wanted.activity, Denoising):
+            rows = list(self._denoised(wanted))
+            levels: Sequence[int] = wanted.activity.levels
+            arrays = {
+                "images": np.concatenate([row.result.images for row in rows]),
+                "noisy": np.concatenate([pixels(row.noisy.x) for row in rows]),
+                "blurred": np.concatenate([pixels(row.noisy.blur) for row in rows]),
+                "one_step": np.concatenate([pixels(row.one_step) for row in rows]),
+            }
+        else:
+            assert isinstance(wanted.activity, Forward)
+            setup, levels = self.pipe.setup(wanted), wanted.activity.levels
+            clean = wanted.activity.clean(setup)
+            noisy = [pixels(forward.noisy(self.pipe, clean, level, setup.eps).x) for level in levels]
+            arrays = {"images": np.concatenate(noisy)}
+        count = len(wanted.digits)
+        return arrays | {"levels": np.repeat(levels, count), "seeds": np.tile(wanted.seeds, len(levels))}
+
+    def _denoised(self, wanted: Recipe) -> Iterator[forward.Denoised]:
+        """The ways back, with a bar of progress."""
+        assert isinstance(wanted.activity, Denoising)
+        return iter(tqdm(forward.denoised(self.pipe, wanted), total=len(wanted.activity.levels), unit="level"))

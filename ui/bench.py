@@ -1,0 +1,90 @@
+"""The right side of the tab Lab: what comes of an activity, noise that follows a slider, and the table of ambigrams."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Pipeline, Result, checks
+from diffusion.lab import Morph
+from ui import ambigrams, experiments, noised, status
+from ui.downloads import Downloads
+from ui.events import Update
+from ui.experiments import EXPERIMENTS
+from ui.player import TRACKS, film, player, trajectory
+from ui.session import Drawn, Plan, Session
+from ui.work import Work
+
+TOOLS = {"keep": "Keep its GIF", "edit": "Use as the picture", "send": "Send to Draw"}
+START = "#lab-start"  # the button
+EMPTY = "Press <b>Start</b>, or try the example."
+NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
+NOTE = "Choose one to see it large."
+MORPH_NOTE = "From one digit to the other, and back. Choose it to take a moment of it."
+
+
+class Bench:
+    """The panel's components, made inside a `gr.Blocks`."""
+
+    def __init__(self, work: Work):
+        self.work = work
+        self.status = gr.HTML(status.line(NOISE), elem_id="lab-status", elem_classes="status")
+        self.noise = gr.HTML(noised.EMPTY, elem_id="noised")
+        with gr.Column(visible=False) as self.drawn:
+            self.player = player(None, TRACKS, "lab-stage", TOOLS, START)
+        with gr.Row(elem_id="lab-keeping"):
+            self.downloads = Downloads(work, "lab-")
+        with gr.Column(visible=False) as self.table_panel:
+            self.table = ambigrams.table(work.pipes[work.usual])
+        self.panels = {self.noise, self.drawn, self.table_panel, self.player, self.status, *self.downloads.buttons}
+
+    def show(self, name: str) -> Update:
+        """What is there for an activity."""
+        each = EXPERIMENTS[name]
+        return {
+            self.noise: gr.update(visible="levels" in each.takes),
+            self.drawn: gr.update(visible=False),  # until something is
+            self.table_panel: gr.update(visible="views" in each.takes and self.table is not None),
+        }
+
+    def nothing(self, name: str) -> Update:
+        """Nothing came of an activity yet."""
+        line = status.line(EMPTY if EXPERIMENTS[name].draws else NOISE)
+        return {self.player: None, self.status: line, **self.downloads.allow(False)}
+
+    def look(self, session: Session) -> Update:
+        """The player and the buttons, as the session stands."""
+        drawn = session.shown
+        if drawn is None or not EXPERIMENTS[drawn.result.recipe.activity.name].draws:  # type: ignore[union-attr]
+            return self.downloads.allow(drawn is not None)
+        recipe = drawn.result.recipe
+        readings = self.work.read_looks(drawn.result) if drawn.readings is not None else None
+        if isinstance(recipe.activity, Morph):
+            shown = film(drawn.result, self.work.names, readings, note=drawn.plan.note or MORPH_NOTE)
+        else:
+            zoomed = 0 if len(recipe.digits) == 1 else None
+            shown = trajectory(drawn.result, self.work.names, readings, note=drawn.plan.note or NOTE, zoomed=zoomed)
+        return {self.player: shown, **self.downloads.allow(True)}
+
+    def image(self, session: Session, event: gr.EventData) -> int | None:
+        """Which image of what is shown a tool of the player means."""
+        if session.shown is None:
+            return None
+        recipe = session.shown.result.recipe
+        last = len(recipe.digits) - 1
+        if not isinstance(recipe.activity, Morph):
+            return checks.whole("tile", event.tile, 0, last)
+        frame = checks.whole("frame", event.frame, 0, 2 * last)
+        return min(frame, 2 * last - frame)  # the film goes back again
+
+    def add_noise(self, session: Session, values: Mapping[str, Any], pipe: Pipeline) -> Update:
+        """The picture at a noise level, a blur and one guess; it is what can be downloaded where nothing is drawn."""
+        try:
+            recipe = experiments.recipe(values, pipe)
+            view = noised.view(*self.work.noised(recipe))
+        except (BadInput, gr.Error) as error:
+            return {self.noise: noised.EMPTY, self.status: status.refused(error)}
+        if EXPERIMENTS[values["activity"]].draws:
+            return {self.noise: view}
+        session.shown = Drawn(Plan(recipe, "", 0), Result.blank(recipe, pipe.model.shape))
+        return {self.noise: view, self.status: status.line(NOISE), **self.downloads.allow(True)}

@@ -1,0 +1,75 @@
+"""What goes between the tabs Draw and Lab: a digit or a recipe, a seed back, and what the address asks for."""
+
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, checks
+from ui import links, status
+from ui.bench import START
+from ui.events import AT_ONCE, Update, press_if_ready
+from ui.tabs.draw import Draw
+from ui.tabs.lab import Lab
+
+
+class Between:
+    """The events between the two tabs, made inside a `gr.Blocks`."""
+
+    def __init__(self, page: gr.Blocks, tabs: gr.Tabs, draw: Draw, lab: Lab):
+        self.tabs, self.draw, self.lab = tabs, draw, lab
+        to_lab, lab_state = [tabs, *lab.outputs], lab.session
+        draw_it: dict[str, Any] = {"fn": None, "inputs": lab.ready, "js": press_if_ready(START)} | AT_ONCE
+        draw.player.edit(self.edit, draw.session, to_lab, **AT_ONCE)
+        draw.opened_file.success(self.open, [draw.session, lab_state], to_lab, **AT_ONCE).then(**draw_it)
+        outputs = [tabs, lab.status, draw.ready, *draw.controls]
+        lab.player.send(self.send, [lab_state, draw.session], outputs, **AT_ONCE).then(
+            None, draw.ready, js=press_if_ready(), **AT_ONCE
+        )
+        asked: Any = [lab.ready, lab_state]
+        page.load(self.open_link, asked, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
+            **draw_it
+        )
+
+    def edit(self, drawn: Any, event: gr.EventData) -> Update:
+        """A digit that was drawn, as the picture to edit."""
+        if drawn.shown is None:
+            return {self.lab.ready: ""}
+        images = drawn.shown.result.images
+        picture = images[checks.whole("tile", event.tile, 0, len(images) - 1)]
+        return self.lab.take(picture) | {self.tabs: gr.update(selected="lab")}
+
+    def open(self, drawn: Any, session: Any) -> Update:
+        """A recipe of the Lab that was opened in the tab Draw."""
+        recipe, drawn.for_lab = drawn.for_lab, None
+        if recipe is None:
+            return {self.lab.ready: ""}
+        return self._to_lab(session, recipe)
+
+    def send(self, session: Any, drawn: Any, event: gr.EventData) -> Update:
+        """What the Lab drew, drawn plainly: its digit from its seed."""
+        k = self.lab.bench.image(session, event)
+        if k is None:
+            return {self.draw.ready: ""}
+        one = replace(session.shown.result.recipe.alone(k), activity=None)
+        drawn.wanted, drawn.note = one, "The same digit from the same noise, without the Lab."
+        return {self.tabs: gr.update(selected="draw"), self.draw.ready: "yes", **self.draw.put_recipe(one)}
+
+    def open_link(self, query: Any, session: Any) -> Update:
+        """What a link of the Lab asks for, and a press of the button."""
+        try:
+            recipe = links.activity_from_link(query or "", self.lab.work)
+        except BadInput as error:
+            return {
+                self.tabs: gr.update(selected="lab"),
+                self.lab.ready: "",
+                self.lab.status: status.refused(error),
+            }
+        return {self.lab.ready: ""} if recipe is None else self._to_lab(session, recipe)
+
+    def _to_lab(self, session: Any, recipe: Any) -> Update:
+        try:
+            put = self.lab.put_recipe(session, recipe)
+        except BadInput as error:
+            put = {self.lab.ready: "", self.lab.status: status.refused(error)}
+        return put | {self.tabs: gr.update(selected="lab")}

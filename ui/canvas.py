@@ -1,0 +1,139 @@
+"""The canvas: a picture to begin from, drawn by hand, opened or taken from elsewhere, and a mask painted over it."""
+
+import base64
+import binascii
+import html
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from diffusion import BadInput, Pipeline
+from diffusion.data import DIGITS
+from diffusion.lab import picture
+from diffusion.lab.edit import MASKS
+from ui.events import NEWEST, Update
+from ui.player import ASSETS, png
+
+REAL = ASSETS / "real.png"  # 20 test digits of MNIST in a row for each digit
+SIDE = 28
+
+EMPTY = {"picture": "", "exact": False, "mask": ""}
+NOTHING = "Draw a digit, open a picture, or take a real one."
+
+TEMPLATE = """
+<div class="pad" role="group" aria-label="Picture">
+  <canvas class="ink" tabindex="0" role="img" aria-label="Canvas. Draw with a
+finger or the mouse; or move the brush with the arrow keys, and press space to begin and to end a stroke."></canvas>
+  <canvas class="veil" aria-hidden="true"></canvas><span class="ring" hidden></span>
+</div>
+<div class="tools" role="group" aria-label="Tools">
+  <button type="button" data-tool="draw" aria-pressed="true">Brush</button>
+  <button type="button" data-tool="erase" aria-pressed="false">Eraser</button>
+  <button type="button" data-tool="mask" class="masking" aria-pressed="false">Mask</button>
+  <button type="button" data-tool="keep" class="masking" aria-pressed="false">Unmask</button>
+  <button type="button" data-do="undo" disabled>Undo</button>
+  <button type="button" data-do="clear">Clear</button>
+</div>
+<div class="tools masking" role="group" aria-label="Masks: what is drawn anew">
+  <span>Draw anew</span>{masks}
+</div>
+"""
+MASK = '<button type="button" data-mask="{0}">{0}</button>'
+
+
+class Canvas:
+    """The panel's components, made inside a `gr.Blocks`. The event `drawn` of `pad` follows every stroke."""
+
+    def __init__(self, pipe: Pipeline):
+        self.shape = pipe.model.shape
+        offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
+        first = holding(real_digit(7, 0)) if offered else EMPTY
+        with gr.Row(elem_id="canvas"):
+            self.pad = gr.HTML(
+                first,
+                html_template=TEMPLATE.format(masks="".join(map(MASK.format, MASKS))),
+                js_on_load=self._script(),
+                apply_default_css=False,
+                elem_id="pad",
+            )
+            self.seen = gr.HTML(self.look(first), elem_id="seen")
+        with gr.Row(elem_id="bring"):
+            self.open = gr.UploadButton("Open a picture", elem_id="lab-open", size="sm", min_width=90)
+            self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=offered)
+        self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
+
+    def _script(self) -> str:
+        _, height, width = self.shape
+        masks = {name: _bits(make(height, width)) for name, make in MASKS.items()}
+        told = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)};\n"
+        return told + (ASSETS / "canvas.js").read_text("utf-8")
+
+    def look(self, value: Any) -> str:
+        """What the network gets, as HTML, or why it gets nothing."""
+        hint = NOTHING
+        try:
+            pixels = self.pixels(value)
+        except BadInput as error:
+            hint = str(error) if (value or {}).get("picture") else NOTHING
+            return f'<figure></figure><p aria-live="polite">{html.escape(hint)}</p>'
+        _, height, width = self.shape
+        about = f"The picture as the network gets it, {width} by {height} pixels"
+        return (
+            f'<figure><img src="{png(pixels)}" alt="{about}"></figure>'
+            f"<p>As the network gets it: {width} x {height} pixels.</p>"
+        )
+
+    def pixels(self, value: Any) -> np.ndarray:
+        """The picture that the canvas holds, as the network gets it: uint8 (H, W[, 3]), or BadInput."""
+        value = value or EMPTY
+        return picture.load(decoded(value.get("picture")), self.shape, as_is=bool(value.get("exact")))[0]
+
+    def mask(self, value: Any) -> np.ndarray:
+        """What is to be drawn anew: uint8 (H, W), white there, or BadInput."""
+        value = value or EMPTY
+        if not value.get("mask"):
+            raise BadInput("Say what to draw anew: paint a mask over the picture, or choose one below the canvas.")
+        return picture.load(decoded(value["mask"]), (1, *self.shape[1:]), as_is=True, what="The mask")[0]
+
+    def put(self, pixels: np.ndarray, mask: np.ndarray | None = None) -> Update:
+        """Show a picture of the network's own size on the canvas, uint8 (H, W[, 3])."""
+        value = holding(pixels, mask)
+        return {self.pad: value, self.seen: self.look(value)}
+
+    def load(self, path: str | Path) -> Update:
+        """Show the picture in a file, or BadInput."""
+        return self.put(picture.load(path, self.shape)[0])
+
+
+def holding(pixels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, Any]:
+    """The value of a canvas with a picture of the network's own size, uint8 (H, W[, 3]), and a mask (H, W)."""
+    return {"picture": png(pixels), "exact": True, "mask": "" if mask is None else png(mask)}
+
+
+def decoded(uri: Any) -> bytes:
+    """The bytes of a data URI, or BadInput."""
+    if not uri:
+        raise BadInput("There is no picture: draw one, open one or take a real digit.")
+    try:
+        return base64.b64decode(str(uri).partition(",")[2], validate=True)
+    except binascii.Error:
+        raise BadInput("This picture is damaged: draw another one, or open a file.") from None
+
+
+def real_digit(label: int | None = None, number: int | None = None) -> np.ndarray:
+    """A test digit of MNIST, uint8 (28, 28): the one of a number in 0..19 of a label, else any."""
+    with Image.open(REAL) as sheet:
+        pixels = np.asarray(sheet)
+    row = random.randrange(pixels.shape[0] // SIDE) if label is None else label
+    column = random.randrange(pixels.shape[1] // SIDE) if number is None else number
+    return pixels[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+
+
+def _bits(mask: np.ndarray) -> list[str]:
+    """A mask (H, W) as rows of 0 and 1."""
+    return ["".join(map(str, row)) for row in mask.astype(int).tolist()]

@@ -1,0 +1,247 @@
+"""The tab Lab: add noise to pictures and take it away, edit and fill them, draw illusions and morphs."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from diffusion import BadInput, Recipe, checks
+from diffusion.lab import Anagram, Hybrid, ImageToImage
+from ui import ambigrams, experiments, noised, request, status
+from ui.asked import Asked
+from ui.bench import NOISE, START, Bench
+from ui.canvas import real_digit
+from ui.drawing import Drawing
+from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press_if_ready
+from ui.experiments import EXPERIMENTS
+from ui.session import Plan, Session
+from ui.work import Work
+
+HALTED = "Stopped. Press <b>Start</b> to start again."
+FAILED = "Too many are waiting, or something broke. Press <b>Start</b> to try again."
+
+
+class Lab:
+    """The tab's components, made inside a `gr.Blocks`, and what they do.
+
+    Args:
+        tab: this tab, which shows noise as soon as it is chosen.
+    """
+
+    def __init__(self, work: Work, tab: gr.Tab):
+        self.work, self.tab = work, tab
+        self.asked = Asked(work)
+        self.asked.choose()
+        with gr.Row(elem_id="lab-layout"):
+            with gr.Column(elem_id="lab-pick", min_width=0):
+                self.asked.ask()
+            with gr.Column(elem_id="lab-result", min_width=0):
+                self.bench = Bench(work)
+            with gr.Column(elem_id="lab-settings", min_width=0):
+                self.asked.more()
+        self.session = gr.State(Session())
+        self.halted = gr.State(False)
+        self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
+        self.start, self.stop = self.asked.start, self.asked.stop
+        self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
+        self.look = {self.player, self.status, self.start, self.stop, *self.downloads.buttons}
+        self.inputs = {self.session, *self.asked.inputs}
+        self.outputs = [self.session, self.ready, *self.bench.panels, *self.asked.outputs]
+        self._connect_run()
+        self._connect_rest()
+
+    # What happens when
+
+    def _connect_run(self) -> None:
+        drawing = self.start.click(
+            self.waiting, None, [self.status, self.start, self.stop, self.halted], **AT_ONCE
+        ).then(
+            self.draw,
+            self.inputs,
+            {*self.look, self.asked.settings.seed, self.bench.drawn},
+            api_visibility="private",
+            **MODEL,
+        )
+        drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
+        self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
+
+    def _connect_rest(self) -> None:
+        asked = self.asked
+        every: dict[str, Any] = {"inputs": self.inputs, "outputs": self.outputs, "preprocess": False}
+        noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
+        noise["outputs"] = [self.bench.noise, self.status, *self.downloads.buttons]
+        start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
+        asked.activity.input(self.choose, **every, **NEWEST).then(**noise)
+        asked.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
+        for changed in (
+            self.tab.select,
+            asked.level.input,
+            asked.canvas.pad.drawn,
+            asked.digits[0].input,
+            asked.settings.seed.input,
+        ):
+            changed(**noise)
+        asked.canvas.real.click(self.take_real, None, [asked.canvas.pad, asked.canvas.seen], **AT_ONCE).then(**noise)
+        files: Any = {asked.canvas.open, self.session}
+        asked.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
+        self.asked.reading.input(
+            self.read_again, [self.session, self.asked.reading], [self.player, self.status], **NEWEST
+        )
+        if self.bench.table is not None:
+            self.bench.table.choose(self.take_cell, self.session, self.outputs, **AT_ONCE).then(**start)
+        self.player.edit(self.take_shown, self.session, self.outputs, **AT_ONCE)
+        self.downloads.connect(self.session, self.player, self.status)
+
+    # The run
+
+    def waiting(self) -> Update:
+        return {self.status: status.line(status.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
+
+    def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
+        """The Start button: moments as they come, then the whole run."""
+        session, until = data[self.session], data[self.asked.until_right]
+        try:
+            plan = self.plan(data)
+        except BadInput as error:
+            yield {self.status: status.refused(error), **self._ready()}
+            return
+        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.asked.settings.seed: plan.recipe.seed}
+        yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
+        reads, again = EXPERIMENTS[plan.recipe.activity.name].reads if plan.recipe.activity else (False, False)
+        drawing = Drawing(
+            self.work, session, plan, reading=reads and data[self.asked.reading], until_right=again and until
+        )
+        try:
+            for line, animation in drawing:
+                yield {self.status: line} | ({self.player: animation} if animation else {})
+        except (BadInput, gr.Error) as error:  # ZeroGPU's: no quota left, say
+            yield {**self.bench.look(session), self.status: status.refused(error), **self._ready()}
+            return
+        yield {**self.bench.look(session), self.status: drawing.finished, **self._ready()}
+
+    def plan(self, data: dict[Any, Any]) -> Plan:
+        """What the press of the button asks for, or BadInput."""
+        session, settings = data[self.session], self.asked.settings
+        wanted, note, session.wanted, session.note = session.wanted, session.note, None, ""
+        pipe = self.work.pipe(data[settings.weights])
+        if wanted:
+            recipe = request.drawn_with(wanted, self.work.of(wanted))
+        else:
+            values = self.asked.values(data)
+            if data[settings.new_seed]:
+                values["seed"] = random.randint(0, checks.MAX_SEED)
+            recipe = experiments.recipe(values, pipe)
+        return Plan(recipe, "", 0, note, rounds=experiments.rounds(recipe))
+
+    def failed(self, halted: bool, session: Session) -> Update:
+        """After a failure, and when a stop is done: a last step of the run may have come in between."""
+        return {**self.bench.look(session), self.status: status.line(HALTED if halted else FAILED), **self._ready()}
+
+    def stopped(self) -> Update:
+        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.halted: True}
+
+    def _ready(self) -> Update:
+        return {self.start: ON, self.stop: OFF}
+
+    def read_again(self, session: Session, reading: Any) -> Update:
+        """Captions for the run that is shown, or none."""
+        if session.shown is None:
+            return {self.status: gr.skip()}
+        try:
+            session.shown.readings = self.work.read(session.shown.result) if reading else None
+        except BadInput as error:
+            return {self.status: status.refused(error)}
+        return {self.player: self.bench.look(session)[self.player]}
+
+    def add_noise(self, data: dict[Any, Any]) -> Update:
+        """Noise that follows the controls at once, for the activities that have a noise level."""
+        name = data[self.asked.activity]
+        if "levels" not in EXPERIMENTS[name].takes:
+            return {self.status: gr.skip()}
+        try:
+            values = self.asked.values(data)
+        except BadInput as error:
+            empty = not (data[self.asked.canvas.pad] or {}).get("picture")  # which is no mistake
+            return {
+                self.bench.noise: noised.EMPTY,
+                self.status: status.line(NOISE) if empty else status.refused(error),
+            }
+        return self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.asked.settings.weights]))
+
+    # What puts values into the controls
+
+    def choose(self, data: dict[Any, Any]) -> Update:
+        """Another activity. What was drawn by another one is shown no longer."""
+        session, name = data[self.session], data[self.asked.activity]
+        session.shown = session.wanted = None
+        return {
+            **self.asked.show(name, data[self.asked.settings.weights]),
+            **self.bench.show(name),
+            **self.bench.nothing(name),
+            self.ready: "",
+        }
+
+    def put(self, values: dict[str, Any], weights: str) -> Update:
+        """Values by name, and the panels of their activity."""
+        return self.bench.show(values["activity"]) | self.asked.put(values, weights)
+
+    def put_recipe(self, session: Session, recipe: Recipe) -> Update:
+        """A recipe into the controls, to be drawn as soon as the button is pressed."""
+        pipe = self.work.of(recipe)
+        request.check_number(len(recipe.digits))
+        pipe.check(recipe)
+        values = experiments.values(recipe)
+        draws = EXPERIMENTS[values["activity"]].draws
+        session.wanted, session.note = (recipe, pipe.differs(recipe)) if draws else (None, "")
+        return {**self.put(values, self.work.name_of(recipe)), self.ready: "yes" if draws else ""}
+
+    def take_example(self, data: dict[Any, Any]) -> Update:
+        """What shows the activity, and a press of the button."""
+        session, name = data[self.session], data[self.asked.activity]
+        values = experiments.example(name, self.work.pipes[self.work.usual])
+        until = name in (Anagram.name, Hybrid.name)
+        session.wanted = None
+        return {
+            **self.put(values, self.work.usual),
+            self.asked.until_right: gr.update(visible=EXPERIMENTS[name].reads[1], value=until),
+            self.ready: "yes" if EXPERIMENTS[name].draws else "",
+        }
+
+    def take(self, pixels: Any) -> Update:
+        """A picture of the network's own size, to be edited."""
+        values = {"activity": ImageToImage.name, "images": pixels}
+        line = status.line("Choose what to draw it as, and press <b>Start</b>. The other activities take it, too.")
+        return {**self.put(values, self.work.usual), self.status: line, self.ready: ""}
+
+    def take_shown(self, session: Session, event: gr.EventData) -> Update:
+        """One of the images that are shown, to be edited."""
+        k, drawn = self.bench.image(session, event), session.shown
+        return {self.ready: ""} if k is None or drawn is None else self.take(drawn.result.images[k])
+
+    def take_real(self) -> Update:
+        return self.asked.canvas.put(real_digit())
+
+    def take_cell(self, session: Session, event: gr.EventData) -> Update:
+        """A cell of the table of ambigrams."""
+        try:
+            recipe = ambigrams.cell(self.work.pipes[self.work.usual], event.row, event.column)
+            return self.put_recipe(session, recipe)
+        except BadInput as error:
+            return {self.ready: "", self.status: status.refused(error)}
+
+    def open_file(self, data: dict[Any, Any]) -> Update:
+        """A picture that the Lab made is made again; any other one is put on the canvas."""
+        session, path = data[self.session], data[self.asked.canvas.open]
+        try:
+            try:
+                recipe = Recipe.from_file(path)
+            except BadInput:
+                recipe = None
+            if recipe and recipe.activity:
+                return self.put_recipe(session, recipe)
+            if recipe and len(recipe.digits) > 1:
+                raise BadInput("There are several digits on that picture: open it in the tab Draw and choose one.")
+            return {**self.asked.canvas.load(path), self.ready: ""}
+        except BadInput as error:
+            return {self.ready: "", self.status: status.refused(error)}
