@@ -67,10 +67,10 @@ def table(pipe: Pipeline) -> gr.HTML | None:
         None,
         html_template=(
             '<p class="about">All pairs: the row says what a picture is upright, the column what it is when turned. '
-            'Press one to draw it.</p><div class="table">'
+            'Press one to draw it.</p><div class="scroll"><div class="table">'
             f'<div class="across" aria-hidden="true">{names}</div><div class="down" aria-hidden="true">{names}</div>'
             f'<div class="cells" role="group" aria-label="Table of ambigrams" '
-            f'style="--sheet: url({sheet}); aspect-ratio: {ratio}">{cells}</div></div>'
+            f'style="--sheet: url({sheet}); aspect-ratio: {ratio}">{cells}</div></div></div>'
         ),
         js_on_load=PRESSED,
         apply_default_css=False,

@@ -30,11 +30,11 @@ class Bench:
         self.work = work
         self.status = gr.HTML(status.line(NOISE), elem_id="lab-status", elem_classes="status")
         self.noise = gr.HTML(noised.EMPTY, elem_id="noised")
-        with gr.Column(visible=False) as self.drawn:
+        with gr.Column(visible=False, min_width=0) as self.drawn:
             self.player = player(None, TRACKS, "lab-stage", TOOLS, START)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
-        with gr.Column(visible=False) as self.table_panel:
+        with gr.Column(visible=False, min_width=0) as self.table_panel:
             self.table = ambigrams.table(work.pipes[work.usual])
         self.panels = {self.noise, self.drawn, self.table_panel, self.player, self.status, *self.downloads.buttons}
 

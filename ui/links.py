@@ -84,6 +84,7 @@ def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:
     assert activity is not None
     count = 1 if isinstance(activity, Morph) else len(recipe.digits)
     own = {f"{activity.name}.{name}": getattr(activity, name) for name in _own(activity.name)}
+    own = {name: {True: "yes", False: "no"}[value] if isinstance(value, bool) else value for name, value in own.items()}
     texts = {
         name: checks.written(value)
         for name, value in {"activity": activity.name, "count": count, **values, **own}.items()

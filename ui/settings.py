@@ -38,7 +38,7 @@ class Settings:
             self._make("seed")
             self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
         self.weights = weights_radio(
-            work, f"{prefix}weights", "Instant: a student of few steps, which redraws as you drag."
+            work, f"{prefix}weights", f"Instant: a student of few steps{', which redraws as you drag' * redraws}."
         )
         self.before = gr.State(work.usual)  # the weights that were chosen before
         self._make("guidance")

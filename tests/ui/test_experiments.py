@@ -1,0 +1,106 @@
+"""What the tab Lab asks for: examples, the way from controls to recipes and back, links, and the canvas."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from diffusion import Recipe
+from diffusion.lab import recipes
+from ui import ambigrams, experiments, links
+from ui.canvas import Canvas, holding, real_digit
+from ui.experiments import EXPERIMENTS
+from ui.session import Plan
+from ui.work import Moment, Work
+
+SEEDED = {"seed": 5}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_example_can_be_drawn_and_comes_back_from_its_recipe(pipe, name) -> None:
+    recipe = experiments.recipe(experiments.example(name, pipe) | SEEDED, pipe)
+    assert recipe.activity.name == name
+    assert experiments.recipe(experiments.values(recipe), pipe) == recipe
+
+
+def test_a_digit_is_left_to_the_network_where_that_can_be(pipe, refuses) -> None:
+    values = experiments.example("edit", pipe) | {"digits": [None]}
+    assert experiments.recipe(values, pipe).guidance == 0
+    with refuses("needs 2 digits"):
+        experiments.recipe(experiments.example("anagram", pipe) | {"digits": [6, None]}, pipe)
+
+
+@pytest.mark.parametrize("name", ["anagram", "hybrid", "morph"])
+def test_what_needs_no_picture_goes_into_a_link(pipe, few_step, name) -> None:
+    work = Work({"bundled": pipe, "few-step": few_step})
+    recipe = experiments.recipe(experiments.example(name, pipe) | SEEDED | {"steps": 7, "guidance": 2.5}, pipe)
+    if name != "morph":
+        recipe = recipe.with_seed(1, 99)
+    query = links.link(recipe, "", work)
+    assert f"activity={name}" in query
+    found = links.activity_from_link(query, work)
+    assert replace(found, weights=recipe.weights) == recipe
+    assert links.from_link(query, work) is None, "it is none for the tab Draw"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?activity=edit&digits=7", "activity must be one of"),
+        ("?activity=anagram&digits=6", "needs 2 digits"),
+        ("?activity=anagram&digits=6,9&views=sideways", "must be one of"),
+        ("?activity=hybrid&digits=3,3", "two digits that differ"),
+    ],
+)
+def test_a_link_to_the_lab_that_means_nothing_is_refused(pipe, refuses, query, sentence) -> None:
+    work = Work({"bundled": pipe})
+    with refuses(sentence):
+        work.of(found := links.activity_from_link(query, work)).check(found)
+
+
+def test_a_picture_has_no_room_in_a_link(pipe, refuses) -> None:
+    recipe = recipes.edit(pipe, real_digit(3, 0), 8)
+    with refuses("no room for pictures"):
+        links.link(recipe, "", Work({"bundled": pipe}))
+
+
+def test_a_picture_of_the_network_s_own_size_is_left_as_it_is(pipe, refuses) -> None:
+    import gradio as gr
+
+    with gr.Blocks():
+        canvas = Canvas(pipe)
+    digit, mask = real_digit(4, 1), np.zeros((28, 28), np.uint8)
+    mask[14:] = 255
+    value = holding(digit, mask)
+    assert (canvas.pixels(value) == digit).all()
+    assert (canvas.mask(value) == mask).all()
+    with refuses("no picture"):
+        canvas.pixels({"picture": "", "exact": False, "mask": ""})
+    with refuses("paint a mask"):
+        canvas.mask(holding(digit))
+    with refuses("no digit on this picture"):
+        canvas.pixels(holding(np.zeros((280, 280), np.uint8)) | {"exact": False})
+    with refuses("damaged"):
+        canvas.pixels(value | {"picture": "data:image/png;base64,%%%"})
+
+
+def test_noise_is_taken_away_from_the_level_that_is_asked_for(pipe) -> None:
+    recipe = recipes.denoise(pipe, real_digit(2, 5), levels=[700], seed=1)
+    *moments, result = Work({"bundled": pipe}).run(recipe)
+    assert isinstance(moments[0], Moment)
+    assert (moments[0].level, moments[0].done, moments[-1].done) == (700, 0, moments[-1].steps)
+    assert result.recipe == replace(recipe, weights=pipe.weights)
+
+
+def test_some_images_are_drawn_again_with_their_own_pictures(pipe) -> None:
+    recipe = recipes.edit(pipe, [real_digit(3, 0), real_digit(4, 0)], [8, 9], seed=3)
+    part = Plan(recipe, "", 0, base=pipe.run(replace(recipe, steps=2)).result(), again=(1,)).part
+    assert (part.digits, part.seeds, part.activity) == ((9,), [4], recipe.alone(1).activity)
+
+
+def test_each_cell_of_the_table_has_its_recipe(pipe, refuses) -> None:
+    recipe = ambigrams.cell(pipe, 6, 9)
+    assert (recipe.digits, recipe.activity.digits) == ((6,), (9,))
+    assert isinstance(recipe, Recipe)
+    with refuses("row must be"):
+        ambigrams.cell(pipe, 10, 0)
