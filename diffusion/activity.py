@@ -41,6 +41,11 @@ class Setup:
     labels: Tensor  # those of the recipe, int64 (B,)
     walk: Walk  # how the path is walked: the sampler
 
+    @property
+    def eps(self) -> Tensor:
+        """The standard normal noise (B, C, H, W) that the start is made of, where no edit has replaced that yet."""
+        return self.start / max(1.0, self.levels[0].sigma)
+
     def at(self, i: int) -> Level:
         """The level of index i on the path."""
         return next(level for level in self.levels if level.index == i)
@@ -90,6 +95,10 @@ class Activity:
     def edit(self, setup: Setup) -> Setup:
         """The run, changed."""
         raise NotImplementedError
+
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        """The noise levels from which the network guesses first, where without an activity it walks this path."""
+        return path
 
     def path(self, levels: Sequence[Level]) -> Sequence[Level]:
         """Those of the levels of a recipe that its run walks: all, or the last ones."""

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.request import getproxies
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files.atomic import replacing
+from diffusion.networks.course import CourseConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.style import Styles
 
@@ -57,13 +59,18 @@ def load(path: str | Path) -> Denoiser:
 
     config = _config(header.get("config"), path)
     denoiser = Denoiser(config)
-    expected = {name: tensor.shape for name, tensor in denoiser.state_dict().items()}
-    if expected != {name: tensor.shape for name, tensor in weights.items()}:
+    expected = {name: _kind(tensor) for name, tensor in denoiser.state_dict().items()}
+    if expected != {name: _kind(tensor) for name, tensor in weights.items()}:
         raise BadInput(f"{path} holds the weights of another network than its config says: train it again.")
-    if not all(tensor.is_floating_point() and tensor.float().isfinite().all() for tensor in weights.values()):
+    if not all(tensor.float().isfinite().all() for tensor in weights.values()):
         raise BadInput(f"{path} holds weights that are not finite numbers: download or train it again.")
     denoiser.load_state_dict(weights)
     return denoiser.eval().requires_grad_(False)
+
+
+def _kind(tensor: Tensor) -> tuple[torch.Size, bool]:
+    """What a tensor must share with the one that it becomes: batch norms also count, in whole numbers."""
+    return tensor.shape, tensor.is_floating_point()
 
 
 def _config(text: str | None, path: Path) -> DenoiserConfig:
@@ -71,7 +78,8 @@ def _config(text: str | None, path: Path) -> DenoiserConfig:
         values: dict[str, Any] = json.loads(text or "")
         few_step = FewStep(**values["few_step"]) if values.get("few_step") else None
         styles = Styles(**values["styles"]) if values.get("styles") else None
-        return DenoiserConfig(**values | {"unet": UNetConfig(**values["unet"]), "few_step": few_step, "styles": styles})
+        shape = (CourseConfig if "width" in values["unet"] else UNetConfig)(**values["unet"])
+        return DenoiserConfig(**values | {"unet": shape, "few_step": few_step, "styles": styles})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f" ({error})" if isinstance(error, BadInput) else ""
         raise BadInput(f"{path} carries no config of this project in its header{reason}: train it again.") from None

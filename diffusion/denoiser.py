@@ -11,7 +11,7 @@ The four prediction types are one idea. With x_i = alpha * x0 + sigma * eps, eac
 Two equations, two unknowns: x0 = (b * x - sigma * p) / (alpha * b - sigma * a). That is every conversion there is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from diffusion import checks, style
 from diffusion.model import Offer, style_settings
+from diffusion.networks.course import ALL_LEVELS, CourseConfig, Translated
 from diffusion.networks.unet import UNet, UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, Scheduler, T
@@ -80,7 +81,7 @@ class FewStep:
 class DenoiserConfig:
     """All that rebuilds a Denoiser, its weights apart: this is the config that every checkpoint carries."""
 
-    unet: UNetConfig = field(default_factory=UNetConfig)
+    unet: UNetConfig | CourseConfig = field(default_factory=UNetConfig)
     schedule: str = "flow"
     prediction: str = "flow"
     # Pixels lie in [-1, 1] and most of MNIST lies exactly at -1. A bounded denoiser clamps its x0 to that range, and
@@ -104,6 +105,11 @@ class DenoiserConfig:
                 "prediction eps does not give x0 at the flow schedule's last level, where no signal is left: "
                 "choose prediction flow, v or x0, or schedule linear or cosine."
             )
+        if isinstance(self.unet, CourseConfig) and (self.schedule, self.prediction) not in COURSE:
+            raise checks.BadInput(
+                "The course's networks predict flow or x0 on the schedule flow, or x0 with additive noise: choose one "
+                f"of these, not {self.prediction} with {self.schedule}."
+            )
         if self.styles and len(self.styles.spread) != self.unet.classes:
             raise checks.BadInput(
                 f"styles must be of the {self.unet.classes} classes, not of {len(self.styles.spread)}."
@@ -113,9 +119,34 @@ class DenoiserConfig:
     @property
     def offer(self) -> Offer:
         """What weights of this config can draw, and with which settings."""
+        if isinstance(self.unet, CourseConfig):
+            return course_offer(self)
         few = self.few_step
         settings = (SETTINGS if few is None else few.settings) | style_settings(self.styles)
         return Offer(self.names, settings, takes_guidance=bool(few), instant=bool(few), styles=self.styles)
+
+
+COURSE = (("flow", "flow"), ("flow", "x0"), ("additive", "x0"))
+"""The pairs of schedule and prediction that the course's networks are made for."""
+
+
+def course_offer(config: DenoiserConfig) -> Offer:
+    """What weights of the course offer: guidance at all levels and Euler's steps, as the course draws; or one guess."""
+    assert isinstance(config.unet, CourseConfig)
+    settings = SETTINGS | style_settings(None)
+    labels = config.unet.condition == "class"
+    if not labels:
+        settings["guidance"] = SETTINGS["guidance"].only(Choice((0.0,)), 0.0)
+    narrow: dict[str, Any] = {"sampler": "ddim", "guidance_interval": (0, T - 1)}
+    level = config.unet.level
+    if level == ALL_LEVELS:
+        narrow |= {"steps": 50, "spacing": "shifted"} | ({"guidance": 5.0} if labels else {})
+    elif level == T - 1:
+        settings["steps"] = SETTINGS["steps"].only(Choice((1,)), 1)
+    else:
+        narrow |= {"steps": 1}
+    settings |= {name: replace(settings[name], default=default) for name, default in narrow.items()}
+    return Offer(config.names, settings, knows_labels=labels, level=None if level == ALL_LEVELS else level)
 
 
 def _names(value: Any, classes: int) -> tuple[str, ...]:
@@ -144,11 +175,15 @@ class Denoiser(nn.Module):
         super().__init__()
         self.config = config
         self.scheduler = Scheduler(config.schedule)
-        self.unet = UNet(
-            config.unet,
-            few_step=config.few_step is not None,
-            style=len(ATTRIBUTES) if config.styles else 0,
-            black=config.black,
+        self.unet: Any = (  # a network is a network: who asks for its parts knows which one it is
+            Translated(config.unet, config.schedule, config.prediction)
+            if isinstance(config.unet, CourseConfig)
+            else UNet(
+                config.unet,
+                few_step=config.few_step is not None,
+                style=len(ATTRIBUTES) if config.styles else 0,
+                black=config.black,
+            )
         )
 
     @property
@@ -204,8 +239,15 @@ class Denoiser(nn.Module):
             condition = style.conditions(labels, self.config.styles.scaled(asked))
         else:
             condition = labels
-        out = self.unet(x, levels, condition, *steering)
+        out = self.unet(self.seen(x, levels), levels, condition, *steering)
         return out.chunk(2, dim=1) if self.config.black else (out, None)
+
+    def seen(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The noisy images as the network sees them: a U-Net sees additive noise as large as on the flow schedule."""
+        if self.config.schedule != "additive" or isinstance(self.config.unet, CourseConfig):
+            return x
+        alpha, sigma = self.scheduler.coefficients(levels)
+        return x / (alpha + sigma)
 
     def to_x0(self, x: Tensor, prediction: Tensor, levels: Tensor) -> Tensor:
         """The x0 that a raw prediction (B, C, H, W) means for noisy images x at levels (B,)."""

@@ -4,7 +4,7 @@ A model is anything with a few facts and one call, `model(x, i, condition) -> x0
 (denoiser.py), or a closed form in a test. How many classes there are, and of what shape the images, is its affair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +37,8 @@ class Offer:
         takes_guidance: whether the network takes the guidance scale, and the level where a step ends, as inputs: it
             then runs once a step.
         instant: whether a drawing is over before one has let go of the control.
+        knows_labels: whether the network is told what to draw; else there is one class, of anything.
+        level: the only noise level that the network was trained for, where there is only one.
         styles: how the digits that they learned from are written, where that can be asked for.
     """
 
@@ -44,6 +46,8 @@ class Offer:
     settings: Mapping[str, Setting] = field(default_factory=lambda: SETTINGS | style_settings(None))
     takes_guidance: bool = False
     instant: bool = False
+    knows_labels: bool = True
+    level: int | None = None
     styles: Styles | None = None
 
     @property
@@ -54,12 +58,34 @@ class Offer:
     def defaults_for(self, activity: Activity | None) -> dict[str, Any]:
         """Those that these weights do an activity with: its own, where the weights can do all that others can."""
         wanted = {} if activity is None else activity.defaults
-        free = {name: value for name, value in wanted.items() if self.settings[name] is SETTINGS[name]}
+        free = {name: value for name, value in wanted.items() if self.settings[name].values is SETTINGS[name].values}
         return self.defaults | free
+
+    def labels(self, digits: Any) -> list[int]:
+        """The labels of some digits, or BadInput for those that these weights do not know."""
+        try:
+            return checks.labels("digits", digits, len(self.names))
+        except checks.BadInput:
+            checks.labels("digits", digits, checks.MAX_CLASSES)
+            if self.knows_labels:
+                raise
+        raise checks.BadInput(
+            "These weights know no labels and draw whatever comes: leave the digits out, and say how many images by "
+            "the count."
+        )
+
+    def strange(self, levels: Iterable[int]) -> str:
+        """A sentence where some noise level is none that these weights were trained for, or else no text."""
+        if self.level is None or set(levels) <= {self.level}:
+            return ""
+        return (
+            f"These weights were trained for one guess at noise level {self.level} and for no other: what they draw "
+            "elsewhere is not to be trusted."
+        )
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
-        checks.labels("digits", recipe.digits, len(self.names))
+        self.labels(recipe.digits)
         if recipe.asks_for_style and not self.styles:
             raise checks.BadInput(
                 "These weights know what to write and not how: choose weights that were trained with styles, or leave "

@@ -83,7 +83,7 @@ class Pipeline:
 
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
-        labels = checks.labels("digits", digits, len(self.names))
+        labels = self.offer.labels(digits)
         return Recipe(tuple(labels), **self.offer.defaults_for(settings.get("activity")) | settings)
 
     def differs(self, recipe: Recipe) -> str:
@@ -92,6 +92,11 @@ class Pipeline:
             return ""
         mine = f"these are {self.weights}" if self.weights else "these have no name"
         return f"This recipe was drawn by the weights {recipe.weights}, and {mine}: the digits will look different."
+
+    def strange(self, recipe: Recipe) -> str:
+        """A sentence where a recipe asks for guesses at levels that these weights were not trained for, or no text."""
+        path = self.model.scheduler.indices(recipe.steps, recipe.spacing)
+        return self.offer.strange(path if recipe.activity is None else recipe.activity.guessed_at(path))
 
     def __call__(self, digits: int | Iterable[int], **settings: Any) -> Result:
         """Draw one image per digit. The settings are those of `Recipe`: guidance, steps, sampler, eta, ..."""
@@ -179,7 +184,7 @@ class Pipeline:
             return guided(self.drawing, labels, guidance, recipe.guidance_interval, clip)
 
         walk = partial(sampler, **{name: getattr(recipe, name) for name in sampler.options})
-        return Setup(guide(labels), levels, noise(), noise, guide, labels, walk)
+        return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk)
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""

@@ -24,7 +24,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from diffusion.checks import choice
 from diffusion.denoiser import Denoiser
 from diffusion.hardware import PRECISIONS
-from diffusion.networks.unet import UNet
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 SIZES = (10, 1)  # batches that are tried; any other goes the way of the nearest, in ratio
@@ -44,7 +43,8 @@ def prepared(denoiser: Denoiser, precision: str, draw: Draw) -> Denoiser:
         draw: the trial run, of at least two steps. The first warms up; the quickest of the others counts.
     """
     choice("precision", precision, ["auto", *PRECISIONS])
-    if precision == "fp32":
+    one_guess = denoiser.offer.level is not None  # where there are no steps to try, nor many to save time at
+    if precision == "fp32" or (precision == "auto" and one_guess):
         return denoiser
     if precision == "bf16":
         return variant(denoiser, "bf16", "contiguous")
@@ -64,7 +64,7 @@ def variant(denoiser: Denoiser, precision: str, layout: str) -> Denoiser:
     """
     denoiser = copy.deepcopy(denoiser)
     for layer in denoiser.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             layer.to(PRECISIONS[precision]).to(memory_format=LAYOUTS[layout])
         elif isinstance(layer, nn.GroupNorm) and precision == "bf16":
             if layer.weight.device.type == "cpu":
@@ -91,7 +91,7 @@ def quickest(variants: Sequence[Denoiser], size: int, draw: Draw, deadline: floa
 class BySize(nn.Module):
     """Variants of one network, each for batches of about the size that it is named by."""
 
-    def __init__(self, networks: dict[int, UNet]):
+    def __init__(self, networks: dict[int, nn.Module]):
         super().__init__()
         self.sizes = list(networks)
         self.networks = nn.ModuleList(networks.values())
@@ -108,8 +108,11 @@ def flops(denoiser: Denoiser) -> int:
     x = next(denoiser.parameters()).new_zeros(1, unet.image_channels, unet.image_size, unet.image_size)
     zero = torch.zeros(1, dtype=torch.int64, device=x.device)
     # Attention as plain matrix products: PyTorch 2.14, for one, does not count the fused kernel of a CPU.
+    training = denoiser.training
+    denoiser.eval()  # so that no batch norm learns from it
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         denoiser.guess(x, zero, zero, *([zero] * 2 if denoiser.offer.takes_guidance else []))
+    denoiser.train(training)
     return counter.get_total_flops()
 
 

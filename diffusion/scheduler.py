@@ -37,15 +37,18 @@ class Scheduler:
     """A named table of noise levels.
 
     Args:
-        name: "linear" or "cosine" (both variance preserving: alpha**2 + sigma**2 = 1) or "flow" (alpha + sigma = 1).
+        name: "linear" or "cosine" (both variance preserving: alpha**2 + sigma**2 = 1), "flow" (alpha + sigma = 1) or
+            "additive" (alpha = 1).
 
     Attributes:
         alpha, sigma: float64 (T,), on the CPU.
+        start: what standard normal noise is multiplied by where generation starts: it is as large as x there.
     """
 
     def __init__(self, name: str):
         self.name = checks.choice("schedule", name, SCHEDULES)
         self.alpha, self.sigma = SCHEDULES[name]()
+        self.start = max(1.0, float(self.sigma[-1]))
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def level(self, index: int) -> Level:
@@ -106,12 +109,24 @@ def _flow() -> tuple[Tensor, Tensor]:
     return 1 - t, t
 
 
+def _additive() -> tuple[Tensor, Tensor]:
+    """Noise is added and the image stays as it is: alpha = 1 (Karras et al. 2022, https://arxiv.org/abs/2206.00364).
+
+    It is the flow schedule over its alpha: level i has the same ratio of noise to signal in both, sigma = t / (1 - t).
+    At t = 1 that would be infinite; the last level has twice the noise of the one before, and the image is lost in it.
+    """
+    alpha, sigma = _flow()
+    sigma = sigma / alpha
+    sigma[-1] = 2 * sigma[-2]
+    return torch.ones_like(alpha), sigma
+
+
 def _from_betas(betas: Tensor) -> tuple[Tensor, Tensor]:
     alpha_bar = torch.cumprod(1 - betas, dim=0)
     return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
 
-SCHEDULES = {"linear": _linear, "cosine": _cosine, "flow": _flow}
+SCHEDULES = {"linear": _linear, "cosine": _cosine, "flow": _flow, "additive": _additive}
 
 
 def _trailing(scheduler: Scheduler, steps: int) -> list[int]:

@@ -18,10 +18,11 @@ from diffusion.files import plot, render
 from diffusion.guidance import EVERYWHERE
 from diffusion.hardware import CPU_FLOAT32, use_allowed_cores
 from diffusion.networks.unet import Block, Downsample, SelfAttention, Upsample
-from diffusion.scheduler import SCHEDULES, Scheduler, T
+from diffusion.scheduler import Scheduler, T
 
 HERE = Path(__file__).parent
 LEVELS = [0, *range(99, T, 100)]  # from nearly clean to nearly pure noise
+SCHEDULES = ("linear", "cosine", "flow")  # additive noise is that of flow, divided by its alpha
 COLORS = {
     "convolution": "#e6e6e6",
     "block": "#a8c7fa",

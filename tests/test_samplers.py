@@ -124,9 +124,13 @@ class TestAgainstDiffusers:
         theirs.sigmas = torch.tensor(
             [level.sigma if flow else level.sigma / level.alpha for level in levels], dtype=torch.float64
         )
-        x = start
+
+        def scale(level: Level) -> float:  # of ours to theirs, whose variance is preserved
+            return 1 if flow else (level.alpha**2 + level.sigma**2) ** 0.5
+
+        x = start / scale(levels[0])
         for t, now in zip(theirs.timesteps, levels, strict=False):
-            x0 = denoise(x, now.index)
+            x0 = denoise(x * scale(now), now.index)
             x = theirs.step((x - x0) / now.sigma if flow else x0, t, x)[0]
         assert_same(last(dpmpp_2m(denoise, start, levels, normal(1))).x, x)
 
@@ -351,7 +355,8 @@ def test_ddim_follows_the_exact_solution_on_its_way(schedule):
 def test_samples_spread_like_the_data(schedule, sampler):
     scheduler = Scheduler(schedule)
     data, shape = Gaussian(scheduler), (20_000,)
-    step = last(sampler(data.denoise, normal(0, shape)(), scheduler.levels(250), normal(1, shape)))
+    start = scheduler.start * normal(0, shape)()
+    step = last(sampler(data.denoise, start, scheduler.levels(250), normal(1, shape)))
     assert float(step.x.mean()) == pytest.approx(0, abs=0.02)
     assert float(step.x.std()) == pytest.approx(data.s, rel=0.03)
 
@@ -361,7 +366,8 @@ def test_samples_spread_like_the_data(schedule, sampler):
 def test_samples_are_the_digits_that_the_data_holds(schedule, sampler, closed_form, points):
     scheduler = Scheduler(schedule)
     shape = (8, 1, 28, 28)
-    step = last(sampler(closed_form(points, scheduler), normal(0, shape)(), scheduler.levels(50), normal(1, shape)))
+    start = scheduler.start * normal(0, shape)()
+    step = last(sampler(closed_form(points, scheduler), start, scheduler.levels(50), normal(1, shape)))
     distances = torch.cdist(step.x.flatten(1), points.flatten(1))
     assert distances.min(dim=1).values.max() < 1e-3
     assert distances.argmin(dim=1).unique().numel() > 1

@@ -37,6 +37,21 @@ def test_flow_is_a_straight_line():
         assert coefficients("flow", i) == pytest.approx((1 - (i + 1) / 1000, (i + 1) / 1000), abs=1e-15)
 
 
+def test_additive_noise_is_the_flow_over_its_alpha():
+    scheduler, flow = Scheduler("additive"), Scheduler("flow")
+    assert (scheduler.alpha == 1).all()
+    torch.testing.assert_close(scheduler.sigma[:-1], (flow.sigma / flow.alpha)[:-1], rtol=0, atol=0)
+    assert coefficients("additive", 499) == (1, 1)
+    assert coefficients("additive", 999) == (1, pytest.approx(2 * 999))
+
+
+@pytest.mark.parametrize(("name", "start"), [("linear", 1), ("cosine", 1), ("flow", 1), ("additive", 1998)])
+def test_a_run_starts_with_as_much_noise_as_its_first_level_has(name, start):
+    scheduler = Scheduler(name)
+    assert scheduler.start == pytest.approx(start, rel=1e-12)
+    assert scheduler.start == pytest.approx(float(scheduler.sigma[-1]), rel=1e-4)
+
+
 def test_tables_are_float64_with_one_entry_per_level(scheduler):
     for table in (scheduler.alpha, scheduler.sigma):
         assert table.shape == (T,)

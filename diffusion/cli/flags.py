@@ -96,7 +96,11 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
     if len(digits) * count > checks.MAX_IMAGES:
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
-    return pipe.recipe(tuple(digits) * count, **usual | given)
+    wanted = pipe.recipe(tuple(digits) * count, **usual | given)
+    if warning := pipe.strange(wanted):
+        pipe.check(wanted)  # who is refused need not be warned
+        print(warning, file=sys.stderr)
+    return wanted
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

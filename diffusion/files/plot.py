@@ -11,6 +11,7 @@ Points = Sequence[tuple[float, float]]
 COLORS = ["#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00", "#0f9aa8", "#8c959f"]
 COLORS += ["#111111", "#c9a100", "#5ab4e0", "#8b3a1a", "#f083b5", "#7cc45a"]
 GREY, INK = "#dddddd", "#444444"
+DOTS = 200  # points of a line, at most, that are also drawn as dots
 SIZE = (1020, 460)
 LEFT, RIGHT, TOP, BOTTOM = 80, 330, 32, 56  # the legend stands on the right
 
@@ -49,7 +50,7 @@ def lines(
         color = COLORS[number % len(COLORS)]
         spots = [(across(point[0]), up(point[1])) for point in points]
         draw.line(spots, fill=color, width=2)
-        for left, top in spots:
+        for left, top in spots if len(spots) <= DOTS else []:
             draw.ellipse([left - 3, top - 3, left + 3, top + 3], fill=color)
         draw.text((SIZE[0] - RIGHT + 12, TOP + 20 * number), name, fill=color, font=font, anchor="lt")
     return np.asarray(picture)

@@ -23,6 +23,7 @@ HUB_IDS = {  # of the data sets that the Hub has under a name we are sure of
 }
 PICTURES = {  # of each kind the latest is shown
     "digits-[0-9]*.png": "Images drawn by the model",
+    "results-[0-9]*.png": "Guesses of the model",
     "training.gif": "Images drawn from the same noise as the training went on",
     "loss.png": "The loss over the training",
 }
@@ -64,7 +65,7 @@ def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) 
         _evaluation(evaluations),
     ]
     body = "\n\n".join(section for section in sections if section)
-    return f"---\n{_metadata(repo, dataset, evaluations)}\n---\n\n{body}\n"
+    return f"---\n{_metadata(repo, dataset, config, evaluations)}\n---\n\n{body}\n"
 
 
 def pictures(folder: str | Path) -> dict[str, str]:
@@ -133,7 +134,7 @@ def _damaged(path: Path) -> BadInput:
     return BadInput(f"{path} is damaged: make it again, or delete it to leave it out of the model card.")
 
 
-def _metadata(repo: str, dataset: str, evaluations: list[Evaluation]) -> str:
+def _metadata(repo: str, dataset: str, config: DenoiserConfig, evaluations: list[Evaluation]) -> str:
     """The card's YAML, with the figures as the Hub's model-index."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -157,7 +158,7 @@ def _metadata(repo: str, dataset: str, evaluations: list[Evaluation]) -> str:
         library_name="pytorch",
         pipeline_tag=TASK,
         datasets=[hub_id] if hub_id else None,
-        tags=["diffusion", dataset, "class-conditional", "from-scratch"],
+        tags=["diffusion", dataset, *(["class-conditional"] if config.offer.knows_labels else []), "from-scratch"],
         model_name=repo.split("/")[-1] if results else None,
         eval_results=results or None,
     )
@@ -166,8 +167,9 @@ def _metadata(repo: str, dataset: str, evaluations: list[Evaluation]) -> str:
 
 def _summary(dataset: str, config: DenoiserConfig) -> str:
     size = config.unet.image_size
+    kind = "class-conditional " if config.offer.knows_labels else ""
     return (
-        f"A class-conditional diffusion model of {_title(dataset)}, {size} x {size} pixels, trained from scratch with "
+        f"A {kind}diffusion model of {_title(dataset)}, {size} x {size} pixels, trained from scratch with "
         f"Digit Diffusion: {config.schedule} schedule, {config.prediction} prediction."
     )
 

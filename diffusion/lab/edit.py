@@ -89,7 +89,7 @@ class ImageToImage(WithPictures, name="edit"):
         if min(steps) == all_steps:
             return setup
         clean = self.clean(setup)
-        start = noised(clean, setup.start, levels[0]) if len(levels) <= all_steps else setup.start
+        start = noised(clean, setup.eps, levels[0]) if len(levels) <= all_steps else setup.start
         if min(steps) == max(steps):
             return replace(setup, levels=levels, start=start)
         first = torch.tensor([setup.levels[all_steps - n].index for n in steps], device=start.device)
@@ -188,7 +188,7 @@ class Inpainting(WithPictures, name="inpaint"):
             corrected = torch.where(hidden, x0, clean + INSISTENCE * (clean - x0))
             return exchanged(x, corrected, now, setup.noise())
 
-        start = torch.where(hidden, setup.start, noised(clean, setup.start, setup.levels[0]))
+        start = torch.where(hidden, setup.start, noised(clean, setup.eps, setup.levels[0]))
         pasted = replace(setup, denoise=denoise, start=start)
         if self.method in ("replacement", "ding"):
             return pasted

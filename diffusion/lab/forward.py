@@ -44,9 +44,12 @@ class Forward(WithPictures, name="forward"):
         super().__post_init__()
         rising(self.levels)
 
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        return ()
+
     def edit(self, setup: Setup) -> Setup:
         clean = self.clean(setup)
-        start = noised(clean, setup.start, setup.levels[0])
+        start = noised(clean, setup.eps, setup.levels[0])
         return replace(setup, denoise=lambda x, i: clean, start=start)
 
 
@@ -63,12 +66,15 @@ class Denoising(WithPictures, name="denoise"):
         super().__post_init__()
         rising(self.levels)
 
+    def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
+        return self.levels
+
     def path(self, levels: Sequence[Level]) -> Sequence[Level]:
         return [level for level in levels if level.index <= self.levels[-1]]
 
     def edit(self, setup: Setup) -> Setup:
         levels = self.path(setup.levels)
-        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.start, levels[0]))
+        return replace(setup, levels=levels, start=noised(self.clean(setup), setup.eps, levels[0]))
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,7 @@ def at_levels(pipe: Pipeline, recipe: Recipe, levels: Sequence[int]) -> list[Noi
     assert isinstance(recipe.activity, WithPictures)
     setup = pipe.setup(recipe)
     clean = recipe.activity.clean(setup)
-    return [noisy(pipe, clean, level, setup.start) for level in levels]
+    return [noisy(pipe, clean, level, setup.eps) for level in levels]
 
 
 @torch.no_grad()

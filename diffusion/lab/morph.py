@@ -108,7 +108,7 @@ class Morph(Activity, name="morph"):
             stops = stream()
             return slerp(stops[before], stops[after], share)
 
-        start = noise()
+        start = noise() * max(1.0, setup.levels[0].sigma)
         if self.images:
             pixels = torch.from_numpy(np.stack([picture.unpacked(each) for each in self.images]))
             ends = inverted(setup.guide(labels), to_float(pixels).to(device), setup.levels, stream())

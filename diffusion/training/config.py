@@ -7,13 +7,21 @@ from diffusion import checks
 from diffusion.data import DATASETS, DEFAULT
 from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
 from diffusion.hardware import PRECISIONS
+from diffusion.networks.course import ALL_LEVELS, CONDITIONS, CourseConfig
 from diffusion.networks.unet import LIMITS, UNetConfig
-from diffusion.scheduler import SCHEDULES
+from diffusion.scheduler import SCHEDULES, T
 from diffusion.settings import Choice, Number, Several, Text, Whole, Wholes, YesNo, declared, setting
 from diffusion.training.optimizers import DECAYS, OPTIMIZERS
 
 PLAIN: dict[str, Any] = {"bounded": False, "level_spread": 0.0, "optimizer": "adamw", "beta2": 0.999, "warmup": 0}
 """What the presets of others have in common, as changes of the defaults."""
+
+COURSE: dict[str, Any] = PLAIN | {"network": "course", "weight_decay": 0.0, "clip": 1e6, "ema": 0.0}
+"""What the presets of the course have in common: Adam, no clipping and no average."""
+ONE_GUESS: dict[str, Any] = COURSE | {"condition": "none", "width": 128, "batch_size": 256, "prediction": "x0"}
+ONE_GUESS |= {"learning_rate": 1e-4, "decay": "constant", "epochs": 5}
+COURSE_FLOW: dict[str, Any] = COURSE | {"width": 64, "batch_size": 64, "prediction": "flow"}
+COURSE_FLOW |= {"learning_rate": 1e-2, "decay": "staircase", "epochs": 10}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "best": {},
@@ -34,6 +42,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {"prediction": "flow", "epochs": 10}
     | {"channels": (64, 128), "blocks": 2, "attention": (1,), "embedding": 256}
     | {"decay": "exponential", "weight_decay": 0.0},
+    # The course project's networks (networks/course.py), with the settings that it publishes.
+    "course-denoiser": ONE_GUESS | {"schedule": "additive", "level": T // 2 - 1},  # its sigma of 0.5
+    "course-pure-noise": ONE_GUESS | {"level": T - 1},  # where x is nothing but noise
+    "course-flow-time": COURSE_FLOW | {"condition": "time"},
+    "course-flow-class": COURSE_FLOW | {"condition": "class"},
 }
 """Configs by name: what each changes of the defaults."""
 
@@ -57,6 +70,14 @@ class TrainConfig:
         "the weights that a few-step student learns from, and whose shape it has: a file, a folder, or user/repo",
     )
     init: str = setting(Text(), "", "weights to start from, not random ones: a file, a folder, or user/repo on the Hub")
+    network: str = setting(Choice(("unet", "course")), "unet", "this project's U-Net, or the course project's")
+    width: int = setting(Whole(1, 512), CourseConfig.width, "of the course's network, its D: channels at full size")
+    condition: str = setting(
+        Choice(CONDITIONS), CourseConfig.condition, "what the course's network is told; class is time and class"
+    )
+    level: int = setting(
+        Whole(ALL_LEVELS, T - 1), ALL_LEVELS, "the only noise level that the course's network trains at; -1 is all"
+    )
     channels: tuple[int, ...] = setting(
         Wholes(*LIMITS["channels"]),
         UNetConfig.channels,
@@ -94,7 +115,8 @@ class TrainConfig:
     decay: str = setting(
         Choice(tuple(DECAYS)),
         "cosine",
-        "how the learning rate falls afterwards: cosine ends at 0, exponential at a tenth",
+        "how the learning rate falls afterwards: cosine ends at 0, exponential at a tenth, staircase too, an epoch a "
+        "stair",
     )
     weight_decay: float = setting(
         Number(0, 10),
@@ -154,11 +176,32 @@ class TrainConfig:
         level_spread = PRESETS[self.preset].get("level_spread", TrainConfig.level_spread)
         if self.teacher and (self.min_snr or self.level_spread != level_spread):
             raise checks.BadInput("A student learns jumps between fixed levels: leave min_snr and level_spread out.")
+        self._check_network()
         self.denoiser()
+
+    def _check_network(self) -> None:
+        """BadInput for what this run's network cannot do."""
+        if self.network == "unet":
+            if self.level != ALL_LEVELS:
+                raise checks.BadInput("level is for the course's networks: choose network course, or leave it out.")
+            return
+        images = DATASETS[self.dataset]
+        if (images.channels, images.size) != (CourseConfig.image_channels, CourseConfig.image_size):
+            raise checks.BadInput(f"The course's networks draw grey images of 28 x 28: {self.dataset} has others.")
+        if self.optimizer != "adamw" or self.teacher:
+            raise checks.BadInput("The course's networks train with the optimizer adamw and without a teacher.")
+        if self.style or self.black:
+            raise checks.BadInput("The course's networks know no styles and no black: leave style and black out.")
+        if self.condition == "none" and self.level == ALL_LEVELS:
+            raise checks.BadInput("A network that is not told the time knows one noise level only: choose a level.")
 
     def denoiser(self) -> DenoiserConfig:
         """The model's part of this config, which checks itself; its styles are those of the images, measured later."""
         images = DATASETS[self.dataset]
+        if self.network == "course":
+            names = images.names if self.condition == "class" else ("any",)
+            course = CourseConfig(self.width, self.condition, len(names), self.level)
+            return DenoiserConfig(course, self.schedule, self.prediction, self.bounded, names)
         unet = UNetConfig(
             self.channels,
             self.blocks,

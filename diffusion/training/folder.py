@@ -2,7 +2,8 @@
 
 It gets config.json at once and, after each epoch, model.safetensors (the averaged weights; average-LENGTH.safetensors
 are others to choose from), state.pt (all that it takes to go on), digits-NNN.png (every class from one fixed noise),
-training.gif (all of those), loss.png and metrics.jsonl.
+training.gif (all of those), loss.png and metrics.jsonl. The course's networks have
+further figures: see course.py.
 """
 
 import json
@@ -22,10 +23,12 @@ from diffusion.files import plot, render
 from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 from diffusion.hardware import out_of_memory
+from diffusion.networks.course import CourseConfig
 from diffusion.pipeline import Pipeline
 from diffusion.training.config import SETTINGS, TrainConfig
 
 MAY_CHANGE = ("data", "out", "teacher", "epochs", "compile")  # between a run and its resumption: see trainer.py
+SINCE = ("network", "width", "condition", "level", "style", "black", "style_dropout", "averages")  # not in older runs
 
 
 def alone(config: TrainConfig) -> AbstractContextManager[None]:
@@ -71,6 +74,7 @@ def saved_state(config: TrainConfig) -> dict[str, Any]:
     """The state of the run in the config's folder, or BadInput where there is none, or one of another config."""
     try:
         state: dict[str, Any] = torch.load(Path(config.out) / "state.pt", map_location="cpu", weights_only=True)
+        state.setdefault("losses", [])  # it was begun before they were kept
         if "averages" not in state["config"]:  # it was begun before there were any
             state["averages"] = []
         saved, mine = _plain(_completed(state["config"])), _plain(asdict(config))
@@ -101,10 +105,13 @@ def save(out: Path, model: Denoiser, state: dict[str, Any], averages: Mapping[fl
 
 def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> None:
     """Write what an epoch came to: a grid of every class, its evolution so far, the loss curve and the metrics."""
-    epoch, classes = len(history), range(len(model.offer.names))
-    drawn = Pipeline(model)(list(classes) * 5, seed=0)
-    picture = render.grid(drawn.images, len(classes), scale=2)
-    render.save_png(out / f"digits-{epoch:03}.png", picture, drawn.recipe.to_json())
+    epoch = len(history)
+    if model.offer.level is None:  # where it is one, there is nothing but a guess from there
+        classes, course = list(range(len(model.offer.names))), isinstance(model.config.unet, CourseConfig)
+        asked = classes * (4 if course else 5) if model.offer.knows_labels else [0] * 40
+        drawn = Pipeline(model)(asked, seed=0)
+        picture = render.grid(drawn.images, len(classes) if model.offer.knows_labels else 10, scale=2)
+        render.save_png(out / f"digits-{epoch:03}.png", picture, drawn.recipe.to_json())
     kept = np.linspace(1, epoch, min(epoch, render.FRAMES)).round().astype(int)
     epochs = [path for k in kept if (path := out / f"digits-{k:03}.png").exists()]
     if len(epochs) > 1:
@@ -116,9 +123,9 @@ def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> Non
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """A saved config with today's names and settings: what is a preset was a recipe once, and runs knew no styles."""
+    """A saved config with today's names and settings: presets were recipes once, with one network and no styles."""
     renamed = {"preset" if name == "recipe" else name: value for name, value in config.items()}
-    since = {name: SETTINGS[name].default for name in ("style", "black", "style_dropout", "averages")}
+    since = {name: SETTINGS[name].default for name in SINCE}
     return since | renamed
 
 

@@ -14,12 +14,13 @@ class TrainingLoss(nn.Module):
 
     evaluations = 0  # of other networks, an image
 
-    def __init__(self, denoiser: Denoiser, level_spread: float, loss_of: str, min_snr: float):
+    def __init__(self, denoiser: Denoiser, level_spread: float, loss_of: str, min_snr: float, level: int = -1):
         super().__init__()
         self.denoiser = denoiser
         self.level_spread = level_spread
         self.loss_of = loss_of
         self.min_snr = min_snr
+        self.level = level  # the only one to train at; below 0 there is none
 
     def draw(self, x0: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random level and noise for each image (B, C, H, W).
@@ -27,7 +28,9 @@ class TrainingLoss(nn.Module):
         Logit-normal levels are those of Esser et al. 2024, https://arxiv.org/abs/2403.03206, section 3.1.
         """
         how: dict[str, Any] = {"generator": random, "device": x0.device, "dtype": torch.float32}
-        if self.level_spread:
+        if self.level >= 0:
+            t = torch.full((len(x0),), (self.level + 0.5) / T, device=x0.device, dtype=torch.float32)
+        elif self.level_spread:
             t = torch.sigmoid(self.level_spread * torch.randn(len(x0), **how))
         else:
             t = torch.rand(len(x0), **how)

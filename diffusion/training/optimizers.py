@@ -19,15 +19,21 @@ MUON_RATE = 4  # times AdamW's learning rate: after an epoch, 1 and 12 were wors
 DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
     "exponential": lambda done: 0.1**done,
+    "staircase": lambda done: 0.1**done,
     "constant": lambda done: 1.0,
 }
 """What is left of the learning rate when a share, 0 to 1, of the steps after the warm-up is done."""
 
 
-def learning_rate_factor(step: int, warmup: int, total: int, decay: str = "cosine") -> float:
-    """Linear from 0 to 1 over the warm-up, then the decay until `total` steps."""
+def learning_rate_factor(step: int, warmup: int, total: int, decay: str = "cosine", epoch: int = 1) -> float:
+    """Linear from 0 to 1 over the warm-up, then the decay until `total` steps.
+
+    The decay "staircase" goes down only every `epoch` steps.
+    """
     if step < warmup:
         return (step + 1) / warmup
+    if decay == "staircase":
+        step -= step % epoch
     return DECAYS[decay](min(1.0, (step - warmup) / max(1, total - warmup)))
 
 
@@ -87,15 +93,18 @@ class PowerEMA(EMA):
 
 
 def optimizers_of(
-    unet: UNet, *, optimizer: str, learning_rate: float, beta2: float, weight_decay: float
+    unet: nn.Module, *, optimizer: str, learning_rate: float, beta2: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of a network, each for its own part of the network.
 
     Muon takes the convolutions between the first and the last; AdamW takes these two, the embeddings, the norms and
     all else, or everything.
     """
-    inside = [*unet.down.parameters(), *unet.middle.parameters(), *unet.up.parameters()]
-    convolutions = [parameter for parameter in inside if optimizer == "muon" and parameter.ndim == 4]
+    convolutions: list[nn.Parameter] = []
+    if optimizer == "muon":
+        assert isinstance(unet, UNet)
+        inside = [*unet.down.parameters(), *unet.middle.parameters(), *unet.up.parameters()]
+        convolutions = [parameter for parameter in inside if parameter.ndim == 4]
     taken = set(convolutions)
     rest = [parameter for parameter in unet.parameters() if parameter not in taken]
     adamw = torch.optim.AdamW(

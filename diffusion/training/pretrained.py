@@ -4,6 +4,7 @@ from typing import Any
 
 from diffusion import checkpoint, checks
 from diffusion.denoiser import Denoiser
+from diffusion.networks.course import CourseConfig
 from diffusion.training.config import TrainConfig
 
 SHAPE = ("channels", "blocks", "attention", "embedding", "stem")  # of the network: fields of both configs
@@ -12,6 +13,8 @@ SHAPE = ("channels", "blocks", "attention", "embedding", "stem")  # of the netwo
 def like_teacher(teacher: Denoiser) -> dict[str, Any]:
     """What a student has from its teacher: fields of its TrainConfig by name."""
     config = teacher.config
+    if isinstance(config.unet, CourseConfig):
+        raise checks.BadInput("A student is no network of the course: choose another teacher.")
     shape = {name: getattr(config.unet, name) for name in SHAPE}
     meaning = {"schedule": config.schedule, "prediction": config.prediction, "bounded": config.bounded}
     return shape | meaning | {"style": config.styles is not None, "black": config.black}
@@ -24,6 +27,10 @@ def pretrained(config: TrainConfig, role: str) -> Denoiser:
     if other.config.few_step:
         raise checks.BadInput(f"{source} is a student of few steps itself: choose another {role}.")
     theirs, mine = other.config, config.denoiser()
+    if isinstance(theirs.unet, CourseConfig) or isinstance(mine.unet, CourseConfig):
+        if (theirs.unet, theirs.prediction) == (mine.unet, mine.prediction):
+            return other
+        raise checks.BadInput(f"The network in {source} has another shape than this run's: choose another {role}.")
     of_images = ("image_channels", "image_size", "classes")
     if any(getattr(theirs.unet, name) != getattr(mine.unet, name) for name in of_images):
         raise checks.BadInput(f"{source} draws other images than {config.dataset}: choose another {role}.")

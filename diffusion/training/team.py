@@ -46,7 +46,7 @@ class Team:
         return batch.chunk(self.size)[self.rank]
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a scalar over the processes."""
+        """The mean of a number, or of each of several, over the processes."""
         if self.size > 1:
             value = value.clone()
             distributed.all_reduce(value)

@@ -20,7 +20,7 @@ from diffusion.cores import sharing
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
 from diffusion.precision import flops
-from diffusion.training import folder
+from diffusion.training import course, folder
 from diffusion.training.config import TrainConfig
 from diffusion.training.distillation import Distillation, student_of
 from diffusion.training.losses import TrainingLoss
@@ -55,6 +55,7 @@ class Trainer:
         self.order = torch.arange(len(self.images), device="cpu")  # of the images in that epoch
         self.total = torch.zeros((), device=self.device, dtype=torch.float32)  # of its losses
         self.history: list[dict[str, float]] = []
+        self.losses: list[float] = []  # of every step
         self.stopping = False  # set from outside, by a signal
         self.stopped = False  # what the team made of that
 
@@ -95,7 +96,7 @@ class Trainer:
         self.objective = (
             Distillation(self.denoiser, self.ema.model, teacher, config.loss_of)
             if teacher
-            else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr)
+            else TrainingLoss(self.denoiser, config.level_spread, config.loss_of, config.min_snr, config.level)
         )
         self.flops = (3 + self.objective.evaluations) * flops(self.denoiser)  # forward, and twice that backward
         if config.compile:  # after the counting: compiling and FlopCounterMode do not go together
@@ -115,7 +116,8 @@ class Trainer:
         total = config.epochs * self.steps_per_epoch
         self.decays = [
             torch.optim.lr_scheduler.LambdaLR(
-                optimizer, lambda step: learning_rate_factor(step, config.warmup, total, config.decay)
+                optimizer,
+                lambda step: learning_rate_factor(step, config.warmup, total, config.decay, self.steps_per_epoch),
             )
             for optimizer in self.optimizers
         ]
@@ -167,6 +169,8 @@ class Trainer:
             self.save()  # first of all: words and pictures are worth less
             if self.team.leads:
                 folder.show(self.out, self.ema.model, self.history)
+                if self.config.network == "course":
+                    course.show(self.out, self.ema.model, self.losses, self.held_out[0], self.epoch)
                 tell(self.figures)
         if self.stopped:
             if not all(parameter.isfinite().all() for parameter in self.ema.model.parameters()):
@@ -188,13 +192,15 @@ class Trainer:
             self.total.zero_()
         name = f"epoch {self.epoch + 1}/{self.config.epochs}"
         self.denoiser.train()
+        losses: list[Tensor] = []
         looked = time.perf_counter()
         shown = self.progress and self.team.leads
         with tqdm(desc=name, initial=self.step, total=self.steps_per_epoch, unit="step", disable=not shown) as bar:
             while True:
                 chosen = self.order[self.step * batch : (self.step + 1) * batch]
                 with sharing.step():
-                    self.total += self.train_step(data.to_float(self.images[chosen]), self.conditions[chosen])
+                    losses.append(self.train_step(data.to_float(self.images[chosen]), self.conditions[chosen]))
+                    self.total += losses[-1]
                 self.step += 1
                 bar.update()
                 if time.perf_counter() - looked > 1:  # seldom: reading the loss waits for the device
@@ -205,6 +211,7 @@ class Trainer:
                 if self.step == self.steps_per_epoch or self.must_stop():
                     break
         self.total = self.team.mean(self.total)
+        self.losses += self.team.mean(torch.stack(losses)).tolist()
         loss = self.total.item() / self.step
         if not math.isfinite(loss):
             raise self.diverged(self.epoch + 1)
@@ -296,6 +303,7 @@ class Trainer:
             "order": self.order,
             "total": self.total,
             "history": self.history,
+            "losses": self.losses,
         }
         folder.save(self.out, self.ema.model, state, {average.length: average.model for average in self.averages})
 
@@ -332,6 +340,7 @@ class Trainer:
                 group["lr"] = rate * factor(decay.last_epoch)  # of this run's curve, which may be longer
             self.random.set_state(state["random"])
             self.epoch, self.step, self.history = state["epoch"], state["step"], state["history"]
+            self.losses = state["losses"]
             self.order, self.total = state["order"].to(self.device), state["total"].to(self.device)
         except checks.BadInput:
             raise
