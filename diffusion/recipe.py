@@ -178,8 +178,8 @@ class Recipe:
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
         values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
-        told = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
-        return json.dumps({"version": _version(told)} | told)
+        given = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
+        return json.dumps({"version": _version(given)} | given)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":

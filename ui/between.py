@@ -26,8 +26,8 @@ class Between:
         lab.player.send(self.send, [lab_state, draw.session], outputs, **AT_ONCE).then(
             None, draw.ready, js=press_if_ready(), **AT_ONCE
         )
-        asked: Any = [lab.ready, lab_state]
-        page.load(self.open_link, asked, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
+        watched: Any = [lab.ready, lab_state]
+        page.load(self.open_link, watched, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
             **draw_it
         )
 

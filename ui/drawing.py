@@ -47,8 +47,8 @@ class Drawing:
             drawn.readings = self.work.read(drawn.result)
         if self.until_right and self.plan.recipe.guidance > 0:
             yield from self._draw_misses_again(drawn)
-        asked = self.plan.recipe.guidance > 0  # else the network drew what it liked
-        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and asked else ""
+        labelled = self.plan.recipe.guidance > 0  # else the network drew what it liked
+        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and labelled else ""
         self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
 
     def _run(self) -> Generator[View, None, Result]:

@@ -64,7 +64,7 @@ class ReadingBack:
                 looks = [[f"{look.title} {read}" for read in self.captions(look.images)] for look in tried.result.looks]
                 captions = ["; ".join(each) for each in zip(*looks, strict=True)]
             for k, (reading, seed) in enumerate(zip(tried.readings, tried.result.seeds, strict=True), done):
-                miss = "" if reading.right else f", but {self.pipe.names[reading.asked]} was asked for"
+                miss = "" if reading.right else f", but {self.pipe.names[reading.label]} was asked for"
                 if miss or k < MOST_CAPTIONS:
                     self.report.append(f"image {k}, seed {seed}: {captions[k - done]}{miss}")
             done += len(tried.readings)

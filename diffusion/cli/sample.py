@@ -78,11 +78,11 @@ def sample(flags: argparse.Namespace) -> None:
 def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> Recipe:
     """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
     if again is None:
-        asked, words = styled(flags, pipe.names)
-        return recipe(flags, pipe, asked, **words)
+        digits, words = styled(flags, pipe.names)
+        return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    asked, words = ([*again.digits], {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
-    wanted = recipe(flags, pipe, asked, **usual, **words)
+    digits, words = ([*again.digits], {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
+    wanted = recipe(flags, pipe, digits, **usual, **words)
     same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
     return replace(wanted, redrawn=again.redrawn) if same else wanted
 

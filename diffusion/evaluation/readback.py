@@ -20,15 +20,15 @@ STRIDE = 2654435761  # between the seeds that an image is tried with: 2**32 over
 class Reading:
     """What the reader reads in one image."""
 
-    asked: int  # the label that was asked for
+    label: int  # the one that was asked for
     read: int  # the likeliest label
     likely: float  # how likely that is, 0 to 1
-    likely_asked: float  # how likely the one asked for is
+    likely_label: float  # how likely the one asked for is
     name: str  # of the label that was read
 
     @property
     def right(self) -> bool:
-        return self.read == self.asked
+        return self.read == self.label
 
     @property
     def caption(self) -> str:
@@ -100,7 +100,7 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
     readings = _readings(pipe.names, reader, result)
     drawn = len(readings)
     own = recipe.seeds
-    best = {k: (reading.likely_asked, own[k]) for k, reading in enumerate(readings) if not reading.right}
+    best = {k: (reading.likely_label, own[k]) for k, reading in enumerate(readings) if not reading.right}
     missed = list(best)
     for attempt in range(1, tries):
         if not missed:
@@ -110,7 +110,7 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
         found = _readings(pipe.names, reader, again)
         drawn += len(found)
         for k, seed, reading in zip(missed, seeds, found, strict=True):
-            best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_asked, seed))
+            best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_label, seed))
         missed = [k for k, reading in zip(missed, found, strict=True) if not reading.right]
     other = tuple((k, seed) for k, (_, seed) in best.items() if seed != own[k])
     if other:
@@ -128,7 +128,7 @@ def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
 
 def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Reading]:
     each = zip(*(_read(names, reader, look.images, look.labels) for look in result.looks), strict=True)
-    return [min(readings, key=lambda reading: (reading.right, reading.likely_asked)) for readings in each]
+    return [min(readings, key=lambda reading: (reading.right, reading.likely_label)) for readings in each]
 
 
 def _read(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:

@@ -23,7 +23,7 @@ FIRST = ("strength", "radius")  # settings that are seen at once; the others are
 MOST_FRAMES = 60
 
 
-class Asked:
+class LabControls:
     """The panel's components, made inside a `gr.Blocks`, and what they say. `settings` is made later, with `more`."""
 
     def __init__(self, work: Work):
@@ -40,7 +40,7 @@ class Asked:
             self.about = gr.HTML(self._about(self.first), elem_id="activity-about")
             self.example = gr.Button("Try the example", elem_id="lab-example", size="sm", min_width=130, scale=0)
 
-    def ask(self) -> None:
+    def make(self) -> None:
         """Make the canvas, and the controls of all activities, of which those of one are shown."""
         with gr.Column(elem_id="lab-picture") as self.drawn:
             self.canvas = Canvas(self.pipe)
