@@ -134,10 +134,12 @@ class LabControls:
         return found
 
     def show(self, name: str, weights: str) -> Update:
-        """The controls of an activity and no others, with what these weights do it with by default."""
+        """The controls of an activity and no others, with what these weights do it with by default.
+
+        The choices of both stay: there may be newer ones.
+        """
         each, pipe = EXPERIMENTS[name], self.work.pipes[weights]
         shown: Update = {
-            self.activity: name,
             self.about: self._about(name),
             self.drawn: gr.update(visible="images" in each.takes),
             self.canvas.real: gr.update(visible="images" in each.takes and self.canvas.offered),
@@ -164,13 +166,14 @@ class LabControls:
             for control in controls.values():
                 shown |= {part: gr.update(visible=other == name) for part in control.parts}
         shown |= self.settings.put(experiments.defaults(name, pipe), weights)
+        del shown[self.settings.weights]
         shown[self.settings.count] = gr.update(visible="count" in each.takes)
         return shown
 
     def put(self, values: Mapping[str, Any], weights: str) -> Update:
         """Values by name into the controls, of which those of their activity are shown."""
         name = values["activity"]
-        update = self.show(name, weights)
+        update = self.show(name, weights) | {self.activity: name}
         update |= self.settings.put(values, weights)
         counts = "count" in EXPERIMENTS[name].takes
         update[self.settings.count] = gr.update(visible=counts, value=values.get("count", 1))

@@ -80,7 +80,7 @@ class Settings:
         if self.redraws:
             used.then(None, js=REDRAW, **AT_ONCE)
             self.weights.change(None, self.weights, js=self._tell_page, **AT_ONCE)
-            self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
+            self.redrawing.input(None, self.redrawing, self.new_seed, js="(on) => !on", **AT_ONCE)
         for controls in self.controls.values():
             if "sampler" in controls:
                 self._connect_options(controls)
@@ -118,7 +118,7 @@ class Settings:
     def put(self, values: Mapping[str, Any], weights: str) -> Update:
         """Values by name into the controls of these weights."""
         instant = self.work.pipes[weights].offer.instant  # these redraw from the same seed
-        update = self.show(weights) | {self.new_seed: "seed" not in values and not instant}
+        update = self.show(weights) | {self.weights: weights, self.new_seed: "seed" not in values and not instant}
         if "count" in values:
             update[self.count] = values["count"]
         for name, control in self.controls[weights].items():
@@ -127,10 +127,10 @@ class Settings:
         return update
 
     def show(self, weights: str) -> Update:
-        """The controls of these weights, and no others."""
+        """The controls of these weights, and no others. The choice of weights stays: there may be a newer one."""
         mine = self.controls[weights].values()
         visible = {part: gr.update(visible=control in mine) for control in self.all for part in control.parts}
-        return visible | {self.weights: weights, self.before: weights}
+        return visible | {self.before: weights}
 
     def use(self, data: dict[Any, Any]) -> Update:
         """Other weights are chosen: a range that was changed goes along, as far as they go."""
