@@ -100,7 +100,7 @@ class Downloads:
             if result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
             else:
-                write_bytes(path, self.work.picture(result, ending, reading=drawn.readings is not None))
+                write_bytes(path, self.work.picture(result, ending, drawn.looks or ()))
             yield str(path)
 
     def failed(self) -> str:

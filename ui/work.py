@@ -1,6 +1,6 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import Any
@@ -105,27 +105,22 @@ class Work:
         [noisy] = forward.at_levels(pipe, recipe, recipe.activity.levels[-1:])
         return noisy, forward.one_step(pipe, recipe, noisy)
 
-    def picture(self, result: Result, ending: str, reading: bool = False) -> bytes:
+    def picture(self, result: Result, ending: str, looks: Sequence[Sequence[Reading]] = ()) -> bytes:
         """The file with an ending .png or .gif that shows what came of an activity.
 
         Args:
-            reading: whether it tells what the reader reads.
+            looks: what was read in each image, for each way to look at it, to be told there.
         """
         recipe, pipe = result.recipe, self.of(result.recipe)
         if isinstance(recipe.activity, Forward):
             return noise_panels.forward_picture(ending, pipe, recipe)
         if isinstance(recipe.activity, Denoising):
             return noise_panels.denoised_picture(ending, [*forward.denoised(pipe, recipe)], recipe)
-        captions = [[each.caption for each in read] for read in self.read_looks(result)] if reading else []
-        return panels.picture(ending, result, pipe.names, captions)
+        return panels.picture(ending, result, pipe.names, [[each.caption for each in read] for read in looks])
 
-    def read_looks(self, result: Result) -> list[list[Reading]]:
+    def read(self, result: Result) -> list[list[Reading]]:
         """What the reader makes of each image, for each way to look at it, or BadInput where it does not read these."""
         return readback.read_looks(self.of(result.recipe), reader(), result)
-
-    def read(self, result: Result) -> list[Reading]:
-        """What the reader makes of each image, or BadInput where it does not read these."""
-        return readback.read(self.of(result.recipe), reader(), result)
 
     def _waited_for(self, work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """The work, with data sets standing back meanwhile."""

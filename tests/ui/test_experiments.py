@@ -10,8 +10,9 @@ from diffusion import Recipe
 from diffusion.lab import recipes
 from ui import ambigrams, experiments, links
 from ui.canvas import Canvas, holding, real_digit
+from ui.drawing import Drawing
 from ui.experiments import EXPERIMENTS
-from ui.session import Plan
+from ui.session import Plan, Session
 from ui.work import Moment, Work
 
 SEEDED = {"seed": 5}
@@ -95,6 +96,28 @@ def test_some_images_are_drawn_again_with_their_own_pictures(pipe) -> None:
     recipe = recipes.edit(pipe, [real_digit(3, 0), real_digit(4, 0)], [8, 9], seed=3)
     part = Plan(recipe, "", 0, base=pipe.run(replace(recipe, steps=2)).result(), again=(1,)).part
     assert (part.digits, part.seeds, part.activity) == ((9,), [4], recipe.alone(1).activity)
+
+
+def test_each_look_is_read_once_for_status_player_and_file(pipe, monkeypatch) -> None:
+    images_read = []
+
+    class Counting:
+        dataset = "mnist"
+
+        def read(self, images):
+            images_read.append(len(images))
+            return np.eye(10)[[6] * len(images)], None
+
+    monkeypatch.setattr("ui.work.reader", Counting)
+    work, session = Work({"bundled": pipe}), Session()
+    recipe = recipes.anagram(pipe, [6, 9], count=2, steps=1)
+    drawing = Drawing(work, session, Plan(recipe, "", 0), reading=True, until_right=False)
+    assert all(line for line, _ in drawing)
+    drawn = session.shown
+    assert [[each.read for each in look] for look in drawn.looks] == [[6, 6], [6, 6]]
+    assert not any(reading.right for reading in drawn.readings), "turned, neither is a 9"
+    assert work.picture(drawn.result, ".png", drawn.looks).startswith(b"\x89PNG")
+    assert images_read == [2, 2]
 
 
 def test_each_cell_of_the_table_has_its_recipe(pipe, refuses) -> None:
