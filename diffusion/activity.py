@@ -75,6 +75,9 @@ class Activity:
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
     earlier: ClassVar[Mapping[str, Any]] = {}  # what its later settings are in recipes that do not know them yet
+    options: ClassVar[tuple[str, ...]] = ()  # its own settings that command line, page and endpoints ask for
+    readable: ClassVar[bool] = True  # whether the reader can say what was drawn
+    retried: ClassVar[bool] = True  # whether what reads wrong can be drawn again from another seed
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):

@@ -82,8 +82,8 @@ def add(commands: Any) -> None:
         add_drawing(parser, count=count, digits=command.digits, settings=command.shown, defaults=best)
         parser.add_argument("--recipe", metavar="FILE", help="a file that this command made: does the same again")
         add_pictures(parser)
-        if command.reads[0]:
-            add_reading(parser, again=command.reads[1])
+        if command.activity.readable:
+            add_reading(parser, again=command.activity.retried)
         parser.set_defaults(command=lambda flags, command=command: run(command, flags))
 
 
@@ -99,7 +99,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, old)
     wanted = _again(command, flags, old) if old else _new(command, flags, pipe)
     pipe.check(wanted)
-    reading = ReadingBack.from_flags(flags, pipe) if command.reads[0] else None
+    reading = ReadingBack.from_flags(flags, pipe) if command.activity.readable else None
     output = lab_output.Output(pipe, out, ending, reading, scale=flags.scale, fps=flags.fps)
     output.write(replace(wanted, weights=pipe.weights), evens=old is None)
     if reading and reading.report:
@@ -122,7 +122,7 @@ def _again(command: Command, flags: argparse.Namespace, old: Recipe) -> Recipe:
 
 def _settings(command: Command, flags: argparse.Namespace) -> dict[str, Any]:
     """The settings of activity and recipe; None where one is not given."""
-    return {name: getattr(flags, name, None) for name in (*command.own, *SETTINGS)}
+    return {name: getattr(flags, name, None) for name in (*command.declared, *SETTINGS)}
 
 
 def _new(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe:
