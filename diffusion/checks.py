@@ -84,6 +84,13 @@ def typed(text: str) -> float | str:
     return text
 
 
+def several(value: Any) -> list[Any]:
+    """What somebody wrote as one value or as several, like "0.4,0.6", as a list, for the other checks."""
+    if isinstance(value, str):
+        return [typed(part.strip()) for part in value.split(",")]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def labels(name: str, value: Any, classes: int) -> list[int]:
     """`value`, one digit or several, as a non-empty list of ints in [0, classes), or BadInput."""
     wanted = f"{name} must be one or more whole numbers from 0 to {classes - 1}"

@@ -126,10 +126,11 @@ def recipe(values: Values, pipe: Pipeline) -> Recipe:
         given["digits"] = digits
     elif each.free:
         given["guidance"] = 0.0
+    given |= {"images": values["images"]} if each.name == Morph.name and "images" in values else {}
     if not each.draws:  # noise has no settings but its seed
         given = {name: value for name, value in given.items() if name not in SETTINGS or name == "seed"}
     wanted = RECIPES[each.name](pipe, **{"digits": []} | given if each.digits and not each.free else given)
-    request.check_number(len(wanted.digits))
+    request.check_number(len(wanted.digits) * len(getattr(wanted.activity, "levels", [0])))
     return request.drawn_with(wanted, pipe)
 
 

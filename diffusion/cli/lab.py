@@ -135,11 +135,11 @@ def _new(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe:
     if command.counts:
         given["count"] = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
     if command.activity is ImageToImage:
-        given["strength"] = _strengths(flags.strength)
+        given["strength"] = None if flags.strength is None else checks.several(flags.strength)
     if command.activity is Inpainting:
         given["mask"] = _mask(flags.mask, pipe.model.shape)
     if command.activity is Anagram and flags.view is not None:
-        given["views"] = [view.strip() for view in flags.view.split(",")]
+        given["views"] = checks.several(flags.view)
     if command.activity is Morph:
         given["frames"] = flags.frames
     return RECIPES[command.name](pipe, **given)
@@ -176,15 +176,6 @@ def _read(flags: argparse.Namespace, pipe: Pipeline, images: Sequence[np.ndarray
     found = ReadingBack(pipe, load_reader(flags.reader), 1).labels(np.stack(images))
     print(f"The pictures are read as {', '.join(pipe.names[label] for label in found)}.", file=sys.stderr)
     return found
-
-
-def _strengths(text: str | None) -> list[Any] | None:
-    """Those that --strength names, in order, not checked yet."""
-    if text is None:
-        return None
-    if text.strip().casefold() == "classic":
-        return list(editing.CLASSIC)
-    return [typed(part.strip()) for part in text.split(",")]
 
 
 def _mask(mask: str | None, shape: tuple[int, int, int]) -> str | np.ndarray:

@@ -83,9 +83,11 @@ def worst(looks: Sequence[Sequence[Reading]]) -> list[Reading]:
 
 
 def captions_of(result: Result, looks: Sequence[Sequence[Reading]]) -> list[str]:
-    """What was read in each image, of all its looks: "7, 99.8 %", or "upright 6, 99.1 %; rotate-180 9, 97.3 %"."""
-    titles = [f"{look.title} ".lstrip() for look in result.looks]
-    said = ([title + each.caption for each in read] for title, read in zip(titles, looks, strict=True))
+    """What was read in each image, if anything, like "7, 99.8 %", or "upright 6, 99.1 %; rotate-180 9, 97.3 %"."""
+    said = (
+        [f"{look.title} {each.caption}".strip() for each in read]
+        for look, read in zip(result.looks, looks, strict=False)
+    )
     return ["; ".join(each) for each in zip(*said, strict=True)]
 
 
