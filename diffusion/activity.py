@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from torch import Tensor
 
-from diffusion.checks import BadInput
+from diffusion.checks import Newer
 from diffusion.samplers import Denoise, Step
 from diffusion.scheduler import Level
 from diffusion.settings import Setting, declared
@@ -137,5 +137,5 @@ def from_dict(values: Any) -> Activity:
     name = values.pop("name")
     import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
-        raise BadInput("This recipe is of a newer version: update the project to read it.")
+        raise Newer
     return ACTIVITIES[name](**{**ACTIVITIES[name].earlier, **values})

@@ -16,6 +16,13 @@ class BadInput(ValueError):
     """A request that cannot be met. Its message is one sentence that says what to do instead."""
 
 
+class Newer(BadInput):
+    """A recipe, or a part of one, that only a later version of this project knows."""
+
+    def __init__(self) -> None:
+        super().__init__("This recipe is of a newer version: update the project to read it.")
+
+
 def number(name: str, value: Any, low: float, high: float, also: tuple[float, ...] = ()) -> float:
     """`value` as a float in [low, high], or one of `also`, or BadInput.
 

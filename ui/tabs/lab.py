@@ -233,7 +233,9 @@ class Lab:
         try:
             try:
                 recipe = Recipe.from_file(path)
-            except BadInput:
+            except checks.Newer:
+                raise
+            except BadInput:  # any other picture
                 recipe = None
             if recipe and recipe.activity:
                 return self.put_recipe(session, recipe)
