@@ -41,7 +41,7 @@ import gradio as gr
 
 from diffusion import BadInput, Pipeline
 from diffusion.hardware import use_allowed_cores
-from ui import endpoint
+from ui import endpoint, lab_endpoints
 from ui.between import Between
 from ui.tabs import learned
 from ui.tabs.compare import Compare
@@ -87,6 +87,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         draw.opened(page)
         Between(page, tabs, draw, lab)
         endpoint.add(work)
+        lab_endpoints.add(work)
     return page.queue(max_size=16)
 
 

@@ -187,7 +187,7 @@ class Recipe:
         try:
             values: dict[str, Any] = json.loads(text)
             if values.pop("version") != _version(values):
-                raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
+                raise checks.Newer
             return cls(**values)
         except checks.BadInput:
             raise

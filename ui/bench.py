@@ -58,12 +58,11 @@ class Bench:
         if drawn is None or not EXPERIMENTS[drawn.result.recipe.activity.name].draws:  # type: ignore[union-attr]
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
-        readings = self.work.read_looks(drawn.result) if drawn.readings is not None else None
         if isinstance(recipe.activity, Morph):
-            shown = film(drawn.result, self.work.names, readings, note=drawn.plan.note or MORPH_NOTE)
+            shown = film(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or MORPH_NOTE)
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
-            shown = trajectory(drawn.result, self.work.names, readings, note=drawn.plan.note or NOTE, zoomed=zoomed)
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or NOTE, zoomed=zoomed)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:

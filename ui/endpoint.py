@@ -64,15 +64,10 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
         try:
             pipe = work.pipe(work.usual if weights is None else weights)
             if guide_from is not None or guide_to is not None:
-                low, high = pipe.offer.defaults["guidance_interval"]
-                values["guidance_interval"] = (
-                    low if guide_from is None else guide_from,
-                    high if guide_to is None else guide_to,
-                )
+                values["guidance_interval"] = interval(guide_from, guide_to, pipe.offer.defaults["guidance_interval"])
             recipe = request.recipe({name: value for name, value in values.items() if value is not None}, pipe)
         except BadInput as error:
-            # Programs read it as it is. A browser would show it as HTML, but no button of the page asks for this.
-            raise gr.Error(str(error), visible=False, print_exception=False) from None
+            raise refusal(error) from None
         state: Any
         for state in work.run(recipe):
             if isinstance(state, Result):
@@ -106,6 +101,17 @@ def add(work: Work) -> None:
         gr.Number(visible=False, label="Seed"),
     ]
     gr.Button(visible=False).click(generate, inputs, outputs, api_name="generate", **MODEL)
+
+
+def interval(guide_from: Any, guide_to: Any, usual: tuple[int, int]) -> tuple[Any, Any]:
+    """Where guidance is on, if one end or both are said."""
+    low, high = usual
+    return low if guide_from is None else guide_from, high if guide_to is None else guide_to
+
+
+def refusal(error: BadInput) -> gr.Error:
+    """What tells a caller. Programs read it as it is; a browser would show it as HTML, but no button asks for it."""
+    return gr.Error(str(error), visible=False, print_exception=False)
 
 
 def save(result: Result, folder: str) -> tuple[str, str]:

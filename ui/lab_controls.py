@@ -146,12 +146,12 @@ class LabControls:
             self.canvas.pad: gr.update(elem_classes=["masks"] if "mask" in each.takes else []),
             self.drawing: gr.update(visible=each.draws),
             self.buttons: gr.update(visible=each.draws),
-            self.reads: gr.update(visible=each.reads[0]),
-            self.until_right: gr.update(visible=each.reads[1], value=False),
-            self.how: gr.update(visible=any(setting not in FIRST for setting in each.own)),
+            self.reads: gr.update(visible=each.activity.readable),
+            self.until_right: gr.update(visible=each.activity.retried, value=False),
+            self.how: gr.update(visible=any(setting not in FIRST for setting in each.declared)),
             self.view: gr.update(visible="views" in each.takes),
             self.level: gr.update(visible="levels" in each.takes),
-            self.strip: gr.update(visible="strength" in each.own),
+            self.strip: gr.update(visible="strength" in each.declared),
             self.frames: gr.update(visible="frames" in each.takes),
         }
         for k, radio in enumerate(self.digits):

@@ -39,6 +39,8 @@ class Forward(WithPictures, name="forward"):
     levels: tuple[int, ...] = LEVELS
 
     defaults = MappingProxyType({"sampler": "ddim", "steps": 40})
+    options = ("levels",)
+    readable = retried = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +62,8 @@ class Denoising(WithPictures, name="denoise"):
     levels: tuple[int, ...] = LEVELS
     stride: int = setting(Whole(0, T), STRIDE, "levels between guesses on the way back; 0 takes the recipe's steps")
 
+    options = ("levels", "stride")
+    retried = False
     any_level = True
 
     def __post_init__(self) -> None:

@@ -77,6 +77,7 @@ class Anagram(Illusion, name="anagram"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 20, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
+    options = ("views", "reduction", "inner")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -182,6 +183,7 @@ class Hybrid(Illusion, name="hybrid"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
+    options = ("radius", "inner")
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         checks.labels("digits", self.digit, classes)

@@ -56,6 +56,7 @@ class Morph(Activity, name="morph"):
     )
 
     defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
+    retried = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -111,10 +111,10 @@ class Lab:
             return
         begun = {self.status: status.running(0, plan.recipe.steps, 0), self.controls.settings.seed: plan.recipe.seed}
         yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
-        reads, again = EXPERIMENTS[plan.recipe.activity.name].reads if plan.recipe.activity else (False, False)
-        drawing = Drawing(
-            self.work, session, plan, reading=reads and data[self.controls.reading], until_right=again and until
-        )
+        activity = plan.recipe.activity
+        assert activity is not None  # all that is drawn here has one
+        reading = activity.readable and data[self.controls.reading]
+        drawing = Drawing(self.work, session, plan, reading=reading, until_right=activity.retried and until)
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})
@@ -201,7 +201,7 @@ class Lab:
         session.wanted = None
         return {
             **self.put(values, self.work.usual),
-            self.controls.until_right: gr.update(visible=EXPERIMENTS[name].reads[1], value=until),
+            self.controls.until_right: gr.update(visible=EXPERIMENTS[name].activity.retried, value=until),
             self.ready: "yes" if EXPERIMENTS[name].draws else "",
         }
 
@@ -233,7 +233,9 @@ class Lab:
         try:
             try:
                 recipe = Recipe.from_file(path)
-            except BadInput:
+            except checks.Newer:
+                raise
+            except BadInput:  # any other picture
                 recipe = None
             if recipe and recipe.activity:
                 return self.put_recipe(session, recipe)
