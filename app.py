@@ -71,7 +71,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
     if pipe is None:
         pipe, few_step = (Pipeline.from_pretrained(name, precision=PRECISION) for name in ("bundled", "few-step"))
     work = Work({"bundled": pipe} | ({"few-step": few_step} if few_step else {}), gpu)
-    with gr.Blocks(title="Digit Diffusion", delete_cache=(600, 3600)) as page:
+    with endpoint.Page(title="Digit Diffusion", delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRO, elem_id="intro")
         with gr.Tabs() as tabs:
             with gr.Tab("Draw", id="draw"):

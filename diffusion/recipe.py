@@ -74,8 +74,8 @@ class Recipe:
     hand: int | str = setting(
         Maybe((ANY, MANY), Whole(0, checks.MAX_SEED)),
         ANY,
-        "who writes: a number is one hand for all",
-        advice="many is one by lot for each digit; thickness, slant and width count more",
+        "whose hand writes; a number is one for all digits",
+        advice="many is one by lot for each; thickness, slant and width count more",
     )
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
 
