@@ -14,7 +14,7 @@ from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.lab import Denoising, Forward, forward, noise_panels, panels
-from diffusion.lab.forward import Noisy
+from diffusion.lab.forward import Denoised, Noisy
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Work:
         self.waiting = 0  # how many runs that somebody waits for are under way
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
         self.noised: Callable[[Recipe], tuple[Noisy, Tensor]] = gpu(self.noised_of)
+        self.denoised: Callable[[Recipe], Denoised] = gpu(self.denoised_of)
         self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
         self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(gpu(self.cells_of))
@@ -104,6 +105,11 @@ class Work:
         pipe = self.of(recipe)
         [noisy] = forward.at_levels(pipe, recipe, recipe.activity.levels[-1:])
         return noisy, forward.one_step(pipe, recipe, noisy)
+
+    def denoised_of(self, recipe: Recipe) -> Denoised:
+        """The pictures of a recipe at its only noise level, and the ways back from there."""
+        [found] = forward.denoised(self.of(recipe), recipe)
+        return found
 
     def picture(self, result: Result, ending: str, reading: bool = False) -> bytes:
         """The file with an ending .png or .gif that shows what came of an activity.

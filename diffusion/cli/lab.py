@@ -21,7 +21,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import typed, written
 from diffusion.cli import lab_output
-from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline
+from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.evaluation.reader import load_reader
@@ -99,6 +99,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, old)
     wanted = _again(command, flags, old) if old else _new(command, flags, pipe)
     pipe.check(wanted)
+    warn(pipe, wanted)
     reading = ReadingBack.from_flags(flags, pipe) if command.reads[0] else None
     output = lab_output.Output(pipe, out, ending, reading, scale=flags.scale, fps=flags.fps)
     output.write(replace(wanted, weights=pipe.weights), evens=old is None)

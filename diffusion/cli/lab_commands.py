@@ -61,7 +61,7 @@ COMMANDS = (
         Denoising,
         "take noise away in three ways: a blur, one step, many steps",
         "--image docs/photo.jpg --levels 250,500,750 --out back.png",
-        own=("levels", "stride"),
+        own=("levels", "stride", "one_step"),
         digits="(default: the network is not told)",
         image=PICTURE,
         reads=(True, False),

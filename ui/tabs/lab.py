@@ -47,7 +47,7 @@ class Lab:
         self.start, self.stop = self.asked.start, self.asked.stop
         self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
         self.look = {self.player, self.status, self.start, self.stop, *self.downloads.buttons}
-        self.inputs = {self.session, *self.asked.inputs}
+        self.inputs = {self.session, self.bench.sigma, self.bench.unfolded, *self.asked.inputs}
         self.outputs = [self.session, self.ready, *self.bench.panels, *self.asked.outputs]
         self._connect_run()
         self._connect_rest()
@@ -71,7 +71,7 @@ class Lab:
         asked = self.asked
         every: dict[str, Any] = {"inputs": self.inputs, "outputs": self.outputs, "preprocess": False}
         noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
-        noise["outputs"] = [self.bench.noise, self.status, *self.downloads.buttons]
+        noise["outputs"] = [self.bench.noise, self.bench.ways, self.status, *self.downloads.buttons]
         start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
         asked.activity.input(self.choose, **every, **NEWEST).then(**noise)
         asked.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
@@ -81,8 +81,11 @@ class Lab:
             asked.canvas.pad.drawn,
             asked.digits[0].input,
             asked.settings.seed.input,
+            self.bench.sigma.input,
         ):
             changed(**noise)
+        self.bench.why.expand(lambda: True, None, self.bench.unfolded, **AT_ONCE).then(**noise)
+        self.bench.why.collapse(lambda: False, None, self.bench.unfolded, **AT_ONCE)
         asked.canvas.real.click(self.take_real, None, [asked.canvas.pad, asked.canvas.seen], **AT_ONCE).then(**noise)
         files: Any = {asked.canvas.open, asked.activity, self.session}
         asked.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
@@ -160,9 +163,11 @@ class Lab:
             empty = not (data[self.asked.canvas.pad] or {}).get("picture")  # which is no mistake
             return {
                 self.bench.noise: noised.EMPTY,
+                self.bench.ways: "",
                 self.status: status.line(NOISE) if empty else status.refused(error),
             }
-        return self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.asked.settings.weights]))
+        shown = self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.asked.settings.weights]))
+        return shown | (self.bench.answer(values, data[self.bench.sigma]) if data[self.bench.unfolded] else {})
 
     # What puts values into the controls
 
