@@ -23,7 +23,10 @@ from diffusion.style import Styles
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
-NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # of the weights that ship
+ONE_GUESS = "course-denoiser"  # a small network of the course that takes noise away in one guess
+NAMES = {name: f"{name}.safetensors" for name in ("few-step", ONE_GUESS)} | {
+    "bundled": WEIGHTS
+}  # of the weights that ship
 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
@@ -99,8 +102,8 @@ def name_of(weights: str) -> str | None:
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names.
 
-    None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub. Raises
-    BadInput for a revision of anything but the last.
+    None or "bundled" is what ships, "few-step" its student, "course-denoiser" a network of one guess; else a file, a
+    folder, or "user/repo" on the Hub. Raises BadInput for a revision of anything but the last.
     """
     if on_hub(source):
         return pull(str(source), revision)

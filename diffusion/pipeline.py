@@ -55,7 +55,7 @@ class Pipeline:
         device: str | torch.device | None = None,
         precision: str = "fp32",
     ) -> "Pipeline":
-        """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
+        """Load weights: the bundled ones, others that ship, by name, or a file, a folder, or "user/repo" on the Hub.
 
         The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes about one digit in
         a hundred; or auto, whatever is quickest here (precision.py). Raises BadInput where there are no such weights.

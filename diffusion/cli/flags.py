@@ -41,7 +41,8 @@ def add_drawing(
     """
     parser.add_argument(
         "--weights",
-        help=f"few-step, which {FEW_STEP}; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; {checkpoint.ONE_GUESS}, which takes noise away in one guess; or a file, a "
+        "folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:
@@ -97,10 +98,15 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     wanted = pipe.recipe(tuple(digits) * count, **usual | given)
+    warn(pipe, wanted)
+    return wanted
+
+
+def warn(pipe: Pipeline, wanted: Recipe) -> None:
+    """Say where a recipe asks these weights for what they were not trained for."""
     if warning := pipe.strange(wanted):
         pipe.check(wanted)  # who is refused need not be warned
         print(warning, file=sys.stderr)
-    return wanted
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

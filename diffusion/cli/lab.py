@@ -21,7 +21,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import typed, written
 from diffusion.cli import lab_output
-from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline
+from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.evaluation.reader import load_reader
@@ -99,6 +99,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, old)
     wanted = _again(command, flags, old) if old else _new(command, flags, pipe)
     pipe.check(wanted)
+    warn(pipe, wanted)
     reading = ReadingBack.from_flags(flags, pipe) if command.activity.readable else None
     output = lab_output.Output(pipe, out, ending, reading, scale=flags.scale, fps=flags.fps)
     output.write(replace(wanted, weights=pipe.weights), evens=old is None)
@@ -165,7 +166,7 @@ def _digits(
     if command.activity is Morph and images:
         return _read(flags, pipe, images)
     if command.image and command.activity is not Morph:
-        if flags.guidance == 0:
+        if flags.guidance == 0 or not pipe.offer.knows_labels:
             return None
         raise checks.BadInput("Say what to draw: add --digits, or --guidance 0 to leave it to the network.")
     raise checks.BadInput(f"Say what to draw: add --digits {command.digits}.")

@@ -202,9 +202,9 @@ def _rows(
 ) -> tuple[list[str], list[int]]:
     """Pictures, and a digit for each: one of either goes with all of the other."""
     found = _packed(pipe, images)
-    if digits is None and given.get("guidance") != 0:
+    if digits is None and pipe.offer.knows_labels and given.get("guidance") != 0:
         raise checks.BadInput("Say what to draw: choose a digit, or guidance 0 to leave it to the network.")
-    labels = [0] if digits is None else checks.labels("digits", digits, len(pipe.names))
+    labels = [0] if digits is None else pipe.offer.labels(digits)
     if len(found) > 1 and len(labels) not in (1, len(found)):
         raise checks.BadInput(f"Give one digit, or one for each of the {len(found):,} pictures, not {len(labels):,}.")
     rows = max(len(found), len(labels))
@@ -247,4 +247,4 @@ def _several(pipe: Pipeline, digits: Sequence[int], count: int, what: str, needs
     """So many digits, or BadInput."""
     if len(digits) != count:
         raise checks.BadInput(f"{what} needs {count} digits, {needs}, and not {len(digits)}: choose others.")
-    return checks.labels("digits", digits, len(pipe.names))
+    return pipe.offer.labels(digits)

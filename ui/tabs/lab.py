@@ -47,7 +47,7 @@ class Lab:
         self.start, self.stop = self.controls.start, self.controls.stop
         self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
         self.look = {self.player, self.status, self.start, self.stop, *self.downloads.buttons}
-        self.inputs = {self.session, *self.controls.inputs}
+        self.inputs = {self.session, self.bench.sigma, self.bench.unfolded, *self.controls.inputs}
         self.outputs = [self.session, self.ready, *self.bench.panels, *self.controls.outputs]
         self._connect_run()
         self._connect_rest()
@@ -71,7 +71,7 @@ class Lab:
         controls = self.controls
         every: dict[str, Any] = {"inputs": self.inputs, "outputs": self.outputs, "preprocess": False}
         noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
-        noise["outputs"] = [self.bench.noise, self.status, *self.downloads.buttons]
+        noise["outputs"] = [self.bench.noise, self.bench.ways, self.status, *self.downloads.buttons]
         start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
         controls.activity.input(self.choose, **every, **NEWEST).then(**noise)
         controls.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
@@ -81,8 +81,11 @@ class Lab:
             controls.canvas.pad.drawn,
             controls.digits[0].input,
             controls.settings.seed.input,
+            self.bench.sigma.input,
         ):
             changed(**noise)
+        self.bench.why.expand(lambda: True, None, self.bench.unfolded, **AT_ONCE).then(**noise)
+        self.bench.why.collapse(lambda: False, None, self.bench.unfolded, **AT_ONCE)
         controls.canvas.real.click(self.take_real, None, [controls.canvas.pad, controls.canvas.seen], **AT_ONCE).then(
             **noise
         )
@@ -162,9 +165,11 @@ class Lab:
             empty = not (data[self.controls.canvas.pad] or {}).get("picture")  # which is no mistake
             return {
                 self.bench.noise: noised.EMPTY,
+                self.bench.ways: "",
                 self.status: status.line(NOISE) if empty else status.refused(error),
             }
-        return self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.controls.settings.weights]))
+        shown = self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.controls.settings.weights]))
+        return shown | (self.bench.answer(values, data[self.bench.sigma]) if data[self.bench.unfolded] else {})
 
     # What puts values into the controls
 
