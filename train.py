@@ -35,7 +35,7 @@ from diffusion.settings import Text, YesNo
 from diffusion.training.config import PRESETS, SETTINGS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state, write_config
 from diffusion.training.pretrained import like_teacher
-from diffusion.training.team import Team
+from diffusion.team import Team
 from diffusion.training.trainer import Trainer
 
 

@@ -26,7 +26,7 @@ from diffusion.training.distillation import Distillation, student_of
 from diffusion.training.losses import TrainingLoss
 from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
 from diffusion.training.pretrained import pretrained
-from diffusion.training.team import Team
+from diffusion.team import Team
 
 
 class Trainer:

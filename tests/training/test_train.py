@@ -30,7 +30,7 @@ from diffusion.scheduler import T
 from diffusion.training.config import PRESETS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state
 from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
-from diffusion.training.team import Team
+from diffusion.team import Team
 from diffusion.training.trainer import Trainer
 from train import main, parse
 

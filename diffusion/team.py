@@ -1,4 +1,4 @@
-"""The processes that train one model together."""
+"""The processes that work together: on one training, or on one data set."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from diffusion.hardware import best_device
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train one model together: those that torchrun started, or this one alone."""
+    """The processes that work together: those that torchrun started, or this one alone."""
 
     rank: int
     size: int
