@@ -167,13 +167,17 @@ class Recipe:
         what, between = ("digits", "") if max(self.digits) < 10 else ("labels", "-")
         return f"{what}-{between.join(map(str, digits))}{suffix}-seed{self.seed}"
 
+    def part(self, start: int, stop: int) -> "Recipe":
+        """Images `start` to `stop` - 1 of this recipe, or fewer at its end."""
+        seed = (self.seed + start) % (checks.MAX_SEED + 1)
+        redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < stop)
+        chosen = range(start, min(stop, len(self.digits)))
+        return replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
+
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
         for start in range(0, len(self.digits), size):
-            seed = (self.seed + start) % (checks.MAX_SEED + 1)
-            redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < start + size)
-            chosen = range(start, min(start + size, len(self.digits)))
-            yield replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
+            yield self.part(start, start + size)
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""

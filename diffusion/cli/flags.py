@@ -1,8 +1,10 @@
 """The flags that several commands share, and what they come to: weights, digits, a recipe, real images."""
 
 import argparse
+import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -74,16 +76,22 @@ def _each(read: Callable[[str], Any], text: str) -> list[Any]:
     return [read(part) for part in text.split(",")]
 
 
+Choose = Callable[[Sequence[int]], int]
+"""What picks a digit where chance is asked for."""
+
+
 def digits(flags: argparse.Namespace, names: Sequence[str]) -> list[int]:
     """The digits that --digits asks for: where it is not given, one of each that the weights draw. Or BadInput."""
     return list(range(len(names))) if flags.digits is None else prompts.digits(flags.digits, names)
 
 
-def styled(flags: argparse.Namespace, names: Sequence[str]) -> tuple[list[int], dict[str, Any]]:
+def styled(
+    flags: argparse.Namespace, names: Sequence[str], choose: Choose = random.choice
+) -> tuple[list[int], dict[str, Any]]:
     """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
     if flags.digits is None:
         return digits(flags, names), {}
-    wanted, words = prompts.styled(flags.digits, names)
+    wanted, words = prompts.styled(flags.digits, names, choose=choose)
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
     return wanted, {"words": repeated(words, len(wanted), count)}
 
@@ -107,6 +115,20 @@ def warn(pipe: Pipeline, wanted: Recipe) -> None:
     if warning := pipe.strange(wanted):
         pipe.check(wanted)  # who is refused need not be warned
         print(warning, file=sys.stderr)
+
+
+def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choose: Choose = random.choice) -> Recipe:
+    """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
+    if again is None:
+        asked, words = styled(flags, pipe.names, choose)
+        return recipe(flags, pipe, asked, **words)
+    usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
+    asked, words = ([*again.digits], {"words": again.words})
+    if flags.digits is not None:
+        asked, words = styled(flags, pipe.names, choose)
+    drawn = recipe(flags, pipe, asked, **usual, **words)
+    same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
+    return replace(drawn, redrawn=again.redrawn) if same else drawn
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

@@ -39,8 +39,10 @@ class ReadingBack:
 
     @classmethod
     def from_flags(cls, flags: argparse.Namespace, pipe: Pipeline) -> "ReadingBack | None":
-        """What --read and --until-right ask for."""
-        if (tries := getattr(flags, "until_right", None)) is None and not flags.read:
+        """What --read, --until-right and --reject ask for."""
+        if (tries := getattr(flags, "until_right", None)) is None and not (
+            flags.read or getattr(flags, "reject", False)
+        ):
             return None
         tries = 1 if tries is None else checks.whole("--until-right", tries, 1, MAX_TRIES)
         return cls(pipe, load_reader(flags.reader), tries)
