@@ -214,7 +214,7 @@ def draw_with(work: Work, name: str) -> Callable[..., Iterator[Answer]]:
         values = {each: value for each, value in zip(names, given, strict=True) if value not in (None, "", [])}
         try:
             until_right = YesNo().check("until_right", values.pop("until_right", False))
-            recipe = asked(work, name, values)
+            recipe = recipe_of(work, name, values)
             run = drawn(work, recipe, until_right)
             while True:
                 try:
@@ -236,7 +236,7 @@ def draw_with(work: Work, name: str) -> Callable[..., Iterator[Answer]]:
     return draw
 
 
-def asked(work: Work, name: str, given: Mapping[str, Any]) -> Recipe:
+def recipe_of(work: Work, name: str, given: Mapping[str, Any]) -> Recipe:
     """The recipe that a caller asks for, or BadInput. What is not given is as these weights do it by default."""
     given = dict(given)
     pipe = work.pipe(given.pop("weights", work.usual))

@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reject", action="store_true", help="leave out what the reader does not read as asked")
 
 
-def asked(flags: argparse.Namespace) -> bool:
+def is_dataset(flags: argparse.Namespace) -> bool:
     """Whether a data set is asked for, and no single file: by a folder, or by several processes."""
     return _folder(flags.out) or Team.started() > 1
 

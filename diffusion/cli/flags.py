@@ -120,13 +120,13 @@ def warn(pipe: Pipeline, wanted: Recipe) -> None:
 def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choose: Choose = random.choice) -> Recipe:
     """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
     if again is None:
-        asked, words = styled(flags, pipe.names, choose)
-        return recipe(flags, pipe, asked, **words)
+        digits, words = styled(flags, pipe.names, choose)
+        return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    asked, words = ([*again.digits], {"words": again.words})
+    digits, words = ([*again.digits], {"words": again.words})
     if flags.digits is not None:
-        asked, words = styled(flags, pipe.names, choose)
-    drawn = recipe(flags, pipe, asked, **usual, **words)
+        digits, words = styled(flags, pipe.names, choose)
+    drawn = recipe(flags, pipe, digits, **usual, **words)
     same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
     return replace(drawn, redrawn=again.redrawn) if same else drawn
 

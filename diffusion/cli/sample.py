@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
 
 def sample(flags: argparse.Namespace) -> None:
     """Draw into one file, after all that could refuse it was asked."""
-    if dataset.asked(flags):
+    if dataset.is_dataset(flags):
         return dataset.make(flags)
     dataset.refuse(flags)
     out = Path(flags.out)
