@@ -110,7 +110,7 @@ def inpaint(
         mask: what to draw anew, as a picture of 28 x 28 pixels, white there and black elsewhere; or give mask_name.
         mask_name: what to draw anew, by name: a half of the picture, a hole in its middle, or random pixels.
         digits: what to draw it as, such as "7"; several like "4,9" draw one each; left out, the network chooses.
-        method: how the new part is made to fit the old one; few-step weights take replacement or repaint.
+        method: how the new part is made to fit the part that is kept; few-step weights take replacement or repaint.
         inner: rounds at each noise level in which both parts come to fit, 0 to 50.
         count: how many of each; 100 images in all at most.
         until_right: whether what reads wrong is drawn again from other seeds, up to ten times.
