@@ -70,7 +70,7 @@ class Drawing:
             if time.monotonic() - shown >= pause:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
-                line = status.running(state.done, state.steps, shown - began, what)
+                line = status.running(state.done, state.steps, shown - began, what, state.share)
                 yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
         raise AssertionError("a run ends with its result")
 

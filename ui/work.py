@@ -19,13 +19,17 @@ from diffusion.lab.forward import Denoised, Noisy
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run is: the steps done and in all, the level, the images and the newest guesses, uint8 (N, H, W[, 3])."""
+    """Where a run is: the steps done and in all, the level, the images and the newest guesses, uint8 (N, H, W[, 3]).
+
+    `share` is how much of the work is done, 0 to 1: some steps ask the network more often than others.
+    """
 
     done: int
     steps: int
     level: int
     noisy: np.ndarray
     guesses: np.ndarray
+    share: float = 0.0
 
 
 Cell = tuple[int, int, float, np.ndarray | None]
@@ -82,9 +86,12 @@ class Work:
         pipe = self.of(recipe)
         denoises = isinstance(recipe.activity, Denoising)
         run = forward.denoising(pipe, recipe) if denoises else pipe.run(recipe)
+        work = [1.0] * run.length if denoises else pipe.work(recipe if recipe.activity else recipe.alone(0))
         yield Moment(0, run.length, run.level, run.frame, run.guess)
         for step in run:
-            yield Moment(step.index + 1, run.length, step.level, run.frame, run.guess)
+            done = step.index + 1
+            share = sum(work[:done]) / (sum(work) or 1)  # some recipes ask for no guess at all
+            yield Moment(done, run.length, step.level, run.frame, run.guess, share)
         yield replace(run.result(), recipe=replace(recipe, weights=pipe.weights))
 
     def tries_of(self, recipe: Recipe, tries: int) -> Iterator[Tried | None]:
