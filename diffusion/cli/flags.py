@@ -41,7 +41,8 @@ def add_drawing(
     """
     parser.add_argument(
         "--weights",
-        help=f"few-step, which {FEW_STEP}; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; fashion or fashion-few-step, for clothes; or a file, a folder, or user/repo "
+        "on the Hub (default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:
