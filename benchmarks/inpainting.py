@@ -83,11 +83,11 @@ class Digits:
         first = (read == labels[nearest]).int().argmax(1)  # 0 where there is none
         return labels[nearest[torch.arange(len(first)), first]]
 
-    def crowd(self, labels: Tensor) -> Tensor:
+    def crowd(self, wanted: Tensor) -> Tensor:
         """As many of the others, with these labels."""
         order = shuffled(len(self.others[1]))
         images, labels = self.others[0][order], self.others[1][order]
-        return torch.cat([images[labels == label][: int((labels == label).sum())] for label in labels.unique()])
+        return torch.cat([images[labels == label][: int((wanted == label).sum())] for label in wanted.unique()])
 
 
 def shuffled(count: int) -> Tensor:

@@ -336,6 +336,7 @@ class TestRecipes:
         cosine = parse(["--preset", "ddpm-cosine"])[0]
         assert (cosine.channels[0], cosine.embedding, cosine.epochs) == (64, 128, 5)
 
+    @pytest.mark.training
     @pytest.mark.parametrize("name", PRESETS)
     def test_every_preset_takes_a_step(self, config, name):
         small = {
