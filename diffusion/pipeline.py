@@ -55,7 +55,10 @@ class Pipeline:
         device: str | torch.device | None = None,
         precision: str = "fp32",
     ) -> "Pipeline":
-        """Load weights: the bundled ones, others that ship, by name, or a file, a folder, or "user/repo" on the Hub.
+        """Load weights: those of a name that ship, or a file, a folder, or "user/repo" on the Hub.
+
+        None or "bundled" draws digits, and its student "few-step" does so in few steps; "fashion" and
+        "fashion-few-step" draw clothes; "course-denoiser" makes one guess.
 
         The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes about one digit in
         a hundred; or auto, whatever is quickest here (precision.py). Raises BadInput where there are no such weights.

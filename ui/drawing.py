@@ -49,7 +49,7 @@ class Drawing:
             yield from self._draw_misses_again(drawn)
         labelled = self.plan.recipe.guidance > 0  # else the network drew what it liked
         read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and labelled else ""
-        self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
+        self.finished = self.work.worded(status.finished(self.plan.part, time.monotonic() - self.started, read))
 
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""

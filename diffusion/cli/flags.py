@@ -43,8 +43,8 @@ def add_drawing(
     """
     parser.add_argument(
         "--weights",
-        help=f"few-step, which {FEW_STEP}; {checkpoint.ONE_GUESS}, which takes noise away in one guess; or a file, a "
-        "folder, or user/repo on the Hub (default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; fashion or fashion-few-step, for clothes; {checkpoint.ONE_GUESS}, which "
+        "takes noise away in one guess; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:
