@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +22,13 @@ from diffusion import checkpoint, checks
 from diffusion.cli.flags import digits, pipeline, recipe, wanted
 from diffusion.cli.reading import ReadingBack
 from diffusion.evaluation.readback import read, until_right
-from diffusion.files.atomic import check_writable
+from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
 from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
+from diffusion.hub.data_card import MARK, data_card
+from diffusion.hub.push import CARD, PushFailed, check_push, push_dataset
 from diffusion.pipeline import BATCH, Edit
-from diffusion.recipe import Recipe
+from diffusion.recipe import SETTINGS, Recipe
 from diffusion.result import Result
 from diffusion.strings import LONGEST, Strings, lengths
 from diffusion.team import Team
@@ -53,6 +56,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="draw so many strings of digits, each as one picture with its text",
     )
     group.add_argument("--length", help=f"of --strings, how many digits, up to {LONGEST} (default: {LENGTH})")
+    group.add_argument("--push-to-hub", metavar="USER/REPO", help="upload the data set with a card, once it is whole")
+    group.add_argument("--private", action="store_true", help="create that repository as private")
     group.add_argument("--reject", action="store_true", help="leave out what the reader does not read as asked")
 
 
@@ -67,9 +72,11 @@ def _folder(out: str) -> bool:
 
 def refuse(flags: argparse.Namespace) -> None:
     """BadInput for what a single file cannot have."""
-    for name in ("format", "shards", "shard", "strings", "length", "reject"):
+    for name in ("format", "shards", "shard", "strings", "length", "reject", "push_to_hub", "private"):
         if getattr(flags, name):
-            raise checks.BadInput(f"--{name} belongs to a data set: give --out a folder, like digits/.")
+            raise checks.BadInput(
+                f"--{name.replace('_', '-')} belongs to a data set: give --out a folder, like digits/."
+            )
 
 
 def make(flags: argparse.Namespace) -> None:
@@ -80,6 +87,7 @@ def make(flags: argparse.Namespace) -> None:
     work.draw()
     if team.leads:
         work.finish()
+        work.push()
     team.part()
 
 
@@ -87,7 +95,7 @@ class _Work:
     """What there is to do, after all that could refuse it was asked."""
 
     def __init__(self, flags: argparse.Namespace, team: Team):
-        self.team, self.out = team, Path(flags.out)
+        self.flags, self.team, self.out = flags, team, Path(flags.out)
         if not _folder(flags.out):
             raise checks.BadInput("Several processes draw a data set: give --out a folder, like digits/.")
         self.format = checks.choice("--format", flags.format or next(iter(FORMATS)), FORMATS)
@@ -96,6 +104,10 @@ class _Work:
                 raise checks.BadInput(f"--{name} belongs to a picture or an animation: leave it out for a data set.")
         if flags.precision == "auto":
             raise checks.BadInput("All shards are drawn in one precision: choose fp32 or bf16 as --precision.")
+        if flags.private and not flags.push_to_hub:
+            raise checks.BadInput("--private belongs to --push-to-hub: add it, or leave this out.")
+        if flags.push_to_hub and team.leads:
+            check_push(flags.push_to_hub, later="draw first, and push the data set afterwards")
         again = Recipe.from_file(flags.recipe) if flags.recipe else None
         self.pipe = pipeline(flags, again)
         self.strings = self._strings(flags, again)
@@ -238,8 +250,14 @@ class _Work:
             several = "is" if len(missing) == 1 else "are"
             print(f"{len(missing)} of {self.plan.shards} shards {several} still missing in {self.out}.")
             return
-        recipe = json.loads(replace(self.recipe, digits=(0,), redrawn=(), words=()).to_json())
-        about = {"names": self.pipe.names, "settings": {name: recipe[name] for name in recipe if name != "digits"}}
+        told = json.loads(replace(self.recipe, digits=(0,), redrawn=(), words=()).to_json())
+        about = {
+            "names": self.pipe.names,
+            "shape": self.pipe.model.shape,
+            "strings": self.strings is not None,
+            "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
+            "command": _command(self.flags),
+        }
 
         def write(parts: Iterable[Part], count: int) -> Iterator[str]:
             content = Content(self._told(parts, count), count, self.plan.shards, self.pipe.names, bool(self.strings))
@@ -251,8 +269,25 @@ class _Work:
             print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn")
         if left_out := index["images"] - index["kept"]:
             print(f"{left_out:,} that were not are left out")
+        self._write_card()
         what = ("string" if self.strings else "image") + ("" if index["kept"] == 1 else "s")
         print(f"{index['kept']:,} {what} in {self.out}")
+
+    def _write_card(self) -> None:
+        path = self.out / CARD
+        if not path.exists() or MARK in path.read_text("utf-8"):
+            write_text(path, data_card(self.out, self.flags.push_to_hub or self.out.resolve().name))
+
+    def push(self) -> None:
+        """Upload the data set where that is asked for and it is whole, and print where it is."""
+        if not self.flags.push_to_hub:
+            return
+        if not self.shards.done:
+            raise checks.BadInput("A data set is pushed once it is whole: draw the shards that are missing.")
+        try:
+            print(push_dataset(self.out, self.flags.push_to_hub, private=self.flags.private))
+        except PushFailed as error:
+            raise checks.BadInput(f"{str(error).removesuffix('.')} with the same command.") from None
 
     def _told(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
         """The parts, with a bar of how far they are written."""
@@ -269,3 +304,20 @@ def _shard(text: str | None) -> tuple[int | None, int | None]:
     if not (found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)) or not 1 <= int(found[1]) <= int(found[2]):
         raise checks.BadInput(f"--shard must be like 3/16, the third of 16 shards, not {checks.shown(text)}.")
     return int(found[1]) - 1, int(found[2])
+
+
+def _command(flags: argparse.Namespace) -> str:
+    """The command that draws such a data set, for its card: without what means something on this machine only."""
+    words = ["python -m diffusion sample"]
+    shown = ("digits", "count", "strings", "length", "until_right", "precision", "format")
+    for name in ("weights", "revision", "like", "recipe", *shown, *SETTINGS):
+        value = getattr(flags, name)
+        if value is None or value == {"count": 1, "precision": "fp32"}.get(name):
+            continue
+        if name == "weights" and value not in checkpoint.NAMES and not checkpoint.on_hub(value):
+            value = "WEIGHTS"
+        elif name in ("like", "recipe"):
+            value = Path(value).name
+        words.append(f"--{name.replace('_', '-')} {shlex.quote(checks.written(value))}")
+    words += [f"--{name}" for name in ("balance", "reject") if getattr(flags, name)]
+    return " ".join([*words, "--out digits/"])
