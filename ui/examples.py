@@ -33,6 +33,12 @@ def _examples(counted: str, many: str, guided: str) -> tuple[Example, ...]:
 EXAMPLES: dict[str, tuple[Example, ...]] = {
     "digits": (
         ("2026", "A number is drawn in one row, as it is written.", {"digits": "2026"}),
+        (
+            "2026 in one hand",
+            "One person writes all digits: one pen, one slant, one line.",
+            {"digits": "2026", "hand": 5},
+        ),
+        ("a thin and a thick 7", "Words say how to write, too.", {"digits": "a thin 7 and a thick 7"}),
         *_examples("a 4 and two 3s", "ten 7s", "ten 4s"),
     ),
     "clothes": _examples("three sneakers and a bag", "ten dresses", "ten coats"),
