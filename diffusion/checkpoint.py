@@ -2,27 +2,35 @@
 
 import hashlib
 import json
+import pickle
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diffusion import checks
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files.atomic import replacing
+from diffusion.hardware import PRECISIONS
 from diffusion.networks.course import CourseConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.style import Styles
 
+if TYPE_CHECKING:
+    from diffusion.networks.pretrained import TextToImage
+
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
+INDEX = "model_index.json"  # the name, in a folder and on the Hub, of what names the parts of a text-to-image model
 NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # of the weights that ship
 
 
@@ -97,7 +105,7 @@ def name_of(weights: str) -> str | None:
 
 
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
-    """The weights file that `source` names.
+    """The weights file that `source` names; of a text-to-image model, the index of its parts.
 
     None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub. Raises
     BadInput for a revision of anything but the last.
@@ -109,7 +117,45 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     if source is None or source in NAMES:
         return BUNDLED / NAMES[str(source or "bundled")]
     path = Path(source)
-    return path / WEIGHTS if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    return path / (INDEX if (path / INDEX).is_file() else WEIGHTS)
+
+
+def text_to_image(
+    index: Path, source: str | Path | None = None, device: torch.device | None = None, precision: str = "fp32"
+) -> "TextToImage":
+    """The text-to-image model whose index `find` found at `source`, or BadInput.
+
+    On a GPU it computes in half precision; on a CPU as `precision` says, where "auto" is bf16.
+    """
+    from diffusion.networks.pretrained import Parts, TextToImage
+
+    device = device or torch.device("cpu")
+    checks.choice("precision", precision, ["auto", *PRECISIONS])
+    dtype = torch.float16 if device.type == "cuda" else PRECISIONS.get(precision, torch.bfloat16)
+    hub = Hub(str(source), index.parent.name) if on_hub(source) else None
+    return TextToImage(Parts(index, str(source or index.parent), device, dtype, hub))
+
+
+def embeddings(path: str | Path) -> dict[str, Tensor]:
+    """Embeddings by prompt, from a .safetensors file or a dictionary of tensors that PyTorch saved, or BadInput.
+
+    PyTorch's own reader is told to make tensors and nothing else of what is in the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"There are no embeddings at {path}: check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
+        raise BadInput(f"{path} holds no embeddings by prompt: choose a dictionary of tensors, or a safetensors file.")
+    return {str(prompt): tensor for prompt, tensor in found.items()}
 
 
 def on_hub(source: str | Path | None) -> bool:
@@ -128,27 +174,69 @@ def pull(repo: str, revision: str | None = None) -> Path:
 
     Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
     """
-    from huggingface_hub import errors, hf_hub_download, is_offline_mode
+    from huggingface_hub import hf_hub_download
+
+    for name in (WEIGHTS, INDEX):
+        if found := _asked(repo, name, lambda name=name: hf_hub_download(repo, name, revision=revision), revision):
+            return Path(found)
+    raise BadInput(NOWHERE.format(repo=repo))
+
+
+NOWHERE = (
+    "There is no folder {repo}, nor a model of that name with "
+    f"{WEIGHTS} or {INDEX}"
+    " on the Hub that you may read: check the name, or log in with `hf auth login`."
+)
+
+Answer = TypeVar("Answer")
+
+
+def _asked(repo: str, what: str, ask: Callable[[], Answer], revision: str | None = None) -> Answer | None:
+    """What the Hub's client answers about a repository; None where it is there, and the file is not. Else BadInput."""
+    from huggingface_hub import errors, is_offline_mode
 
     try:
-        return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
+        return ask()
+    except errors.RemoteEntryNotFoundError:
+        return None
     except errors.RevisionNotFoundError:
         message = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
-    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.HFValidationError):
-        message = (
-            f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
-            "the name, or log in with `hf auth login`."
-        )
+    except errors.GatedRepoError:
+        message = f"{repo} is gated: accept its licence on its page on the Hub, and log in with `hf auth login`."
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        message = NOWHERE.format(repo=repo)
     except failures() as error:
         if is_offline_mode():
-            message = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+            message = f"{what} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, UnicodeError):
             message = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
             message = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            message = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
+            message = f"{what} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
     raise BadInput(message)  # out here, so that it carries no error with a request in it
+
+
+class Hub:
+    """The files of a text-to-image model on the Hub, at a commit."""
+
+    def __init__(self, repo: str, commit: str):
+        self.repo, self.commit = repo, commit
+
+    def files(self, part: str) -> dict[str, int]:
+        """Those of a part: bytes by path. Nothing of them is downloaded yet."""
+        from huggingface_hub import snapshot_download
+
+        wanted: dict[str, Any] = {"revision": self.commit, "allow_patterns": f"{part}/*"}
+        found = _asked(self.repo, part, lambda: snapshot_download(self.repo, **wanted, dry_run=True)) or []
+        return {each.filename: each.file_size or 0 for each in found}
+
+    def download(self, files: Sequence[str]) -> None:
+        """Have these files, or those of these patterns, in the cache, beside the index."""
+        from huggingface_hub import snapshot_download
+
+        wanted: dict[str, Any] = {"revision": self.commit, "allow_patterns": list(files)}
+        _asked(self.repo, files[0], lambda: snapshot_download(self.repo, **wanted))
 
 
 def failures() -> tuple[type[Exception], ...]:

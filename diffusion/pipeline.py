@@ -1,23 +1,24 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from diffusion import checkpoint, checks
 from diffusion.activity import Setup
+from diffusion.data import to_float
 from diffusion.denoiser import Denoiser
-from diffusion.guidance import evaluations, guided, taking_guidance
+from diffusion.guidance import clipping, evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
-from diffusion.model import Idle, Model, Offer
+from diffusion.model import Idle, Model, Offer, TextModel
 from diffusion.noise import Noise
 from diffusion.precision import prepared
-from diffusion.recipe import Recipe
+from diffusion.recipe import Recipe, check_prompts
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise
 from diffusion.scheduler import Level
@@ -57,11 +58,16 @@ class Pipeline:
     ) -> "Pipeline":
         """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
 
+        A folder or repository may also hold a stage of DeepFloyd IF, which draws what it is `told`.
+
         The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes about one digit in
         a hundred; or auto, whatever is quickest here (precision.py). Raises BadInput where there are no such weights.
         """
         device = device or best_device()
         file = checkpoint.find(source, revision)
+        if file.name == checkpoint.INDEX:
+            model = checkpoint.text_to_image(file, source, torch.device(device), precision)
+            return cls(model, model.fingerprint)
         denoiser = checkpoint.load(file).to(device)
         return cls(denoiser, checkpoint.fingerprint(file), prepared(denoiser, precision, _trial))
 
@@ -84,7 +90,42 @@ class Pipeline:
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
         labels = self.offer.labels(digits)
-        return Recipe(tuple(labels), **self.offer.defaults_for(settings.get("activity")) | settings)
+        told = {"prompts": self.offer.prompts} | self.offer.defaults_for(settings.get("activity"))
+        return Recipe(tuple(labels), **told | settings)
+
+    def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "Pipeline":
+        """The same weights, which draw these prompts: digit k asks for an image of prompts[k].
+
+        >>> pipe = Pipeline.from_pretrained("DeepFloyd/IF-I-M-v1.0").told(["a photo of a cat"])
+        >>> pipe([0, 0], steps=20).save("cats.png")
+
+        Args:
+            embeddings: those of the prompts, and of the empty one, where they were encoded before: see
+                `checkpoint.embeddings`.
+
+        Raises BadInput where the weights take no text, or for no prompt.
+        """
+        if not self.offer.takes_text:
+            raise checks.BadInput("These weights draw classes and take no text: choose text-to-image weights.")
+        model = cast(TextModel, self.model)
+        return Pipeline(model.told(check_prompts(prompts, least=1), embeddings), self.weights)
+
+    def upscaled(self, result: Result) -> Run:
+        """The run that makes the images of a result larger, with the recipe's seeds, steps and sampler.
+
+        These are the weights of a second stage; where they were told other prompts, they are told those of the recipe.
+        """
+        if not self.offer.takes_text:
+            raise checks.BadInput("These weights make no picture larger: choose a second stage of DeepFloyd IF.")
+        recipe = replace(result.recipe, activity=None, guidance=self.offer.defaults["guidance"])
+        told = self if self.offer.prompts == recipe.prompts else self.told(recipe.prompts)
+        small = to_float(torch.from_numpy(result.images)).to(self.model.device)
+
+        def edit(setup: Setup) -> Setup:
+            seeing = cast(TextModel, told.model).seeing(small, setup.noise())
+            return replace(setup, denoise=Pipeline(seeing).setup(recipe).denoise)
+
+        return told.run(recipe, edit)
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""
@@ -170,6 +211,7 @@ class Pipeline:
         levels = self.model.scheduler.levels(recipe.steps, recipe.spacing)
         noise = Noise(recipe.seeds, self.model.shape, self.model.device)
         sampler = SAMPLERS[recipe.sampler]
+        clips = clipping(self.offer.thresholding)
 
         fixed = [getattr(recipe, name) for name in ATTRIBUTES]
         styles = self.offer.styles
@@ -181,10 +223,10 @@ class Pipeline:
                 labels = conditions(labels, asked)
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
-            return guided(self.drawing, labels, guidance, recipe.guidance_interval, clip)
+            return guided(self.drawing, labels, guidance, recipe.guidance_interval, clips if clip else None)
 
         walk = partial(sampler, **{name: getattr(recipe, name) for name in sampler.options})
-        return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk)
+        return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk, clips)
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""

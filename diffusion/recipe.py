@@ -15,6 +15,7 @@ from diffusion.settings import Choice, Interval, Maybe, Number, Whole, declared,
 from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
 
 NAMED = 12  # digits in the name of a file
+MAX_PROMPT = 1000  # characters: a text encoder takes fewer
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Recipe:
         "who writes: a number is one hand for all",
         advice="many is one by lot for each digit; thickness, slant and width count more",
     )
+    prompts: tuple[str, ...] = ()  # what the labels mean to weights that take text: label k is prompts[k]
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
 
     def __post_init__(self) -> None:
@@ -84,6 +86,9 @@ class Recipe:
         for name, each in SETTINGS.items():
             object.__setattr__(self, name, each.check(getattr(self, name)))
         object.__setattr__(self, "redrawn", self._redrawn())
+        object.__setattr__(self, "prompts", check_prompts(self.prompts))
+        if self.prompts:
+            checks.labels("digits", self.digits, len(self.prompts))
         object.__setattr__(self, "words", check_words(self.words, len(self.digits)))
         for name in {option for sampler in SAMPLERS.values() for option in sampler.options}:
             default = SETTINGS[name].default
@@ -200,8 +205,22 @@ class Recipe:
         return cls.from_json(read_recipe(path))
 
 
+def check_prompts(prompts: Any, least: int = 0) -> tuple[str, ...]:
+    """Prompts as a tuple, or BadInput."""
+    texts = tuple(prompts) if isinstance(prompts, list | tuple) else (prompts,)
+    for text in texts:
+        if not isinstance(text, str) or len(text) > MAX_PROMPT or not text.isprintable():
+            wanted = f"Each prompt must be one line of at most {MAX_PROMPT:,} printable characters"
+            raise checks.BadInput(f"{wanted}, not {checks.shown(text)}.")
+    if not least <= len(texts) <= checks.MAX_CLASSES:
+        raise checks.BadInput(f"Give {least} to {checks.MAX_CLASSES:,} prompts, not {len(texts):,}.")
+    return texts
+
+
 def _version(values: Mapping[str, Any]) -> int:
     """Of the recipe that these values are: who does not know what is in it says that it is newer."""
+    if "prompts" in values:
+        return 4
     return 3 if {"words", "hand", *ATTRIBUTES} & values.keys() else 2 if "activity" in values else 1
 
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from diffusion import checks
 from diffusion.checks import typed
-from diffusion.cli.flags import add_drawing, add_pictures, pipeline, recipe, styled
+from diffusion.cli.flags import add_drawing, add_pictures, pipeline, recipe, styled, texts
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.files import export, render
 from diffusion.files.atomic import check_writable
@@ -78,10 +78,10 @@ def sample(flags: argparse.Namespace) -> None:
 def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> Recipe:
     """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
     if again is None:
-        asked, words = styled(flags, pipe.names)
+        asked, words = styled(flags, pipe)
         return recipe(flags, pipe, asked, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    asked, words = ([*again.digits], {"words": again.words}) if flags.digits is None else styled(flags, pipe.names)
+    asked, words = styled(flags, pipe) if texts(flags) else ([*again.digits], {"words": again.words})
     wanted = recipe(flags, pipe, asked, **usual, **words)
     same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
     return replace(wanted, redrawn=again.redrawn) if same else wanted
