@@ -41,6 +41,7 @@ class Offer:
         level: the only noise level that the network was trained for, where there is only one.
         styles: how the digits that they learned from are written, where that can be asked for.
         takes_text: whether the names are prompts in free text, which the weights are told before a run.
+        upscales: whether they only make pictures larger that other weights drew.
         thresholding: the share of the pixels, and the largest value, of dynamic thresholding, where guided guesses are
             not clipped: see guidance.py.
     """
@@ -53,6 +54,7 @@ class Offer:
     level: int | None = None
     styles: Styles | None = None
     takes_text: bool = False
+    upscales: bool = False
     thresholding: tuple[float, float] | None = None
 
     @property
@@ -95,6 +97,8 @@ class Offer:
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
+        if self.upscales:
+            raise checks.BadInput("These weights only make pictures larger: choose a first stage of DeepFloyd IF.")
         if recipe.prompts != self.prompts:
             raise checks.BadInput(
                 "This recipe has other prompts than these weights were told: tell them first."
@@ -152,7 +156,13 @@ class Model(Protocol):
 
 
 class TextModel(Model, Protocol):
-    """A model that is told prompts, which are its classes."""
+    """A model that is told prompts, which are its classes.
+
+    Attributes:
+        known: the embeddings of those that were encoded, by prompt.
+    """
+
+    known: Mapping[str, Tensor]
 
     def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "TextModel":
         """The same model with other prompts; embeddings by prompt, where these were encoded before."""

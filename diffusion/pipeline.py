@@ -110,22 +110,33 @@ class Pipeline:
         model = cast(TextModel, self.model)
         return Pipeline(model.told(check_prompts(prompts, least=1), embeddings), self.weights)
 
-    def upscaled(self, result: Result) -> Run:
-        """The run that makes the images of a result larger, with the recipe's seeds, steps and sampler.
+    def upscaled(self, result: Result, by: "Pipeline") -> Run:
+        """The run that makes the images of a result larger, with the seeds, steps and sampler of its recipe.
 
-        These are the weights of a second stage; where they were told other prompts, they are told those of the recipe.
+        Args:
+            by: a second stage of DeepFloyd IF. It is told the same embeddings, and guided by its own default.
+
+        Raises BadInput where these weights or those are of another kind.
         """
-        if not self.offer.takes_text:
-            raise checks.BadInput("These weights make no picture larger: choose a second stage of DeepFloyd IF.")
-        recipe = replace(result.recipe, activity=None, guidance=self.offer.defaults["guidance"])
-        told = self if self.offer.prompts == recipe.prompts else self.told(recipe.prompts)
-        small = to_float(torch.from_numpy(result.images)).to(self.model.device)
+        self.check_stages(by)
+        model = cast(TextModel, self.model)
+        model.free()
+        recipe = replace(result.recipe, activity=None, guidance=by.offer.defaults["guidance"])
+        larger = cast(TextModel, by.model).told(recipe.prompts, model.known)
+        noise = Noise(recipe.seeds, larger.shape, larger.device)
+        start = larger.scheduler.start * noise()
+        seeing = larger.seeing(to_float(torch.from_numpy(result.images)).to(larger.device), noise())
+        run = Pipeline(seeing).run(recipe, lambda setup: replace(setup, start=start, noise=noise))
+        run.recipe = result.recipe  # which draws it again
+        return run
 
-        def edit(setup: Setup) -> Setup:
-            seeing = cast(TextModel, told.model).seeing(small, setup.noise())
-            return replace(setup, denoise=Pipeline(seeing).setup(recipe).denoise)
-
-        return told.run(recipe, edit)
+    def check_stages(self, by: "Pipeline") -> None:
+        """BadInput where these weights draw nothing that those could make larger."""
+        if not self.offer.takes_text or self.offer.upscales or not by.offer.upscales:
+            raise checks.BadInput(
+                "Only what the first stage of DeepFloyd IF draws is made larger, by weights of its second stage: "
+                "choose such a pair."
+            )
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""

@@ -1,6 +1,7 @@
 """python -m diffusion sample: draw digits to a file."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -30,6 +31,11 @@ def add(commands: Any) -> None:
         ".idx.zip: MNIST's own files",
     )
     add_drawing(parser)
+    parser.add_argument(
+        "--upscale",
+        metavar="WEIGHTS",
+        help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger",
+    )
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
     parser.add_argument(
@@ -57,14 +63,19 @@ def sample(flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, again)
     wanted = _recipe(flags, pipe, again)
     pipe.check(wanted)
-    _check_file(out, ending, wanted, pipe, flags)
+    larger = Pipeline.from_pretrained(flags.upscale, precision=flags.precision) if flags.upscale else None
+    if larger:
+        pipe.check_stages(larger)
+    _check_file(out, ending, wanted, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
 
     single = ending in export.ENDINGS
     count = len(wanted.digits)
     size = BATCH if single else count
-    with tqdm(total=ceil(count / size) * wanted.steps, unit="step") as bar:
+    with tqdm(total=ceil(count / size) * wanted.steps * (2 if larger else 1), unit="step") as bar:
         parts = reading.results(wanted, size, bar.update) if reading else pipe.batches(wanted, size, bar.update)
+        if larger:
+            parts = _upscaled(pipe, larger, list(parts), bar)
         if single:
             export.write(out, parts, wanted, scale=flags.scale)
         else:
@@ -85,6 +96,15 @@ def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> 
     wanted = recipe(flags, pipe, asked, **usual, **words)
     same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
     return replace(wanted, redrawn=again.redrawn) if same else wanted
+
+
+def _upscaled(pipe: Pipeline, larger: Pipeline, small: list[Result], bar: tqdm) -> Iterator[Result]:
+    """All that the first stage drew, made larger: the second one gets its room."""
+    for result in small:
+        run = pipe.upscaled(result, larger)
+        for _ in run:
+            bar.update()
+        yield run.result()
 
 
 def _check_file(out: Path, ending: str, wanted: Recipe, pipe: Pipeline, flags: argparse.Namespace) -> None:

@@ -185,7 +185,7 @@ class TextToImage:
             else None
         )
         self.prompts: tuple[str, ...] = ("",)
-        self.known: dict[str, Tensor] = {}  # embeddings by prompt
+        self.known: Mapping[str, Tensor] = {}  # embeddings by prompt
         self.encodes = True  # whether prompts that are not known may be encoded
         self.seen: Tensor | None = None  # by the second stage: the small pictures, enlarged and noised
 
@@ -201,7 +201,13 @@ class TextToImage:
         narrow = {"guidance": 7.0 if self.parts.stage == 1 else 4.0, "guidance_interval": (0, T - 1), "sampler": "ddpm"}
         settings = SETTINGS | style_settings(None)
         settings |= {name: replace(settings[name], default=default) for name, default in narrow.items()}
-        return Offer(self.prompts, settings, takes_text=True, thresholding=self.thresholding)
+        return Offer(
+            self.prompts,
+            settings,
+            takes_text=True,
+            upscales=self.parts.stage == 2 and self.seen is None,
+            thresholding=self.thresholding,
+        )
 
     def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "TextToImage":
         """The same model, whose classes are these prompts.
@@ -229,8 +235,6 @@ class TextToImage:
 
     def seeing(self, pictures: Tensor, noise: Tensor) -> "TextToImage":
         """The second stage, as it makes these small pictures (B, C, h, w) large; the noise is (B, C, H, W)."""
-        if self.parts.stage != 2:
-            raise BadInput(f"{self.parts.name} makes no picture larger: choose a second stage of DeepFloyd IF.")
         level = self.parts.schedule("image_noising_scheduler").level(NOISE_LEVEL)
         large = F.interpolate(pictures.to(noise), self.shape[1:], mode="bilinear", align_corners=True)
         other = copy.copy(self)
@@ -249,15 +253,13 @@ class TextToImage:
     @torch.no_grad()
     def __call__(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
         """The guess. The first half of the network's channels is eps; the second, a variance, is not used."""
-        if self.parts.stage == 2:
-            if self.seen is None:
-                raise BadInput(f"{self.parts.name} only makes pictures larger: choose a first stage of DeepFloyd IF.")
+        if self.seen is not None:
             x = torch.cat([x, self.seen.repeat(len(x) // len(self.seen), 1, 1, 1)], 1)
         channels, level = self.shape[0], self.scheduler.level(i)
         guesses = []
         for part, labels in zip(x.split(CHUNK), condition.split(CHUNK), strict=True):
             words = self.embeddings[labels.cpu()].to(self.device, self.parts.dtype)
-            told = torch.full((len(part),), NOISE_LEVEL, device=self.device) if self.parts.stage == 2 else None
+            told = torch.full((len(part),), NOISE_LEVEL, device=self.device) if self.seen is not None else None
             out = self.parts.unet(part.to(self.parts.dtype), i, words, class_labels=told, return_dict=False)[0]
             guesses.append((part[:, :channels] - level.sigma * out[:, :channels].float()) / level.alpha)
         return torch.cat(guesses)
@@ -267,5 +269,5 @@ class TextToImage:
         """Those of the prompts, and last that of the empty one: (P + 1, L, D)."""
         wanted = list(dict.fromkeys([*self.prompts, ""]))
         if missing := [prompt for prompt in wanted if prompt not in self.known]:
-            self.known.update(self.parts.encoded(missing))
+            self.known = {**self.known, **self.parts.encoded(missing)}
         return torch.stack([self.known[prompt] for prompt in (*self.prompts, "")])
