@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies
@@ -177,7 +178,7 @@ def pull(repo: str, revision: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     for name in (WEIGHTS, INDEX):
-        if found := _asked(repo, name, lambda name=name: hf_hub_download(repo, name, revision=revision), revision):
+        if found := _asked(repo, name, partial(hf_hub_download, repo, name, revision=revision), revision):
             return Path(found)
     raise BadInput(NOWHERE.format(repo=repo))
 

@@ -87,7 +87,9 @@ def columns(
         read = [captions[0][n] for n in chosen] if captions[0] else []
         drawn.append(Column(titles[k % across] if k < across or across > 1 else "", images[chosen], read))
     shown = [Column(title, each[::across][:rows]) for title, each in activity.inputs()]
-    return [*shown, *drawn], [fill(f"as {names[digit]}", LETTERS) for _, digit in asked[:rows]] if recipe.guidance else []
+    return [*shown, *drawn], [
+        fill(f"as {names[digit]}", LETTERS) for _, digit in asked[:rows]
+    ] if recipe.guidance else []
 
 
 def _each(pictures: Sequence[str], count: int) -> list[str]:

@@ -88,12 +88,7 @@ class Parts:
 
     def read(self, part: str, library: str, name: str, **options: Any) -> Any:
         """One part, by the class of a library that it belongs to."""
-        try:
-            found = getattr(import_module(library), name)
-        except (ImportError, RuntimeError):
-            raise BadInput(
-                f"Text-to-image weights need {library}: install it with `pip install -e .[pretrained]`."
-            ) from None
+        found = getattr(_imported(library), name)
         try:
             return found.from_pretrained(self.folder, subfolder=part, **options)
         except UNREADABLE as error:
@@ -150,17 +145,20 @@ class Parts:
         self.files("text_encoder"), self.files("unet")  # whether they fit, before anything large is downloaded
         if self.hub:
             self.hub.download(["tokenizer/*"])
+        if not (self.folder / "tokenizer/tokenizer.json").is_file():
+            _imported("sentencepiece"), _imported("google.protobuf")  # which read what such files were made from
         tokenizer = self.read("tokenizer", "transformers", "T5Tokenizer")
-        for prompt in prompts:
-            count = len(tokenizer(prompt).input_ids)
+        texts = [prompt.lower().strip() for prompt in prompts]  # as IF learned them
+        for prompt, text in zip(prompts, texts, strict=True):
+            count = len(tokenizer(text).input_ids)
             if count > TOKENS:
                 raise BadInput(
                     f"{shown(prompt)} has {count} tokens, and the text encoder takes {TOKENS}: say it in fewer words."
                 )
         encoder = self.network("text_encoder", "transformers", "T5EncoderModel", "dtype")
         found = {}
-        for prompt in prompts:
-            tokens = tokenizer(prompt, padding="max_length", max_length=TOKENS, return_tensors="pt").to(self.device)
+        for prompt, text in zip(prompts, texts, strict=True):
+            tokens = tokenizer(text, padding="max_length", max_length=TOKENS, return_tensors="pt").to(self.device)
             with torch.no_grad():
                 found[prompt] = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0][0].cpu()
         return found
@@ -271,3 +269,18 @@ class TextToImage:
         if missing := [prompt for prompt in wanted if prompt not in self.known]:
             self.known = {**self.known, **self.parts.encoded(missing)}
         return torch.stack([self.known[prompt] for prompt in (*self.prompts, "")])
+
+
+def _imported(library: str) -> Any:
+    """A library, quiet, or BadInput where it is not there."""
+    try:
+        found = import_module(library)
+        if library in ("diffusers", "transformers"):
+            logging = import_module(f"{library}.utils.logging")
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+    except ImportError:
+        raise BadInput(
+            f"Text-to-image weights need {library}: install what they need with `pip install -e .[pretrained]`."
+        ) from None
+    return found

@@ -1,5 +1,6 @@
 """DeepFloyd IF under this project's loops: against diffusers' own, with tiny random networks of the real classes."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import tiny_if
 import torch
+import transformers
 from PIL import Image
 
-from diffusion import BadInput, Pipeline, Recipe, checkpoint
+from diffusion import Pipeline, Recipe
 from diffusion.__main__ import main
 from diffusion.data import to_float
 from diffusion.guidance import thresholded
@@ -195,3 +197,39 @@ class TestCommands:
             assert image.size == (2 * tiny_if.SIZE, 2 * tiny_if.SIZE)
         recipe = Recipe.from_file(drawn)
         assert (recipe.prompts, recipe.guidance) == ((CAT,), 7.0)
+
+
+@pytest.fixture(scope="module")
+def whole(repository) -> Path:
+    """A folder of the first stage with its text encoder."""
+    folder = repository / "whole"
+    shutil.copytree(repository / "one", folder)
+    tiny_if.save_encoder(folder)
+    return folder
+
+
+class TestPrompts:
+    def test_they_are_encoded_as_diffusers_does_and_the_encoder_is_let_go(self, whole) -> None:
+        parts = Pipeline.from_pretrained(whole, device="cpu").model.parts
+        found = parts.encoded([f" {CAT.upper()} ", ""])
+        tokenizer = transformers.T5Tokenizer.from_pretrained(whole, subfolder="tokenizer")
+        encoder = transformers.T5EncoderModel.from_pretrained(whole, subfolder="text_encoder")
+        made = diffusers.IFPipeline(tokenizer, encoder, None, None, None, None, None, requires_safety_checker=False)
+        wanted = made.encode_prompt(CAT, device=torch.device("cpu"))
+        for ours, theirs in zip(found.values(), wanted, strict=True):
+            assert torch.allclose(ours, theirs[0], atol=1e-6)
+        assert not any(isinstance(each, torch.nn.Module) for each in vars(parts).values())
+
+    def test_each_is_encoded_once(self, whole, monkeypatch) -> None:
+        pipe = Pipeline.from_pretrained(whole, device="cpu").told([CAT, DOG, CAT])
+        asked = []
+        encoded = pipe.model.parts.encoded
+        monkeypatch.setattr(pipe.model.parts, "encoded", lambda prompts: asked.append(prompts) or encoded(prompts))
+        first, other, _ = pipe([0, 1, 2], steps=2).images
+        pipe([0], steps=1)
+        assert asked == [[CAT, DOG, ""]]
+        assert not np.array_equal(first, other)
+
+    def test_long_ones_are_refused_before_the_encoder_is_read(self, whole, refuses) -> None:
+        with refuses("the text encoder takes 77"):
+            Pipeline.from_pretrained(whole, device="cpu").told(["very " * 40])([0], steps=1)

@@ -61,3 +61,15 @@ def embeddings(*prompts: str) -> dict[str, torch.Tensor]:
     """Random ones of these prompts, and of the empty one."""
     stream = torch.Generator().manual_seed(7)
     return {prompt: torch.randn(1, 5, WIDTH, generator=stream) for prompt in (*prompts, "")}
+
+
+def save_encoder(folder: Path) -> None:
+    """A text encoder and its tokenizer, which knows letters, beside the other parts."""
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    torch.manual_seed(0)
+    letters = [(letter, -1.0 - k / 100) for k, letter in enumerate("▁abcdefghijklmnopqrstuvwxyz")]
+    tokenizer = T5Tokenizer(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters], extra_ids=0)
+    config = T5Config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=4, d_ff=8, num_layers=2, num_heads=2)
+    T5EncoderModel(config).save_pretrained(folder / "text_encoder")
+    tokenizer.save_pretrained(folder / "tokenizer")
