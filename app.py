@@ -41,7 +41,7 @@ import gradio as gr
 
 from diffusion import BadInput, Pipeline
 from diffusion.hardware import use_allowed_cores
-from ui import endpoint
+from ui import endpoint, lab_endpoints
 from ui.between import Between
 from ui.tabs import learned
 from ui.tabs.compare import Compare
@@ -71,7 +71,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
     if pipe is None:
         pipe, few_step = (Pipeline.from_pretrained(name, precision=PRECISION) for name in ("bundled", "few-step"))
     work = Work({"bundled": pipe} | ({"few-step": few_step} if few_step else {}), gpu)
-    with gr.Blocks(title="Digit Diffusion", delete_cache=(600, 3600)) as page:
+    with endpoint.Page(title="Digit Diffusion", delete_cache=(600, 3600)) as page:
         gr.Markdown(INTRO, elem_id="intro")
         with gr.Tabs() as tabs:
             with gr.Tab("Draw", id="draw"):
@@ -87,6 +87,7 @@ def build(pipe: Pipeline | None = None, few_step: Pipeline | None = None) -> gr.
         draw.opened(page)
         Between(page, tabs, draw, lab)
         endpoint.add(work)
+        lab_endpoints.add(work)
     return page.queue(max_size=16)
 
 

@@ -32,10 +32,10 @@ from diffusion import checkpoint, checks
 from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.hub import push as hub
 from diffusion.settings import Text, YesNo
+from diffusion.team import Team
 from diffusion.training.config import PRESETS, SETTINGS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state, write_config
 from diffusion.training.pretrained import like_teacher
-from diffusion.training.team import Team
 from diffusion.training.trainer import Trainer
 
 

@@ -104,7 +104,7 @@ class Scores:
             part = new[start : start + BATCH]
             result = self.pipe.run(recipe.some([0] * len(part), part)).result()
             for seed, reading in zip(part, read(self.pipe, self.reader, result), strict=True):
-                known[str(seed)] = [reading.likely_asked, reading.right]
+                known[str(seed)] = [reading.likely_label, reading.right]
         if new:
             write_text(self.path, json.dumps(self.known))
         return {seed: (known[str(seed)][0], known[str(seed)][1]) for seed in seeds}
@@ -228,14 +228,14 @@ def published(pipe: Pipeline, kind: str, best: dict[tuple[int, int], tuple[int, 
     activity = {name: value for name, value in recipe.activity.to_dict().items() if name not in PAIRED}
     count = len(pipe.names)
     rows = [[best.get((a, b), (None, False)) for b in range(count)] for a in range(count)]
-    told = {
+    table = {
         "weights": pipe.weights,
         "view": kind,
         "settings": {"recipe": settings, "activity": activity},
         "seeds": [[seed for seed, _ in row] for row in rows],
         "right": [[right for _, right in row] for row in rows],
     }
-    return json.dumps(told) + "\n"
+    return json.dumps(table) + "\n"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import product
 from statistics import median
 from time import perf_counter
@@ -59,12 +60,15 @@ def measured(way: str, count: int, seconds: float) -> list[float]:
     for _, output in ends:
         output.readline()  # it is ready
     for start, _ in ends:
-        start.write("\n")
-        start.flush()
-    found = [float(output.readline()) for _, output in ends]
+        with suppress(BrokenPipeError):  # it is there no more, which its empty answer shows
+            start.write("\n")
+            start.flush()
+    found = [output.readline() for _, output in ends]
     for program in programs:
         program.communicate()
-    return found
+    if not all(found):
+        raise SystemExit("A program ended before its time: what it wrote above says why.")
+    return [float(runs) for runs in found]
 
 
 def runs(way: str, seconds: float) -> float:

@@ -83,11 +83,11 @@ class Digits:
         first = (read == labels[nearest]).int().argmax(1)  # 0 where there is none
         return labels[nearest[torch.arange(len(first)), first]]
 
-    def crowd(self, asked: Tensor) -> Tensor:
+    def crowd(self, wanted: Tensor) -> Tensor:
         """As many of the others, with these labels."""
         order = shuffled(len(self.others[1]))
         images, labels = self.others[0][order], self.others[1][order]
-        return torch.cat([images[labels == label][: int((asked == label).sum())] for label in asked.unique()])
+        return torch.cat([images[labels == label][: int((wanted == label).sum())] for label in wanted.unique()])
 
 
 def shuffled(count: int) -> Tensor:
@@ -132,13 +132,13 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
     for mask in masks:
         hidden = edit.MASKS[mask](*pipe.model.shape[1:])
         for kind in kinds:
-            asked = digits.labels if kind == "true" else digits.another_label(hidden, reader)
+            wanted = digits.labels if kind == "true" else digits.another_label(hidden, reader)
             for method in methods:
                 activity = Inpainting(
                     tuple(packed(image.numpy()) for image in digits.images), edit.mask(mask, pipe.model.shape), method,
                     flags.inner,
                 )  # fmt: skip
-                recipe = pipe.recipe(asked.tolist(), activity=activity, **given)
+                recipe = pipe.recipe(wanted.tolist(), activity=activity, **given)
                 figures, some = kept(pipe, recipe, digits, reader, flags.runs / f"{mask}-{kind}-{method}")
                 rows.append([method, mask, kind, *written(figures)])
                 examples.append(some)
@@ -166,13 +166,13 @@ def kept(
     pipe: Pipeline, recipe: Recipe, digits: Digits, reader: Reader, path: Path
 ) -> tuple[dict[str, float], np.ndarray]:
     """The figures of a recipe, measured where that is not done yet, and its first images."""
-    told = path.with_suffix(".json")
+    known = path.with_suffix(".json")
     key = json.loads(recipe.to_json())
-    if told.exists() and (done := json.loads(told.read_bytes()))["recipe"] == key:
+    if known.exists() and (done := json.loads(known.read_bytes()))["recipe"] == key:
         return done["figures"], np.array(done["images"], np.uint8)
     figures, images = measured(pipe, recipe, digits, reader)
     some = images[:SHOWN]
-    write_text(told, json.dumps({"recipe": key, "figures": figures, "images": some.tolist()}))
+    write_text(known, json.dumps({"recipe": key, "figures": figures, "images": some.tolist()}))
     return figures, some
 
 
@@ -182,11 +182,11 @@ def measured(pipe: Pipeline, recipe: Recipe, digits: Digits, reader: Reader) -> 
     start = perf_counter()
     images = np.concatenate([result.images for result in pipe.batches(recipe)])
     seconds = perf_counter() - start
-    asked = torch.tensor(recipe.digits)
+    wanted = torch.tensor(recipe.digits)
     hidden = recipe.activity.hidden
     figures = {
-        "read": reader.accuracy(images, asked),
-        "told_apart": told_apart(torch.from_numpy(images), digits.crowd(asked)),
+        "read": reader.accuracy(images, wanted),
+        "told_apart": told_apart(torch.from_numpy(images), digits.crowd(wanted)),
         "seam": seam(images, hidden) / seam(digits.images.numpy(), hidden),
         "evaluations": pipe.evaluations(recipe),
         "seconds": 10 * seconds / len(images),

@@ -68,12 +68,12 @@ def study(pipe: Pipeline, flags: argparse.Namespace) -> None:
 def measured(pipe: Pipeline, digits: Digits, strength: float) -> dict[str, float]:
     """How often edited digits read as asked and as they were, and how far they went."""
     activity = ImageToImage(tuple(packed(image.numpy()) for image in digits.images), strength)
-    asked = another(digits.labels, len(pipe.names))
-    drawn = np.concatenate([result.images for result in pipe.batches(pipe.recipe(asked.tolist(), activity=activity))])
+    wanted = another(digits.labels, len(pipe.names))
+    drawn = np.concatenate([result.images for result in pipe.batches(pipe.recipe(wanted.tolist(), activity=activity))])
     reader = load_reader()
     off = (drawn.astype(float) - digits.images.numpy()) / 255
     return {
-        ASKED: reader.accuracy(drawn, asked),
+        ASKED: reader.accuracy(drawn, wanted),
         STILL: reader.accuracy(drawn, digits.labels),
         FAR: float(np.sqrt((off**2).mean(axis=(1, 2))).mean()),
     }

@@ -56,9 +56,9 @@ def study(pipe: Pipeline, recipe: Recipe) -> str:
         some = recipe.some(chosen, [recipe.seeds[k] for k in chosen])
         drawn["fixed"][chosen] = images(pipe, replace(some, **median))
     reader = load_reader()
-    asked = styles.asked(recipe.digits, recipe.seeds, anything, style.MANY, ())
-    assert asked is not None
-    explained = r_squared(asked, style.measured(drawn["many"]))
+    wanted = styles.targets(recipe.digits, recipe.seeds, anything, style.MANY, ())
+    assert wanted is not None
+    explained = r_squared(wanted, style.measured(drawn["many"]))
     rows = [[f"R^2 of {name}", f"{value:.3f}"] for name, value in zip(style.ATTRIBUTES, explained, strict=True)]
     rows += [[f"read right, style {name}", f"{reader.accuracy(drawn[name], labels):.2%}"] for name in drawn]
     rows += [[f"exactly black, style {name}", f"{(drawn[name] == 0).float().mean():.4f}"] for name in drawn]
@@ -71,9 +71,9 @@ def images(pipe: Pipeline, recipe: Recipe) -> Tensor:
     return torch.from_numpy(np.concatenate([result.images for result in pipe.batches(recipe)]))
 
 
-def r_squared(asked: Tensor, got: Tensor) -> list[float]:
+def r_squared(wanted: Tensor, got: Tensor) -> list[float]:
     """Of each attribute (N, 3): one minus the squared error, as a share of the variance of what was asked."""
-    left = (got - asked).square().sum(0) / (asked - asked.mean(0)).square().sum(0)
+    left = (got - wanted).square().sum(0) / (wanted - wanted.mean(0)).square().sum(0)
     return [float(1 - share) for share in left]
 
 

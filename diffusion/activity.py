@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from torch import Tensor
 
-from diffusion.checks import BadInput
+from diffusion.checks import Newer
 from diffusion.samplers import Denoise, Step
 from diffusion.scheduler import Level
 from diffusion.settings import Setting, declared
@@ -76,6 +76,9 @@ class Activity:
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Any]] = {}  # the settings of a recipe that it is best done with
     earlier: ClassVar[Mapping[str, Any]] = {}  # what its later settings are in recipes that do not know them yet
+    options: ClassVar[tuple[str, ...]] = ()  # its own settings that command line, page and endpoints ask for
+    readable: ClassVar[bool] = True  # whether the reader can say what was drawn
+    retried: ClassVar[bool] = True  # whether what reads wrong can be drawn again from another seed
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):
@@ -135,5 +138,5 @@ def from_dict(values: Any) -> Activity:
     name = values.pop("name")
     import_module("diffusion.lab")  # where activities name themselves; who draws without any need not wait for them
     if name not in ACTIVITIES:
-        raise BadInput("This recipe is of a newer version: update the project to read it.")
+        raise Newer
     return ACTIVITIES[name](**{**ACTIVITIES[name].earlier, **values})

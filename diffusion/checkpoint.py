@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from diffusion import checks
 from diffusion.checks import BadInput, shown
@@ -32,7 +33,10 @@ BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
 INDEX = "model_index.json"  # the name, in a folder and on the Hub, of what names the parts of a text-to-image model
-NAMES = {"bundled": "model.safetensors", "few-step": "few-step.safetensors"}  # of the weights that ship
+ONE_GUESS = "course-denoiser"  # a small network of the course that takes noise away in one guess
+NAMES = {name: f"{name}.safetensors" for name in ("few-step", ONE_GUESS)} | {
+    "bundled": WEIGHTS
+}  # of the weights that ship
 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
@@ -108,8 +112,8 @@ def name_of(weights: str) -> str | None:
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names; of a text-to-image model, the index of its parts.
 
-    None or "bundled" is what ships, "few-step" its student; else a file, a folder, or "user/repo" on the Hub. Raises
-    BadInput for a revision of anything but the last.
+    None or "bundled" is what ships, "few-step" its student, "course-denoiser" a network of one guess; else a file, a
+    folder, or "user/repo" on the Hub. Raises BadInput for a revision of anything but the last.
     """
     if on_hub(source):
         return pull(str(source), revision)
@@ -175,9 +179,10 @@ def pull(repo: str, revision: str | None = None) -> Path:
 
     Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    for name in (WEIGHTS, INDEX):
+    known = isinstance(_asked(repo, INDEX, partial(try_to_load_from_cache, repo, INDEX, revision=revision)), str)
+    for name in (INDEX, WEIGHTS) if known else (WEIGHTS, INDEX):
         if found := _asked(repo, name, partial(hf_hub_download, repo, name, revision=revision), revision):
             return Path(found)
     raise BadInput(NOWHERE.format(repo=repo))
@@ -218,6 +223,13 @@ def _asked(repo: str, what: str, ask: Callable[[], Answer], revision: str | None
     raise BadInput(message)  # out here, so that it carries no error with a request in it
 
 
+class Hidden(tqdm):
+    """A bar of progress that is not shown."""
+
+    def __init__(self, *items: Any, **options: Any):
+        super().__init__(*items, **options | {"disable": True})
+
+
 class Hub:
     """The files of a text-to-image model on the Hub, at a commit."""
 
@@ -225,19 +237,19 @@ class Hub:
         self.repo, self.commit = repo, commit
 
     def files(self, part: str) -> dict[str, int]:
-        """Those of a part: bytes by path. Nothing of them is downloaded yet."""
-        from huggingface_hub import snapshot_download
+        """Those of a part: bytes by path. With its first file, the list of all came into the cache."""
+        from huggingface_hub import get_cached_repo_tree
 
-        wanted: dict[str, Any] = {"revision": self.commit, "allow_patterns": f"{part}/*"}
-        found = _asked(self.repo, part, lambda: snapshot_download(self.repo, **wanted, dry_run=True)) or []
-        return {each.filename: each.file_size or 0 for each in found}
+        tree = _asked(self.repo, part, partial(get_cached_repo_tree, self.repo, revision=self.commit))
+        return {each.path: each.size for each in tree or [] if each.path.startswith(f"{part}/")}
 
     def download(self, files: Sequence[str]) -> None:
-        """Have these files, or those of these patterns, in the cache, beside the index."""
+        """Have these files in the cache, beside the index."""
         from huggingface_hub import snapshot_download
 
-        wanted: dict[str, Any] = {"revision": self.commit, "allow_patterns": list(files)}
-        _asked(self.repo, files[0], lambda: snapshot_download(self.repo, **wanted))
+        small = all(file.endswith(".json") for file in files)
+        wanted: dict[str, Any] = {"allow_patterns": list(files), "tqdm_class": Hidden if small else None}
+        _asked(self.repo, files[0], partial(snapshot_download, self.repo, revision=self.commit, **wanted))
 
 
 def failures() -> tuple[type[Exception], ...]:

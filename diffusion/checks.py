@@ -16,6 +16,13 @@ class BadInput(ValueError):
     """A request that cannot be met. Its message is one sentence that says what to do instead."""
 
 
+class Newer(BadInput):
+    """A recipe, or a part of one, that only a later version of this project knows."""
+
+    def __init__(self) -> None:
+        super().__init__("This recipe is of a newer version: update the project to read it.")
+
+
 def number(name: str, value: Any, low: float, high: float, also: tuple[float, ...] = ()) -> float:
     """`value` as a float in [low, high], or one of `also`, or BadInput.
 
@@ -82,6 +89,13 @@ def typed(text: str) -> float | str:
         with suppress(ValueError):
             return kind(text)
     return text
+
+
+def several(value: Any) -> list[Any]:
+    """What somebody wrote as one value or as several, like "0.4,0.6", as a list, for the other checks."""
+    if isinstance(value, str):
+        return [typed(part.strip()) for part in value.split(",")]
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def labels(name: str, value: Any, classes: int) -> list[int]:

@@ -234,9 +234,9 @@ class Denoiser(nn.Module):
 
     def predict(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor) -> tuple[Tensor, Tensor | None]:
         """The raw prediction (B, C, H, W), and the logits of "exactly black" where there are any."""
-        labels, asked = style.parts(condition)
-        if asked is not None and self.config.styles:
-            condition = style.conditions(labels, self.config.styles.scaled(asked))
+        labels, wanted = style.parts(condition)
+        if wanted is not None and self.config.styles:
+            condition = style.conditions(labels, self.config.styles.scaled(wanted))
         else:
             condition = labels
         out = self.unet(self.seen(x, levels), levels, condition, *steering)

@@ -56,7 +56,7 @@ class Pipeline:
         device: str | torch.device | None = None,
         precision: str = "fp32",
     ) -> "Pipeline":
-        """Load weights: the bundled ones, "few-step" for their student, or a file, a folder, or "user/repo" on the Hub.
+        """Load weights: the bundled ones, others that ship, by name, or a file, a folder, or "user/repo" on the Hub.
 
         A folder or repository may also hold a stage of DeepFloyd IF, which draws what it is `told`.
 
@@ -226,12 +226,12 @@ class Pipeline:
 
         fixed = [getattr(recipe, name) for name in ATTRIBUTES]
         styles = self.offer.styles
-        asked = styles.asked(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
+        targets = styles.targets(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
 
         def guide(labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
             guidance = recipe.guidance if guidance is None else guidance
-            if asked is not None and len(labels) == len(asked):  # whatever an image becomes, its hand stays
-                labels = conditions(labels, asked)
+            if targets is not None and len(labels) == len(targets):  # whatever an image becomes, its hand stays
+                labels = conditions(labels, targets)
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
             return guided(self.drawing, labels, guidance, recipe.guidance_interval, clips if clip else None)

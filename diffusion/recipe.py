@@ -75,8 +75,8 @@ class Recipe:
     hand: int | str = setting(
         Maybe((ANY, MANY), Whole(0, checks.MAX_SEED)),
         ANY,
-        "who writes: a number is one hand for all",
-        advice="many is one by lot for each digit; thickness, slant and width count more",
+        "whose hand writes; a number is one for all digits",
+        advice="many is one by lot for each; thickness, slant and width count more",
     )
     prompts: tuple[str, ...] = ()  # what the labels mean to weights that take text: label k is prompts[k]
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
@@ -172,19 +172,23 @@ class Recipe:
         what, between = ("digits", "") if max(self.digits) < 10 else ("labels", "-")
         return f"{what}-{between.join(map(str, digits))}{suffix}-seed{self.seed}"
 
+    def part(self, start: int, stop: int) -> "Recipe":
+        """Images `start` to `stop` - 1 of this recipe, or fewer at its end."""
+        seed = (self.seed + start) % (checks.MAX_SEED + 1)
+        redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < stop)
+        chosen = range(start, min(stop, len(self.digits)))
+        return replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
+
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""
         for start in range(0, len(self.digits), size):
-            seed = (self.seed + start) % (checks.MAX_SEED + 1)
-            redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < start + size)
-            chosen = range(start, min(start + size, len(self.digits)))
-            yield replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
+            yield self.part(start, start + size)
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
         values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
-        told = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
-        return json.dumps({"version": _version(told)} | told)
+        given = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
+        return json.dumps({"version": _version(given)} | given)
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -192,7 +196,7 @@ class Recipe:
         try:
             values: dict[str, Any] = json.loads(text)
             if values.pop("version") != _version(values):
-                raise checks.BadInput("This recipe is of a newer version: update the project to read it.")
+                raise checks.Newer
             return cls(**values)
         except checks.BadInput:
             raise

@@ -115,14 +115,14 @@ class Result:
         render.check_tiles(len(self.images))
         columns = render.columns_for(self.labels) if chosen.columns is None else chosen.columns
         if ending == ".png":
-            picture = render.picture(self._on_one_line(self.images), columns, chosen.scale)
+            picture = render.picture(self.on_one_line(self.images), columns, chosen.scale)
             return render.png(picture, self.recipe.to_json())
         frames = render.animation(
-            [self._on_one_line(frames) for frames in self.tracks(chosen.track)], columns, chosen.scale
+            [self.on_one_line(frames) for frames in self.tracks(chosen.track)], columns, chosen.scale
         )
         return render.animated(ending, frames, self.recipe.to_json(), fps=chosen.fps)
 
-    def _on_one_line(self, several: np.ndarray) -> np.ndarray:
+    def on_one_line(self, several: np.ndarray) -> np.ndarray:
         """Images or frames ([F,] N, H, W); where one hand writes them all, moved down until the digits stand level.
 
         MNIST's digits lie around their centre of mass, so that a 6 stands higher than a 9.

@@ -68,6 +68,10 @@ class Scheduler:
             return CLEAN
         return Level(index, float(self.alpha[index]), float(self.sigma[index]))
 
+    def nearest(self, ratio: float) -> int:
+        """The index of the level whose alpha / sigma is nearest to a ratio of signal to noise."""
+        return int((self.alpha / self.sigma - ratio).abs().argmin())
+
     def levels(self, steps: int, spacing: str = "trailing") -> list[Level]:
         """The path of a run of `steps` updates, 1..T: that many noise levels, noisiest first, then the clean image.
 

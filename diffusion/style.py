@@ -202,7 +202,7 @@ class Styles:
         share = float(np.mean([style[2] < width for style in theirs]))
         return [(thickness, slant, self.quantile("width", share, label)) for label in range(len(self.spread))]
 
-    def asked(
+    def targets(
         self,
         labels: Sequence[int],
         seeds: Sequence[int],
@@ -246,7 +246,7 @@ def _drawn(several: Sequence[Drawn], lot: random.Random) -> Drawn:
 
 def check_words(words: Any, images: int) -> tuple[tuple[int, str], ...]:
     """Pairs of an image, counted from 0, and a word of WORDS, in order and each once, or BadInput."""
-    asked: dict[tuple[int, str], str] = {}
+    chosen: dict[tuple[int, str], str] = {}
     for pair in words if isinstance(words, list | tuple) else [words]:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise checks.BadInput(f"words must be pairs of an image and a word, not {checks.shown(pair)}.")
@@ -254,10 +254,10 @@ def check_words(words: Any, images: int) -> tuple[tuple[int, str], ...]:
             checks.whole("The image of a word", pair[0], 0, images - 1),
             checks.choice("A word", pair[1], WORDS),
         )
-        before = asked.setdefault((image, WORDS[word][0]), word)
+        before = chosen.setdefault((image, WORDS[word][0]), word)
         if before != word:
             raise contradiction(before, word)
-    return tuple(sorted((image, word) for (image, _), word in asked.items()))
+    return tuple(sorted((image, word) for (image, _), word in chosen.items()))
 
 
 def repeated(words: Sequence[tuple[int, str]], images: int, count: int) -> tuple[tuple[int, str], ...]:

@@ -25,7 +25,7 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "diffusion.networks.pretrained",
     "diffusion.samplers diffusion.networks",
     "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings diffusion.style",
-    "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores",
+    "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores diffusion.team",
 )
 STRANGERS = (  # who does not know whom
     ("diffusion.lab", "diffusion.training diffusion.evaluation diffusion.networks"),

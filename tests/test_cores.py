@@ -14,8 +14,8 @@ from torch import nn
 from diffusion import Pipeline, cores
 from diffusion.cores import CHOICES, Sharing, share, sharing
 from diffusion.evaluation.reader import Reader, train_reader
+from diffusion.team import Team
 from diffusion.training.config import TrainConfig
-from diffusion.training.team import Team
 from diffusion.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]

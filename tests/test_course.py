@@ -11,6 +11,7 @@ from diffusion import Pipeline, checkpoint
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.hub.card import model_card
 from diffusion.lab import picture as pictures
+from diffusion.lab import recipes
 from diffusion.lab.forward import Denoising, Forward
 from diffusion.networks.course import CourseConfig
 from diffusion.samplers import ddim
@@ -132,6 +133,15 @@ def test_weights_without_labels_refuse_them_in_a_sentence(refuses):
     for asked in (7, [0, 7]):
         with refuses("know no labels"):
             pipe(asked)
+    picture = np.zeros((28, 28), np.uint8)
+    assert pipe.run(recipes.edit(pipe, picture, strength=0.1)).result().images.shape == (1, 28, 28)
+    for ask in (
+        lambda: recipes.edit(pipe, picture, 7),
+        lambda: recipes.anagram(pipe, [6, 9]),
+        lambda: recipes.morph(pipe, [3, 8]),
+    ):
+        with refuses("know no labels"):
+            ask()
     with refuses("guidance"):
         pipe([0], guidance=2)
     with refuses("digits"):

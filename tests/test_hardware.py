@@ -7,7 +7,7 @@ import torch
 
 from diffusion import hardware
 from diffusion.hardware import matrix_rate, quickest_precision, use_allowed_cores
-from diffusion.training.team import Team
+from diffusion.team import Team
 
 CPU = torch.device("cpu")
 

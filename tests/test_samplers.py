@@ -383,9 +383,8 @@ def test_one_digit_comes_back_exactly(schedule, sampler, steps, closed_form, poi
     assert_same(step.x, points[:1].expand(2, -1, -1, -1), 1e-12)
 
 
-@every_schedule
 @every_variant
-@pytest.mark.parametrize("steps", [1, 7, 1000])
+@pytest.mark.parametrize(("schedule", "steps"), [*product(SCHEDULES, [1, 7]), ("cosine", 1000)])
 def test_each_step_reports_where_it_is(schedule, sampler, steps):
     levels = Scheduler(schedule).levels(steps)
     shape = (2, 1, 1, 1)

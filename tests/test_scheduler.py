@@ -37,6 +37,13 @@ def test_flow_is_a_straight_line():
         assert coefficients("flow", i) == pytest.approx((1 - (i + 1) / 1000, (i + 1) / 1000), abs=1e-15)
 
 
+def test_the_level_nearest_to_a_ratio_of_signal_to_noise(scheduler):
+    for i in (0, 1, 499, 998, 999):
+        level = scheduler.level(i)
+        assert scheduler.nearest(level.alpha / level.sigma) == i
+    assert scheduler.nearest(math.inf) == 0
+
+
 def test_additive_noise_is_the_flow_over_its_alpha():
     scheduler, flow = Scheduler("additive"), Scheduler("flow")
     assert (scheduler.alpha == 1).all()

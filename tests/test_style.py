@@ -111,11 +111,11 @@ class TestAsked:
     ANYTHING = ("any", "any", "any")
 
     def test_nothing_is_asked_for_where_any_will_do(self, styles):
-        assert styles.asked([7, 3], [0, 1], self.ANYTHING, "any", ()) is None
+        assert styles.targets([7, 3], [0, 1], self.ANYTHING, "any", ()) is None
 
     def test_words_count_more_than_what_is_fixed_and_that_more_than_a_hand(self, styles):
         words = ((1, "thick"), (1, "upright"))
-        seven, three = styles.asked([7, 3], [0, 1], (2.0, "any", 12.0), 5, words).tolist()
+        seven, three = styles.targets([7, 3], [0, 1], (2.0, "any", 12.0), 5, words).tolist()
         slant, hand = styles.hand(5)[7][1], styles.hand(5)
         assert seven == pytest.approx([2.0, slant, 12.0])
         assert three == pytest.approx([styles.quantile("thickness", 0.95, 3), 0.0, 12.0])
@@ -128,11 +128,11 @@ class TestAsked:
 
     def test_many_hands_spread_as_real_ones_do(self, styles):
         labels = [k % 10 for k in range(1000)]
-        asked = styles.asked(labels, range(1000), self.ANYTHING, "many", ())
+        targets = styles.targets(labels, range(1000), self.ANYTHING, "many", ())
         for label in (1, 8):
             real = torch.tensor(styles.spread[label])
-            mine = asked[torch.tensor(labels) == label]
+            mine = targets[torch.tensor(labels) == label]
             assert torch.allclose(mine.mean(0), real.mean(0), atol=0.6)
             assert torch.allclose(mine.std(0), real.std(0), rtol=0.35)
-        alone = styles.asked([labels[13]], [13], self.ANYTHING, "many", ())
-        assert torch.equal(alone[0], asked[13])  # an image drawn alone with its seed has the same hand
+        alone = styles.targets([labels[13]], [13], self.ANYTHING, "many", ())
+        assert torch.equal(alone[0], targets[13])  # an image drawn alone with its seed has the same hand

@@ -1,9 +1,11 @@
 """What visitors of the page do, for its tests."""
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 expect.set_options(timeout=30_000)  # for a busy machine
 
@@ -75,6 +77,28 @@ def generate(page: Page) -> None:
     forget_status(page)
     page.click("#generate")
     wait_for_run(page)
+
+
+@contextmanager
+def late_answers(page: Page) -> Iterator[Callable[[], None]]:
+    """Answers to what is asked for first come late: one at each call of what this gives, the others at the end."""
+    held: list[Route] = []
+    asked: list[int] = []  # the number of its function
+
+    def hold(route: Route) -> None:
+        asked.append(route.request.post_data_json["fn_index"])
+        held.append(route) if asked[-1] == asked[0] else route.continue_()
+
+    def answer() -> None:
+        with page.expect_request("**/run/**"):  # the next one, which comes after this answer
+            held.pop(0).continue_()
+
+    page.route("**/run/**", hold)
+    yield answer
+    assert asked, "nothing was asked"
+    asked[0] = -1
+    for route in held:
+        route.continue_()
 
 
 def tiles(page: Page, track: int = 1) -> list[str]:

@@ -1,4 +1,7 @@
-"""The right side of the tab Lab: what comes of an activity, noise that follows a slider, and the table of ambigrams."""
+"""The right side of the tab Lab: what comes of an activity, noise that follows a slider, and the table of ambigrams.
+
+Beside noise there is an answer to a question, *Why not in one guess?*, which is worked out while it is unfolded.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +9,9 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Pipeline, Result, checks
-from diffusion.lab import Morph
+from diffusion.checkpoint import ONE_GUESS
+from diffusion.lab import Morph, recipes
+from diffusion.lab.forward import GUESSED
 from ui import ambigrams, experiments, noised, status
 from ui.downloads import Downloads
 from ui.events import Update
@@ -19,6 +24,10 @@ TOOLS = {"keep": "Keep its GIF", "edit": "Use as the picture", "send": "Send to 
 START = "#lab-start"  # the button
 EMPTY = "Press <b>Start</b>, or try the example."
 NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
+MOST_NOISE = 2  # sigma of the noise that is added to pixels from 0 to 1
+WHY = """The best single guess is the mean of all digits that may lie under the noise: the more noise, the more of them,
+and the mean is none of them. Many steps decide bit by bit for one. *One guess* is by a small network that was trained
+at sigma 0.5 alone and never met more noise; *many steps* are by the one that draws on this page."""
 NOTE = "Choose one to see it large."
 MORPH_NOTE = "From one digit to the other, and back. Choose it to take a moment of it."
 
@@ -28,21 +37,44 @@ class Bench:
 
     def __init__(self, work: Work):
         self.work = work
+        self.guesses = work.pipes[work.usual].model.shape == GUESSED
         self.status = gr.HTML(status.line(NOISE), elem_id="lab-status", elem_classes="status")
         self.noise = gr.HTML(noised.EMPTY, elem_id="noised")
+        with gr.Accordion("Why not in one guess?", open=False, visible=self.guesses, elem_id="why") as self.why:
+            gr.Markdown(WHY)
+            self.sigma = gr.Slider(
+                0,
+                MOST_NOISE,
+                value=0.5,
+                step=0.05,
+                label="Sigma of the noise",
+                info="It is added to pixels from 0, black, to 1, white.",
+                elem_id="sigma",
+            )
+            self.ways = gr.HTML()
+        self.unfolded = gr.State(False)  # whether that is
         with gr.Column(visible=False, min_width=0) as self.drawn:
             self.player = player(None, TRACKS, "lab-player", TOOLS, START)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
         with gr.Column(visible=False, min_width=0) as self.table_panel:
             self.table = ambigrams.table(work.pipes[work.usual])
-        self.panels = {self.noise, self.drawn, self.table_panel, self.player, self.status, *self.downloads.buttons}
+        self.panels = {
+            self.noise,
+            self.why,
+            self.drawn,
+            self.table_panel,
+            self.player,
+            self.status,
+            *self.downloads.buttons,
+        }
 
     def show(self, name: str) -> Update:
         """What is there for an activity."""
         each = EXPERIMENTS[name]
         return {
             self.noise: gr.update(visible="levels" in each.takes),
+            self.why: gr.update(visible="levels" in each.takes and self.guesses),
             self.drawn: gr.update(visible=False),  # until something is
             self.table_panel: gr.update(visible="views" in each.takes and self.table is not None),
         }
@@ -58,12 +90,11 @@ class Bench:
         if drawn is None or not EXPERIMENTS[drawn.result.recipe.activity.name].draws:  # type: ignore[union-attr]
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
-        readings = self.work.read_looks(drawn.result) if drawn.readings is not None else None
         if isinstance(recipe.activity, Morph):
-            shown = film(drawn.result, self.work.names, readings, note=drawn.plan.note or MORPH_NOTE)
+            shown = film(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or MORPH_NOTE)
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
-            shown = trajectory(drawn.result, self.work.names, readings, note=drawn.plan.note or NOTE, zoomed=zoomed)
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or NOTE, zoomed=zoomed)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:
@@ -88,3 +119,18 @@ class Bench:
             return {self.noise: view}
         session.shown = Drawn(Plan(recipe, "", 0), Result.blank(recipe, pipe.model.shape))
         return {self.noise: view, self.status: status.line(NOISE), **self.downloads.allow(True)}
+
+    def answer(self, values: Mapping[str, Any], sigma: Any) -> Update:
+        """The picture with noise of sigma, one guess, and many steps.
+
+        Pixels lie in [-1, 1] in the library, so that noise is twice as large there.
+        """
+        pipe = self.work.pipes[self.work.usual]
+        try:
+            sigma = checks.number("sigma", sigma, 0, MOST_NOISE)
+            level = pipe.model.scheduler.nearest(0.5 / max(sigma, 1e-9))
+            picture, seed = values["images"], values["seed"]
+            recipe = recipes.denoise(pipe, picture, levels=[level], one_step=ONE_GUESS, seed=seed)
+            return {self.ways: noised.ways(next(self.work.denoised(recipe)))}
+        except (BadInput, gr.Error) as error:
+            return {self.ways: "", self.status: status.refused(error)}

@@ -20,18 +20,18 @@ class Between:
         self.tabs, self.draw, self.lab = tabs, draw, lab
         to_lab, lab_state = [tabs, *lab.outputs], lab.session
         draw_it: dict[str, Any] = {"fn": None, "inputs": lab.ready, "js": press_if_ready(START)} | AT_ONCE
-        draw.player.edit(self.edit, draw.session, to_lab, **AT_ONCE)
+        draw.player.edit(self.take, draw.session, to_lab, **AT_ONCE)
         draw.opened_file.success(self.open, [draw.session, lab_state], to_lab, **AT_ONCE).then(**draw_it)
         outputs = [tabs, lab.status, draw.ready, *draw.controls]
         lab.player.send(self.send, [lab_state, draw.session], outputs, **AT_ONCE).then(
             None, draw.ready, js=press_if_ready(), **AT_ONCE
         )
-        asked: Any = [lab.ready, lab_state]
-        page.load(self.open_link, asked, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
+        watched: Any = [lab.ready, lab_state]
+        page.load(self.open_link, watched, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
             **draw_it
         )
 
-    def edit(self, drawn: Any, event: gr.EventData) -> Update:
+    def take(self, drawn: Any, event: gr.EventData) -> Update:
         """A digit that was drawn, as the picture to edit."""
         if drawn.shown is None:
             return {self.lab.ready: ""}

@@ -77,8 +77,8 @@ class Canvas:
     def _script(self) -> str:
         _, height, width = self.shape
         masks = {name: _bits(make(height, width)) for name, make in MASKS.items()}
-        told = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)};\n"
-        return told + (ASSETS / "canvas.js").read_text("utf-8")
+        constants = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)};\n"
+        return constants + (ASSETS / "canvas.js").read_text("utf-8")
 
     def look(self, value: Any) -> str:
         """What the network gets, as HTML, or why it gets nothing."""

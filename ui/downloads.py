@@ -96,11 +96,11 @@ class Downloads:
         if tile is not None:
             result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{_name(result.recipe)}{ending}"
+            path = Path(folder) / f"{file_name(result.recipe)}{ending}"
             if result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
             else:
-                write_bytes(path, self.work.picture(result, ending, reading=drawn.readings is not None))
+                write_bytes(path, self.work.picture(result, ending, drawn.looks or ()))
             yield str(path)
 
     def failed(self) -> str:
@@ -116,7 +116,7 @@ class Downloads:
             return {self.link: "", self.status: status.refused(error)}
 
 
-def _name(recipe: Recipe) -> str:
+def file_name(recipe: Recipe) -> str:
     """A telling name for a file, like "digits-7-seed42" or "edit-7-seed42"."""
     if recipe.activity is None:
         return recipe.name

@@ -44,11 +44,11 @@ class Drawing:
         drawn = Drawn(replace(self.plan, base=None, again=()), result)
         self.session.add(drawn, instead=self.pipe.offer.instant)
         if self.reading or self.until_right:
-            drawn.readings = self.work.read(drawn.result)
+            drawn.looks = self.work.read(drawn.result)
         if self.until_right and self.plan.recipe.guidance > 0:
             yield from self._draw_misses_again(drawn)
-        asked = self.plan.recipe.guidance > 0  # else the network drew what it liked
-        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and asked else ""
+        labelled = self.plan.recipe.guidance > 0  # else the network drew what it liked
+        read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and labelled else ""
         self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
 
     def _run(self) -> Generator[View, None, Result]:
@@ -90,7 +90,7 @@ class Drawing:
             if tried is not None:
                 drawn.result = plan.whole(tried.result)
                 drawn.drawn += tried.drawn - len(missed)  # the first try is the one that was seen already
-                drawn.readings = self.work.read(drawn.result)
+                drawn.looks = self.work.read(drawn.result)
                 return
             yield line, None  # here it can be stopped
 
@@ -102,7 +102,7 @@ def read_again(
     if session.shown is None:
         return {line: gr.skip()}
     try:
-        session.shown.readings = work.read(session.shown.result) if reading else None
+        session.shown.looks = work.read(session.shown.result) if reading else None
     except BadInput as error:
         return {line: status.refused(error)}
     return {player: look(session)[player]}

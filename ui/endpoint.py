@@ -18,6 +18,15 @@ from ui.work import Work
 Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
 
 
+class Page(gr.Blocks):
+    """The page, whose endpoint answers those, too, who send a list of values from when it had fewer parameters."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        if block_fn.api_name == "generate":
+            inputs += [None] * (len(block_fn.inputs) - len(inputs))
+        super().validate_inputs(block_fn, inputs)
+
+
 def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
     """The endpoint's function. Its signature is written out, since others script against it."""
 
@@ -33,6 +42,10 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
         spacing: Any = None,
         eta: Any = None,
         weights: Any = None,
+        thickness: Any = None,
+        slant: Any = None,
+        width: Any = None,
+        hand: Any = None,
     ) -> Iterator[Answer]:
         """Draw handwritten digits. Returns the grid (PNG), the way from noise to digits (GIF) and the seed.
 
@@ -50,7 +63,12 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
             spacing: where the noise levels of the steps lie; few-step weights take trailing.
             eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
             weights: bundled takes its time, few-step is quick.
+            thickness: mean width of the strokes in pixels, any or 0 to 28, as far as the weights know styles.
+            slant: how far digits lean to the right in radians, any or -1.5 to 1.5; 0 is upright.
+            width: of a digit set upright in pixels, any or 0 to 56.
+            hand: who writes: any, many or 0 to 4,294,967,295; a number is one hand for all digits.
         """
+        style = (("thickness", thickness), ("slant", slant), ("width", width), ("hand", hand))
         values = {
             "digits": digits,
             "count": count,
@@ -60,19 +78,15 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
             "seed": seed,
             "spacing": spacing,
             "eta": eta,
+            **{name: SETTINGS[name].values.read(value) if isinstance(value, str) else value for name, value in style},
         }
         try:
             pipe = work.pipe(work.usual if weights is None else weights)
             if guide_from is not None or guide_to is not None:
-                low, high = pipe.offer.defaults["guidance_interval"]
-                values["guidance_interval"] = (
-                    low if guide_from is None else guide_from,
-                    high if guide_to is None else guide_to,
-                )
+                values["guidance_interval"] = interval(guide_from, guide_to, pipe.offer.defaults["guidance_interval"])
             recipe = request.recipe({name: value for name, value in values.items() if value is not None}, pipe)
         except BadInput as error:
-            # Programs read it as it is. A browser would show it as HTML, but no button of the page asks for this.
-            raise gr.Error(str(error), visible=False, print_exception=False) from None
+            raise refusal(error) from None
         state: Any
         for state in work.run(recipe):
             if isinstance(state, Result):
@@ -99,13 +113,24 @@ def add(work: Work) -> None:
         if name in choices:
             inputs.append(gr.Radio(choices[name], label=name, visible=False))
         else:
-            inputs.append((gr.Textbox if name == "digits" else gr.Number)(None, label=name, visible=False))
+            inputs.append((gr.Textbox if name in ("digits", "hand") else gr.Number)(None, label=name, visible=False))
     outputs = [
         gr.Image(visible=False, label="Digits"),
         gr.Image(visible=False, label="From noise to digits"),
         gr.Number(visible=False, label="Seed"),
     ]
     gr.Button(visible=False).click(generate, inputs, outputs, api_name="generate", **MODEL)
+
+
+def interval(guide_from: Any, guide_to: Any, usual: tuple[int, int]) -> tuple[Any, Any]:
+    """Where guidance is on, if one end or both are said."""
+    low, high = usual
+    return low if guide_from is None else guide_from, high if guide_to is None else guide_to
+
+
+def refusal(error: BadInput) -> gr.Error:
+    """What tells a caller. Programs read it as it is; a browser would show it as HTML, but no button asks for it."""
+    return gr.Error(str(error), visible=False, print_exception=False)
 
 
 def save(result: Result, folder: str) -> tuple[str, str]:

@@ -29,8 +29,6 @@ class Experiment:
         takes: what else than digits and settings lab/recipes.py is told.
         digits: what each digit that it needs is for.
         free: whether that may be left to the network.
-        own: settings of the activity that have controls.
-        reads: whether the reader may read, and may have images drawn again.
     """
 
     activity: type[Activity]
@@ -39,8 +37,6 @@ class Experiment:
     takes: tuple[str, ...]
     digits: tuple[str, ...] = ()
     free: bool = False
-    own: tuple[str, ...] = ()
-    reads: tuple[bool, bool] = (True, True)
 
     @property
     def name(self) -> str:
@@ -53,9 +49,9 @@ class Experiment:
 
     @property
     def declared(self) -> dict[str, Setting]:
-        """The settings of the activity that have controls, by name."""
+        """The settings of the activity that have controls as they are declared, by name."""
         found = self.activity.settings()
-        return {name: found[name] for name in self.own}
+        return {name: found[name] for name in self.activity.options if name not in self.takes}
 
 
 EXPERIMENTS = {
@@ -66,7 +62,6 @@ EXPERIMENTS = {
             "Add noise to a picture, as in training, and see what a blur and a single guess make of it.",
             {"images": (7, 0), "levels": (500,)},
             takes=("images", "levels"),
-            reads=(False, False),
         ),
         Experiment(
             Denoising,
@@ -75,8 +70,6 @@ EXPERIMENTS = {
             takes=("images", "levels"),
             digits=("The network is told",),
             free=True,
-            own=("stride",),
-            reads=(True, False),
         ),
         Experiment(
             ImageToImage,
@@ -85,7 +78,6 @@ EXPERIMENTS = {
             takes=("images", "count"),
             digits=("Draw it as",),
             free=True,
-            own=("strength",),
         ),
         Experiment(
             Inpainting,
@@ -94,7 +86,6 @@ EXPERIMENTS = {
             takes=("images", "mask", "count"),
             digits=("Draw it as",),
             free=True,
-            own=("method", "inner"),
         ),
         Experiment(
             Anagram,
@@ -102,7 +93,6 @@ EXPERIMENTS = {
             {"digits": (6, 9), "views": ("rotate-180",), "count": 4},
             takes=("views", "count"),
             digits=("Upright", "Turned"),
-            own=("reduction", "inner"),
         ),
         Experiment(
             Hybrid,
@@ -110,7 +100,6 @@ EXPERIMENTS = {
             {"digits": (3, 8), "count": 4},
             takes=("count",),
             digits=("From near", "From afar"),
-            own=("radius", "inner"),
         ),
         Experiment(
             Morph,
@@ -118,7 +107,6 @@ EXPERIMENTS = {
             {"digits": (3, 8), "frames": 24},
             takes=("frames",),
             digits=("From", "To"),
-            reads=(True, False),
         ),
     )
 }
@@ -132,16 +120,17 @@ def recipe(values: Values, pipe: Pipeline) -> Recipe:
             besides; and settings, of the activity and of the recipe.
     """
     each = EXPERIMENTS[checks.choice("activity", values["activity"], EXPERIMENTS)]
-    given = {name: values[name] for name in (*SETTINGS, *each.own, *each.takes) if name in values}
+    given = {name: values[name] for name in (*SETTINGS, *each.declared, *each.takes) if name in values}
     digits = [digit for digit in values.get("digits", ()) if digit is not None]
     if digits:
         given["digits"] = digits
     elif each.free:
         given["guidance"] = 0.0
+    given |= {"images": values["images"]} if each.name == Morph.name and "images" in values else {}
     if not each.draws:  # noise has no settings but its seed
         given = {name: value for name, value in given.items() if name not in SETTINGS or name == "seed"}
     wanted = RECIPES[each.name](pipe, **{"digits": []} | given if each.digits and not each.free else given)
-    request.check_number(len(wanted.digits))
+    request.check_number(len(wanted.digits) * len(getattr(wanted.activity, "levels", [0])))
     return request.drawn_with(wanted, pipe)
 
 
@@ -160,7 +149,7 @@ def values(recipe: Recipe) -> dict[str, Any]:
     assert activity is not None
     found: dict[str, Any] = {"activity": activity.name, "count": count}
     found |= {name: getattr(recipe, name) for name in SETTINGS if name != "guidance" or recipe.guidance}
-    found |= {name: getattr(activity, name) for name in EXPERIMENTS[activity.name].own}
+    found |= {name: getattr(activity, name) for name in EXPERIMENTS[activity.name].declared}
     first = None if recipe.guidance == 0 else recipe.digits[0]
     match activity:
         case Forward() | Denoising():

@@ -87,6 +87,7 @@ def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:
     texts = {
         name: checks.written(value)
         for name, value in {"activity": activity.name, "count": count, **values, **own}.items()
+        if value != ANY
     }
     if recipe.redrawn:
         texts["redrawn"] = ",".join(f"{k}:{seed}" for k, seed in recipe.redrawn)

@@ -140,7 +140,8 @@ def trajectory(
         tile |= reads[0] if len(reads) == 1 else {"reads": reads}
     if isinstance(recipe.activity, Anagram) and len(recipe.activity.views) == 1:
         more["turn"] = TURNS.get(recipe.activity.views[0])
-    return animation(tracks(recipe, names, result.frames, result.guesses), captions, tiles, **more)
+    seen = (result.on_one_line(frames) for frames in (result.frames, result.guesses))
+    return animation(tracks(recipe, names, *seen), captions, tiles, **more)
 
 
 def film(

@@ -1,30 +1,42 @@
 """The panel of what to draw: a prompt in words, what is understood of it, and a picker that follows it."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from diffusion import BadInput
 from ui import request, status
-from ui.events import NEWEST, Update
+from ui.events import AT_ONCE, NEWEST
 from ui.work import Work
+
+# An answer about a prompt that is no longer there is dropped: another one is on its way.
+FOLLOW = """(answer, prompt) => {
+  if (answer.prompt !== prompt) return [];
+  return [answer, answer.hint, answer.digits ? [...new Set(answer.digits)] : undefined];
+}"""
 
 
 class Prompt:
-    """The panel's components, made inside a `gr.Blocks`."""
+    """The panel's components, made inside a `gr.Blocks`.
+
+    The server reads what is typed, and the browser writes what is picked: it needs no answer for that, which might come
+    after the next click, or after a press of the button.
+    """
 
     def __init__(self, work: Work):
         self.names = work.names
         every = list(range(len(self.names)))
-        first = request.words(every, self.names)
+        first = self.understand(request.words(every, self.names))
         self.text = gr.Textbox(
-            first,
+            first["prompt"],
             label="What to draw",
             placeholder="seven, a 4 and two 3s, 2026, even digits, any",
             max_lines=1,
             elem_id="prompt",
         )
-        self.hint = gr.HTML(status.hint(request.understood(first, self.names)[0]), elem_id="hint")
+        self.hint = gr.HTML(first["hint"], elem_id="hint")
         self.picker = gr.CheckboxGroup(
             list(zip(self.names, every, strict=True)),
             value=every,
@@ -33,16 +45,39 @@ class Prompt:
             elem_id="digits",
             elem_classes="words" if max(map(len, self.names)) > 2 else None,
         )
-        self.text.change(self.understand, self.text, [self.hint, self.picker], **NEWEST)  # `input` misses pasting
-        self.picker.input(self.pick, [self.text, self.picker], self.text, **NEWEST)
+        answer = gr.JSON(visible=False)
+        understood = gr.JSON(first, visible=False)  # of what is written now, once that is known
+        self.text.change(self.understand, self.text, answer, **NEWEST).then(  # `input` misses pasting
+            None, [answer, self.text], [understood, self.hint, self.picker], js=FOLLOW, **AT_ONCE
+        )
+        self.picker.input(
+            None, [understood, self.text, self.picker], [understood, self.text], js=edit(self.names), **AT_ONCE
+        )
 
-    def understand(self, prompt: Any) -> Update:
-        """What a prompt means, beside it and in the picker."""
+    def understand(self, prompt: Any) -> dict[str, Any]:
+        """The prompt with what it means: a hint, and the digits in it; None where it is not understood."""
+        prompt = prompt or ""
         try:
-            sentence, picked = request.understood(prompt or "", self.names)
+            sentence, digits = request.understood(prompt, self.names)
         except BadInput as error:
-            return {self.hint: status.hint(str(error), unclear=True)}
-        return {self.hint: status.hint(sentence), self.picker: picked or []}
+            return {"prompt": prompt, "hint": status.hint(str(error), unclear=True), "digits": None}
+        return {"prompt": prompt, "hint": status.hint(sentence), "digits": digits or []}
 
-    def pick(self, prompt: Any, picked: list[int]) -> str:
-        return request.edited(prompt or "", picked, self.names)
+
+def edit(names: Sequence[str]) -> str:
+    """JavaScript for a change of the picker: what is still picked stays in the prompt, and what is new comes after it.
+
+    It writes digits as `request.words` does.
+    """
+    return f"""(understood, prompt, picked) => {{
+      const names = {json.dumps(names)};
+      const before = (understood.prompt === prompt && understood.digits) || [];
+      const kept = before.filter((digit) => picked.includes(digit));
+      const added = picked.filter((digit) => !before.includes(digit)).sort((a, b) => a - b);
+      if (kept.length === before.length && !added.length) return [];
+      const digits = [...kept, ...added], written = digits.map((digit) => names[digit]);
+      const follows = (digit, k) => digit < 10 && written[k] === `${{digits[0] + k}}`;
+      const stretch = digits.length > 2 && digits.every(follows);
+      const words = stretch ? `${{written[0]}}-${{written.at(-1)}}` : written.join(", ");
+      return [{{ prompt: words, digits }}, words];
+    }}"""

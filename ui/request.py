@@ -81,7 +81,7 @@ def columns(prompt: str) -> int:
 
 
 def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None]:
-    """What a prompt will draw, in words, and the digits in it; None where chance has a say. Raises BadInput."""
+    """What a prompt will draw, in words, and its digits in order; None where chance has a say. Raises BadInput."""
     if any_digit(prompt):
         return "Any digit: the network draws what it likes.", None
     first, last = (prompts.styled(prompt, names, choose=choose)[0] for choose in (min, max))
@@ -89,19 +89,7 @@ def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None
     if first != last:
         return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
     some = ", ".join(names[digit] for digit in first[:12]) + (", ..." if len(first) > 12 else "")
-    return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), sorted(set(first))
-
-
-def edited(prompt: str, picked: Sequence[int], names: Sequence[str]) -> str:
-    """The prompt after a change of the picker: what is still picked stays as it is, what is new comes after it."""
-    before: list[int] = []
-    with suppress(BadInput):
-        if understood(prompt, names)[1] is not None:
-            before = prompts.styled(prompt, names)[0]
-    kept = [digit for digit in before if digit in picked]
-    if kept == before and set(picked) == set(before):
-        return prompt
-    return words([*kept, *sorted(set(picked) - set(before))], names)
+    return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), first
 
 
 def words(digits: Sequence[int], names: Sequence[str]) -> str:

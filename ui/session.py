@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from diffusion import Pipeline, Recipe, Result, checks
+from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading
 from ui import request
 
@@ -57,9 +58,14 @@ class Drawn:
 
     plan: Plan
     result: Result
-    readings: list[Reading] | None = None  # what the reader makes of each digit, where that was wanted
+    looks: list[list[Reading]] | None = None  # what is read in each image, for each way to look, where that was wanted
     drawn: int = 0  # how many images it took until they read right, where that was wanted
     number: int = field(default_factory=count().__next__)
+
+    @property
+    def readings(self) -> list[Reading] | None:
+        """What is read in each image: the worst of its looks."""
+        return None if self.looks is None else readback.worst(self.looks)
 
 
 @dataclass(eq=False)

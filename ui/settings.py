@@ -6,21 +6,24 @@ weights declare a setting alike, they share its control; where they leave no cho
 
 import json
 from collections.abc import Mapping
+from math import ceil, floor
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
-from diffusion import checks
 from diffusion.samplers import SAMPLERS
 from diffusion.settings import Choice, Interval, Maybe, Number, Setting, Whole
+from diffusion.style import ATTRIBUTES
 from ui import request
 from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
 from ui.work import Work
 
 FIRST = ("seed", "guidance", "steps")  # seen at once; the others are folded away
+STYLE = (*ATTRIBUTES, "hand")  # together: how digits are written
 OPTIONS = {option for sampler in SAMPLERS.values() for option in sampler.options}  # settings of some samplers
 MAX_SLIDER = 10_000  # a longer range is a box to write in
+VALUE = ""  # what is chosen beside the words of a `Maybe` that leave it open
 
 
 class Settings:
@@ -43,10 +46,14 @@ class Settings:
         self.before = gr.State(work.usual)  # the weights that were chosen before
         self._make("guidance")
         self._make("steps")
+        styled = bool(work.pipes[work.usual].offer.styles)
+        with gr.Accordion("Style", open=redraws, visible=styled, elem_id=f"{prefix}style") as self.style:
+            for name in STYLE:
+                self._make(name)
         with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             for name in work.pipes[work.usual].offer.settings:
-                if name not in FIRST:
+                if name not in (*FIRST, *STYLE):
                     self._make(name)
             self.redrawing = gr.Checkbox(
                 False,
@@ -58,7 +65,7 @@ class Settings:
         (self.seed,) = self.controls[work.usual]["seed"].inputs
         self.all = {control for controls in self.controls.values() for control in controls.values()}
         self.inputs = {self.count, self.new_seed, self.weights, self.before}.union(*(one.inputs for one in self.all))
-        self.outputs = self.inputs.union(*(control.parts for control in self.all))
+        self.outputs = self.inputs.union({self.style}, *(control.parts for control in self.all))
         self._connect()
 
     def _make(self, name: str) -> None:
@@ -80,7 +87,7 @@ class Settings:
         if self.redraws:
             used.then(None, js=REDRAW, **AT_ONCE)
             self.weights.change(None, self.weights, js=self._tell_page, **AT_ONCE)
-            self.redrawing.input(lambda on: not on, self.redrawing, self.new_seed, **AT_ONCE)
+            self.redrawing.input(None, self.redrawing, self.new_seed, js="(on) => !on", **AT_ONCE)
         for controls in self.controls.values():
             if "sampler" in controls:
                 self._connect_options(controls)
@@ -118,7 +125,7 @@ class Settings:
     def put(self, values: Mapping[str, Any], weights: str) -> Update:
         """Values by name into the controls of these weights."""
         instant = self.work.pipes[weights].offer.instant  # these redraw from the same seed
-        update = self.show(weights) | {self.new_seed: "seed" not in values and not instant}
+        update = self.show(weights) | {self.weights: weights, self.new_seed: "seed" not in values and not instant}
         if "count" in values:
             update[self.count] = values["count"]
         for name, control in self.controls[weights].items():
@@ -127,10 +134,15 @@ class Settings:
         return update
 
     def show(self, weights: str) -> Update:
-        """The controls of these weights, and no others."""
+        """The controls of these weights, and no others. The choice of weights stays: there may be a newer one."""
         mine = self.controls[weights].values()
         visible = {part: gr.update(visible=control in mine) for control in self.all for part in control.parts}
-        return visible | {self.weights: weights, self.before: weights}
+        visible[self.style] = gr.update(visible=self.offers(weights, *STYLE))
+        return visible | {self.before: weights}
+
+    def offers(self, weights: str, *names: str) -> bool:
+        """Whether these weights leave a choice of one of these settings."""
+        return not self.controls[weights].keys().isdisjoint(names)
 
     def use(self, data: dict[Any, Any]) -> Update:
         """Other weights are chosen: a range that was changed goes along, as far as they go."""
@@ -138,8 +150,8 @@ class Settings:
         update = self.show(weights) | ({self.new_seed: False} if self.work.pipes[weights].offer.instant else {})
         for name, control in self.controls[weights].items():
             other = self.controls[before].get(name)
-            if other and other is not control and isinstance(control.setting.values, Number):
-                value, low, high = other.value(data), control.setting.values.low, control.setting.values.high
+            if other and other is not control and control.ends:
+                value, (low, high) = other.value(data), control.ends
                 changed = isinstance(value, int | float) and value != other.setting.default
                 update |= control.put(min(max(value, low), high) if changed else control.setting.default)
         return update
@@ -147,6 +159,9 @@ class Settings:
 
 class Control:
     """What one setting is set with: a slider, a box, buttons, or two sliders for an interval.
+
+    Beside what may be left open is a box to tick, or buttons, for the words that do so; whoever sets a value leaves it
+    open no longer.
 
     Attributes:
         inputs: the components that hold its value.
@@ -171,32 +186,79 @@ class Control:
                     for which, end in zip(("From", "To"), setting.default, strict=True)
                 ]
         elif isinstance(values, Maybe):
-            self.inputs = [gr.Textbox(setting.default, **about)]
+            self.inputs = self._left_open(values, about, state)
         elif isinstance(values, Choice):
             self.inputs = [gr.Radio(list(values.choices), value=setting.default, **about)]
         elif isinstance(values, Number | Whole) and values.high - values.low <= MAX_SLIDER:
-            step = 1 if isinstance(values, Whole) else 0.05 if values.high - values.low <= 1 else 0.1
-            self.inputs = [gr.Slider(values.low, values.high, value=setting.default, step=step, **about)]
+            self.inputs = [gr.Slider(values.low, values.high, value=setting.default, step=_step(values), **about)]
         else:
             self.inputs = [gr.Number(setting.default, min_width=120, **about | {"info": None})]
         self.parts += self.inputs
 
+    def _left_open(self, values: Maybe, about: Mapping[str, Any], state: Mapping[str, Any]) -> list[Any]:
+        """A number that may be left open, and what leaves it open."""
+        first, *others = values.words
+        with gr.Row(elem_classes="maybe"):
+            if others:
+                words: Any = gr.Radio([*values.words, ("one", VALUE)], value=first, **about)
+                number: Any = gr.Number(0, label="Number", precision=0, elem_classes="one", **state)
+            else:
+                low, high = self._ends_of_slider()
+                middle = round((low + high) / 2, 1)
+                number = gr.Slider(low, high, value=middle, step=_step(values.of), **about)
+                words = gr.Checkbox(True, label=f"{first.capitalize()} {self.setting.name}", min_width=0, **state)
+        own = VALUE if others else False
+        number.input(None, None, words, js=f"() => {json.dumps(own)}", **AT_ONCE)
+        return [number, words]
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The lowest and the highest number that it takes, where it takes numbers."""
+        values = self.setting.values.of if isinstance(self.setting.values, Maybe) else self.setting.values
+        return (values.low, values.high) if isinstance(values, Number | Whole) else None
+
+    def _ends_of_slider(self) -> tuple[float, float]:
+        """The same, in whole steps."""
+        assert isinstance(self.setting.values, Maybe)
+        assert self.ends is not None
+        step, (low, high) = _step(self.setting.values.of), self.ends
+        return round(ceil(low / step - 1e-9) * step, 2), round(floor(high / step + 1e-9) * step, 2)
+
     def value(self, data: Mapping[Any, Any]) -> Any:
         """Its value, as a recipe takes it."""
         first, *second = (data[component] for component in self.inputs)
-        if isinstance(self.setting.values, Maybe) and isinstance(first, str):
-            return self.setting.values.read(first)
+        if isinstance(self.setting.values, Maybe):
+            word = self.setting.values.words[0] if second == [True] else second[0]
+            return word if word in self.setting.values.words else first
         return (first, *second) if second else first
 
     def put(self, value: Any) -> Update:
         """Show this value."""
-        if isinstance(self.setting.values, Maybe):
-            value = checks.written(value)
-        several = value if isinstance(self.setting.values, Interval) else [value]
+        values = self.setting.values
+        if isinstance(values, Maybe):
+            return self._put_maybe(values, value)
+        several = value if isinstance(values, Interval) else [value]
         update = {part: gr.update(value=one, visible=True) for part, one in zip(self.inputs, several, strict=True)}
-        if isinstance(self.setting.values, Number):
-            update[self.inputs[0]]["minimum"] = min(self.setting.values.low, value)  # below it may lie one more
+        if isinstance(values, Number):
+            update[self.inputs[0]]["minimum"] = min(values.low, value)  # below it may lie one more
         return update
+
+    def _put_maybe(self, values: Maybe, value: Any) -> Update:
+        number, words = self.inputs
+        left_open = value in values.words
+        shown = (value if left_open else VALUE) if len(values.words) > 1 else left_open
+        update = {number: gr.update(visible=True), words: gr.update(value=shown, visible=True)}
+        if not left_open:
+            update[number]["value"] = value
+            if isinstance(number, gr.Slider):  # an end of the range may lie beyond the last whole step
+                low, high = self._ends_of_slider()
+                update[number] |= {"minimum": min(low, value), "maximum": max(high, value)}
+        return update
+
+
+def _step(values: Any) -> float:
+    """Of a slider."""
+    return 1 if isinstance(values, Whole) else 0.05 if values.high - values.low < 2 else 0.1
 
 
 def weights_radio(work: Work, elem_id: str, info: str | None = None) -> gr.Radio:

@@ -1,6 +1,6 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import Any
@@ -14,7 +14,7 @@ from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader
 from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.lab import Denoising, Forward, forward, noise_panels, panels
-from diffusion.lab.forward import Noisy
+from diffusion.lab.forward import Denoised, Noisy
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Work:
         self.waiting = 0  # how many runs that somebody waits for are under way
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
         self.noised: Callable[[Recipe], tuple[Noisy, Tensor]] = gpu(self.noised_of)
+        self.denoised: Callable[[Recipe], Iterator[Denoised]] = self._waited_for(gpu(self.denoised_of))
+        self.forward_picture: Callable[[str, Pipeline, Recipe], bytes] = gpu(noise_panels.forward_picture)
         self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
         self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(gpu(self.cells_of))
@@ -105,27 +107,26 @@ class Work:
         [noisy] = forward.at_levels(pipe, recipe, recipe.activity.levels[-1:])
         return noisy, forward.one_step(pipe, recipe, noisy)
 
-    def picture(self, result: Result, ending: str, reading: bool = False) -> bytes:
+    def denoised_of(self, recipe: Recipe) -> Iterator[Denoised]:
+        """What a recipe with the activity `Denoising` asks for, a noise level after the other."""
+        yield from forward.denoised(self.of(recipe), recipe)
+
+    def picture(self, result: Result, ending: str, looks: Sequence[Sequence[Reading]] = ()) -> bytes:
         """The file with an ending .png or .gif that shows what came of an activity.
 
         Args:
-            reading: whether it tells what the reader reads.
+            looks: what was read in each image, for each way to look at it, to be told there.
         """
         recipe, pipe = result.recipe, self.of(result.recipe)
         if isinstance(recipe.activity, Forward):
-            return noise_panels.forward_picture(ending, pipe, recipe)
+            return self.forward_picture(ending, pipe, recipe)
         if isinstance(recipe.activity, Denoising):
-            return noise_panels.denoised_picture(ending, [*forward.denoised(pipe, recipe)], recipe)
-        captions = [[each.caption for each in read] for read in self.read_looks(result)] if reading else []
-        return panels.picture(ending, result, pipe.names, captions)
+            return noise_panels.denoised_picture(ending, [*self.denoised(recipe)], recipe)
+        return panels.picture(ending, result, pipe.names, [[each.caption for each in read] for read in looks])
 
-    def read_looks(self, result: Result) -> list[list[Reading]]:
+    def read(self, result: Result) -> list[list[Reading]]:
         """What the reader makes of each image, for each way to look at it, or BadInput where it does not read these."""
         return readback.read_looks(self.of(result.recipe), reader(), result)
-
-    def read(self, result: Result) -> list[Reading]:
-        """What the reader makes of each image, or BadInput where it does not read these."""
-        return readback.read(self.of(result.recipe), reader(), result)
 
     def _waited_for(self, work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """The work, with data sets standing back meanwhile."""

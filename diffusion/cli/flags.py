@@ -1,8 +1,10 @@
 """The flags that several commands share, and what they come to: weights, digits, a recipe, real images."""
 
 import argparse
+import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +43,8 @@ def add_drawing(
     """
     parser.add_argument(
         "--weights",
-        help=f"few-step, which {FEW_STEP}; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; {checkpoint.ONE_GUESS}, which takes noise away in one guess; or a file, a "
+        "folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument(
         "--embeddings", metavar="FILE", help="of text-to-image weights: prompts that were encoded before"
@@ -78,6 +81,10 @@ def _each(read: Callable[[str], Any], text: str) -> list[Any]:
     return [read(part) for part in text.split(",")]
 
 
+Choose = Callable[[Sequence[int]], int]
+"""What picks a digit where chance is asked for."""
+
+
 def texts(flags: argparse.Namespace) -> list[str]:
     """What --digits, --prompt or --prompts say, where they do."""
     one, several = getattr(flags, "digits", None), getattr(flags, "prompts", None)
@@ -93,11 +100,13 @@ def digits(flags: argparse.Namespace, pipe: Pipeline) -> list[int]:
     return [digit for text in texts(flags) for digit in prompts.digits(text, pipe.names)]
 
 
-def styled(flags: argparse.Namespace, pipe: Pipeline) -> tuple[list[int], dict[str, Any]]:
+def styled(
+    flags: argparse.Namespace, pipe: Pipeline, choose: Choose = random.choice
+) -> tuple[list[int], dict[str, Any]]:
     """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
     if flags.digits is None or pipe.offer.takes_text:
         return digits(flags, pipe), {}
-    wanted, words = prompts.styled(flags.digits, pipe.names)
+    wanted, words = prompts.styled(flags.digits, pipe.names, choose=choose)
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
     return wanted, {"words": repeated(words, len(wanted), count)}
 
@@ -112,10 +121,29 @@ def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **u
         raise checks.BadInput(f"Ask for at most {checks.MAX_IMAGES:,} images at once.")
     given = {name: value for name in SETTINGS if (value := getattr(flags, name, None)) is not None}
     wanted = pipe.recipe(tuple(digits) * count, **usual | given)
+    warn(pipe, wanted)
+    return wanted
+
+
+def warn(pipe: Pipeline, wanted: Recipe) -> None:
+    """Say where a recipe asks these weights for what they were not trained for."""
     if warning := pipe.strange(wanted):
         pipe.check(wanted)  # who is refused need not be warned
         print(warning, file=sys.stderr)
-    return wanted
+
+
+def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choose: Choose = random.choice) -> Recipe:
+    """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
+    if again is None:
+        digits, words = styled(flags, pipe, choose)
+        return recipe(flags, pipe, digits, **words)
+    usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
+    digits, words = ([*again.digits], {"words": again.words})
+    if texts(flags):
+        digits, words = styled(flags, pipe, choose)
+    drawn = recipe(flags, pipe, digits, **usual, **words)
+    same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
+    return replace(drawn, redrawn=again.redrawn) if same else drawn
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

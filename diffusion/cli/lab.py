@@ -21,7 +21,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import typed, written
 from diffusion.cli import lab_output
-from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, texts
+from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, texts, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.evaluation.reader import load_reader
@@ -82,8 +82,8 @@ def add(commands: Any) -> None:
         add_drawing(parser, count=count, digits=command.digits, settings=command.shown, defaults=best)
         parser.add_argument("--recipe", metavar="FILE", help="a file that this command made: does the same again")
         add_pictures(parser)
-        if command.reads[0]:
-            add_reading(parser, again=command.reads[1])
+        if command.activity.readable:
+            add_reading(parser, again=command.activity.retried)
         parser.set_defaults(command=lambda flags, command=command: run(command, flags))
 
 
@@ -99,7 +99,8 @@ def run(command: Command, flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, old)
     wanted = _again(command, flags, old) if old else _new(command, flags, pipe)
     pipe.check(wanted)
-    reading = ReadingBack.from_flags(flags, pipe) if command.reads[0] else None
+    warn(pipe, wanted)
+    reading = ReadingBack.from_flags(flags, pipe) if command.activity.readable else None
     output = lab_output.Output(pipe, out, ending, reading, scale=flags.scale, fps=flags.fps)
     output.write(replace(wanted, weights=pipe.weights), evens=old is None)
     if reading and reading.report:
@@ -122,7 +123,7 @@ def _again(command: Command, flags: argparse.Namespace, old: Recipe) -> Recipe:
 
 def _settings(command: Command, flags: argparse.Namespace) -> dict[str, Any]:
     """The settings of activity and recipe; None where one is not given."""
-    return {name: getattr(flags, name, None) for name in (*command.own, *SETTINGS)}
+    return {name: getattr(flags, name, None) for name in (*command.declared, *SETTINGS)}
 
 
 def _new(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe:
@@ -135,11 +136,11 @@ def _new(command: Command, flags: argparse.Namespace, pipe: Pipeline) -> Recipe:
     if command.counts:
         given["count"] = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES)
     if command.activity is ImageToImage:
-        given["strength"] = _strengths(flags.strength)
+        given["strength"] = None if flags.strength is None else checks.several(flags.strength)
     if command.activity is Inpainting:
         given["mask"] = _mask(flags.mask, pipe.model.shape)
     if command.activity is Anagram and flags.view is not None:
-        given["views"] = [view.strip() for view in flags.view.split(",")]
+        given["views"] = checks.several(flags.view)
     if command.activity is Morph:
         given["frames"] = flags.frames
     return RECIPES[command.name](pipe, **given)
@@ -165,7 +166,7 @@ def _digits(
     if command.activity is Morph and images:
         return _read(flags, pipe, images)
     if command.image and command.activity is not Morph:
-        if flags.guidance == 0:
+        if flags.guidance == 0 or not pipe.offer.knows_labels:
             return None
         raise checks.BadInput("Say what to draw: add --digits, or --guidance 0 to leave it to the network.")
     raise checks.BadInput(f"Say what to draw: add --digits {command.digits}.")
@@ -176,15 +177,6 @@ def _read(flags: argparse.Namespace, pipe: Pipeline, images: Sequence[np.ndarray
     found = ReadingBack(pipe, load_reader(flags.reader), 1).labels(np.stack(images))
     print(f"The pictures are read as {', '.join(pipe.names[label] for label in found)}.", file=sys.stderr)
     return found
-
-
-def _strengths(text: str | None) -> list[Any] | None:
-    """Those that --strength names, in order, not checked yet."""
-    if text is None:
-        return None
-    if text.strip().casefold() == "classic":
-        return list(editing.CLASSIC)
-    return [typed(part.strip()) for part in text.split(",")]
 
 
 def _mask(mask: str | None, shape: tuple[int, int, int]) -> str | np.ndarray:

@@ -7,6 +7,8 @@ from diffusion.lab import Anagram, Denoising, Forward, Hybrid, ImageToImage, Inp
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Setting
 
+OTHERWISE = ("strength", "mask", "views")  # settings whose flags take more than one value, or names and files
+
 
 @dataclass(frozen=True)
 class Command:
@@ -16,22 +18,18 @@ class Command:
         activity: what it does; its name is that of the command.
         about: one line of help.
         example: flags to try it with.
-        own: settings of the activity that are flags.
         shown: settings of the recipe that count.
         digits: what `--digits` is for, if there is that flag.
         image: what `--image` is for, likewise.
-        reads: whether the reader may read, and may have images drawn again.
         counts: whether there may be several of each.
     """
 
     activity: type[Activity]
     about: str
     example: str
-    own: tuple[str, ...] = ()
     shown: tuple[str, ...] = tuple(SETTINGS)
     digits: str | None = None
     image: str = ""
-    reads: tuple[bool, bool] = (True, True)
     counts: bool = True
 
     @property
@@ -40,9 +38,9 @@ class Command:
 
     @property
     def declared(self) -> dict[str, Setting]:
-        """The settings of the activity that are flags, by name."""
+        """The settings of the activity that are flags as they are declared, by name."""
         found = self.activity.settings()
-        return {name: found[name] for name in self.own}
+        return {name: found[name] for name in self.activity.options if name not in OTHERWISE}
 
 
 PICTURE = "a picture (PNG, JPEG, WebP), of any size, dark on light or light on dark; or an .npz or IDX file of digits"
@@ -52,19 +50,15 @@ COMMANDS = (
         Forward,
         "add noise to a picture",
         "--image docs/photo.jpg --levels 250,500,750 --out noise.png",
-        own=("levels",),
         shown=("seed",),
         image=PICTURE,
-        reads=(False, False),
     ),
     Command(
         Denoising,
         "take noise away in three ways: a blur, one step, many steps",
         "--image docs/photo.jpg --levels 250,500,750 --out back.png",
-        own=("levels", "stride"),
         digits="(default: the network is not told)",
         image=PICTURE,
-        reads=(True, False),
     ),
     Command(
         ImageToImage,
@@ -77,7 +71,6 @@ COMMANDS = (
         Inpainting,
         "draw part of a picture anew, and keep the rest",
         "--image docs/photo.jpg --mask bottom --digits 7 --count 5 --out filled.png",
-        own=("method", "inner"),
         digits=WHICH,
         image=PICTURE,
     ),
@@ -85,14 +78,12 @@ COMMANDS = (
         Anagram,
         "draw one picture that reads as two digits: upright, and turned",
         "--digits 6,9 --until-right 32 --out turn.gif",
-        own=("reduction", "inner"),
         digits="(needed: one for upright, then one for each view)",
     ),
     Command(
         Hybrid,
         "draw one picture that reads as two digits: from near, and from afar",
         "--digits 3,8 --until-right 32 --out hybrid.png",
-        own=("radius", "inner"),
         digits="(needed: that from near, then that from afar)",
     ),
     Command(
@@ -101,7 +92,6 @@ COMMANDS = (
         "--digits 3,8 --frames 24 --out morph.gif",
         digits="(needed: two or more; for pictures, what they are read as)",
         image=f"a picture to begin or to end with: name two or more; {PICTURE}",
-        reads=(True, False),
         counts=False,
     ),
 )

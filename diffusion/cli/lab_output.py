@@ -67,7 +67,8 @@ class Output:
                 export.write(self.path, results, wanted)
                 return
             [result] = results
-        self._picture(result, self._captions(result))
+        read = self.reading.looks if self.reading else []
+        self._picture(result, [[each.caption for each in look] for look in read])
 
     def _morph(self, wanted: Recipe, evens: bool) -> None:
         before = morph.EVENED * morph.rough(wanted).steps if evens else 0
@@ -79,7 +80,7 @@ class Output:
         if self.ending == ".npz":
             export.write(self.path, [result], wanted)
             return
-        captions = self._captions(result)
+        captions = [self.reading.captions(result.images)] if self.reading else []
         if self.reading:
             ends = {self.pipe.names[digit] for digit in wanted.activity.digits}
             right = sum(caption.rpartition(",")[0] in ends for caption in captions[0])
@@ -88,10 +89,6 @@ class Output:
         if wanted.activity.images:
             first, last = morph.round_trip(result)
             print(f"The pictures come back with errors of {first:.3f} and {last:.3f}, where black to white is 1.")
-
-    def _captions(self, result: Result) -> list[list[str]]:
-        """What is read in each image, for each look."""
-        return [self.reading.captions(look.images) for look in result.looks] if self.reading else []
 
     def _picture(self, result: Result, captions: Sequence[Sequence[str]]) -> None:
         content = panels.picture(self.ending, result, self.pipe.names, captions, scale=self.scale, fps=self.fps)

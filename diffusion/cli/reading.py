@@ -7,7 +7,7 @@ import numpy as np
 
 from diffusion import checks
 from diffusion.checks import typed
-from diffusion.evaluation.readback import MAX_TRIES, until_right
+from diffusion.evaluation.readback import MAX_TRIES, Reading, captions_of, until_right
 from diffusion.evaluation.reader import READER, Reader, load_reader
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
@@ -35,11 +35,14 @@ class ReadingBack:
     def __init__(self, pipe: Pipeline, reader: Reader, tries: int):
         self.pipe, self.reader, self.tries = pipe, reader, tries
         self.report: list[str] = []
+        self.looks: list[list[Reading]] = []  # what was read in the last of the results
 
     @classmethod
     def from_flags(cls, flags: argparse.Namespace, pipe: Pipeline) -> "ReadingBack | None":
-        """What --read and --until-right ask for."""
-        if (tries := getattr(flags, "until_right", None)) is None and not flags.read:
+        """What --read, --until-right and --reject ask for."""
+        if (tries := getattr(flags, "until_right", None)) is None and not (
+            flags.read or getattr(flags, "reject", False)
+        ):
             return None
         tries = 1 if tries is None else checks.whole("--until-right", tries, 1, MAX_TRIES)
         return cls(pipe, load_reader(flags.reader), tries)
@@ -59,16 +62,14 @@ class ReadingBack:
         done = drawn = right = 0
         for part in wanted.split(size):
             tried = until_right(self.pipe, self.reader, part, self.tries, on_step)
-            captions = [reading.caption for reading in tried.readings]
-            if len(tried.result.looks) > 1:
-                looks = [[f"{look.title} {read}" for read in self.captions(look.images)] for look in tried.result.looks]
-                captions = ["; ".join(each) for each in zip(*looks, strict=True)]
-            for k, (reading, seed) in enumerate(zip(tried.readings, tried.result.seeds, strict=True), done):
-                miss = "" if reading.right else f", but {self.pipe.names[reading.asked]} was asked for"
+            self.looks = tried.looks
+            readings, captions = tried.readings, captions_of(tried.result, tried.looks)
+            for k, (reading, seed) in enumerate(zip(readings, tried.result.seeds, strict=True), done):
+                miss = "" if reading.right else f", but {self.pipe.names[reading.label]} was asked for"
                 if miss or k < MOST_CAPTIONS:
                     self.report.append(f"image {k}, seed {seed}: {captions[k - done]}{miss}")
-            done += len(tried.readings)
+            done += len(readings)
             drawn += tried.drawn
-            right += sum(reading.right for reading in tried.readings)
+            right += sum(reading.right for reading in readings)
             yield tried.result
         self.report.append(f"{right:,} of {done:,} read as asked, {drawn:,} drawn")

@@ -1,8 +1,7 @@
-"""python -m diffusion sample: draw digits to a file."""
+"""python -m diffusion sample: draw digits to a file, or a data set to a folder."""
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from tqdm import tqdm
 
 from diffusion import checks
 from diffusion.checks import typed
-from diffusion.cli.flags import add_drawing, add_pictures, pipeline, recipe, styled, texts
+from diffusion.cli import dataset
+from diffusion.cli.flags import add_drawing, add_pictures, pipeline, wanted
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.files import export, render
 from diffusion.files.atomic import check_writable
 from diffusion.pipeline import BATCH, Pipeline
-from diffusion.recipe import SETTINGS, Recipe
+from diffusion.recipe import Recipe
 from diffusion.result import ENDINGS, Result
 
 
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         required=True,
         metavar="FILE",
         help=".png: a grid; .gif, .webp, .apng: the trajectory; .npz: images, labels, seeds; .zip: single pictures; "
-        ".idx.zip: MNIST's own files",
+        ".idx.zip: MNIST's own files; FOLDER/: a data set",
     )
     add_drawing(parser)
     parser.add_argument(
@@ -48,11 +48,15 @@ def add(commands: Any) -> None:
         help=f"a .png with a row for each digit: so many moments from noise to digit, 2 to {render.FRAMES}",
     )
     add_reading(parser)
+    dataset.add(parser)
     parser.set_defaults(command=sample)
 
 
 def sample(flags: argparse.Namespace) -> None:
     """Draw into one file, after all that could refuse it was asked."""
+    if dataset.is_dataset(flags):
+        return dataset.make(flags)
+    dataset.refuse(flags)
     out = Path(flags.out)
     ending = checks.ending(out, ENDINGS)
     options = {name: getattr(flags, name) for name in ("track", "scale", "fps", "panel")}
@@ -61,41 +65,29 @@ def sample(flags: argparse.Namespace) -> None:
         raise checks.BadInput(f"A panel is a .png: end --out in that, not in {ending}.")
     again = Recipe.from_file(flags.recipe) if flags.recipe else None
     pipe = pipeline(flags, again)
-    wanted = _recipe(flags, pipe, again)
-    pipe.check(wanted)
+    drawing = wanted(flags, pipe, again)
+    pipe.check(drawing)
     larger = Pipeline.from_pretrained(flags.upscale, precision=flags.precision) if flags.upscale else None
     if larger:
         pipe.check_stages(larger)
-    _check_file(out, ending, wanted, larger or pipe, flags)
+    _check_file(out, ending, drawing, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
 
     single = ending in export.ENDINGS
-    count = len(wanted.digits)
+    count = len(drawing.digits)
     size = BATCH if single else count
-    with tqdm(total=ceil(count / size) * wanted.steps * (2 if larger else 1), unit="step") as bar:
-        parts = reading.results(wanted, size, bar.update) if reading else pipe.batches(wanted, size, bar.update)
+    with tqdm(total=ceil(count / size) * drawing.steps * (2 if larger else 1), unit="step") as bar:
+        parts = reading.results(drawing, size, bar.update) if reading else pipe.batches(drawing, size, bar.update)
         if larger:
             parts = _upscaled(pipe, larger, list(parts), bar)
         if single:
-            export.write(out, parts, wanted, scale=flags.scale)
+            export.write(out, parts, drawing, scale=flags.scale)
         else:
             [result] = parts
             result.save(out, **options)
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
-
-
-def _recipe(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> Recipe:
-    """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
-    if again is None:
-        asked, words = styled(flags, pipe)
-        return recipe(flags, pipe, asked, **words)
-    usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    asked, words = styled(flags, pipe) if texts(flags) else ([*again.digits], {"words": again.words})
-    wanted = recipe(flags, pipe, asked, **usual, **words)
-    same = (wanted.digits, wanted.seed) == (again.digits, again.seed)
-    return replace(wanted, redrawn=again.redrawn) if same else wanted
 
 
 def _upscaled(pipe: Pipeline, larger: Pipeline, small: list[Result], bar: tqdm) -> Iterator[Result]:

@@ -20,15 +20,15 @@ STRIDE = 2654435761  # between the seeds that an image is tried with: 2**32 over
 class Reading:
     """What the reader reads in one image."""
 
-    asked: int  # the label that was asked for
+    label: int  # the one that was asked for
     read: int  # the likeliest label
     likely: float  # how likely that is, 0 to 1
-    likely_asked: float  # how likely the one asked for is
+    likely_label: float  # how likely the one asked for is
     name: str  # of the label that was read
 
     @property
     def right(self) -> bool:
-        return self.read == self.asked
+        return self.read == self.label
 
     @property
     def caption(self) -> str:
@@ -42,13 +42,18 @@ class Tried:
 
     Attributes:
         result: drawn from the seeds that read right, or else from those that came nearest; its recipe holds them.
-        readings: of its images.
+        looks: what was read in its images, for each way to look at them.
         drawn: how many images were drawn to find the seeds.
     """
 
     result: Result
-    readings: list[Reading]
+    looks: list[list[Reading]]
     drawn: int
+
+    @property
+    def readings(self) -> list[Reading]:
+        """Of each image, the worst."""
+        return worst(self.looks)
 
 
 def check_reader(pipe: Pipeline, reader: Reader) -> None:
@@ -63,14 +68,27 @@ def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
 
     Where an activity wants images to be looked at in several ways, each reading is that of the worst.
     """
-    check_reader(pipe, reader)
-    return _readings(pipe.names, reader, result)
+    return worst(read_looks(pipe, reader, result))
 
 
 def read_looks(pipe: Pipeline, reader: Reader, result: Result) -> list[list[Reading]]:
     """What the reader reads in each image, for each way in which its activity wants it to be looked at."""
     check_reader(pipe, reader)
     return [_read(pipe.names, reader, look.images, look.labels) for look in result.looks]
+
+
+def worst(looks: Sequence[Sequence[Reading]]) -> list[Reading]:
+    """Of several readings of each image, as `read_looks` has them, the one that is furthest from right."""
+    return [min(each, key=lambda reading: (reading.right, reading.likely_label)) for each in zip(*looks, strict=True)]
+
+
+def captions_of(result: Result, looks: Sequence[Sequence[Reading]]) -> list[str]:
+    """What was read in each image, if anything, like "7, 99.8 %", or "upright 6, 99.1 %; rotate-180 9, 97.3 %"."""
+    said = (
+        [f"{look.title} {each.caption}".strip() for each in read]
+        for look, read in zip(result.looks, looks, strict=False)
+    )
+    return ["; ".join(each) for each in zip(*said, strict=True)]
 
 
 def until_right(
@@ -97,26 +115,27 @@ def trying(pipe: Pipeline, reader: Reader, recipe: Recipe, tries: int) -> Iterat
     check_reader(pipe, reader)
     tries = checks.whole("tries", tries, 1, MAX_TRIES)
     result = yield from _draw(pipe, recipe)
-    readings = _readings(pipe.names, reader, result)
+    looks = read_looks(pipe, reader, result)
+    readings = worst(looks)
     drawn = len(readings)
     own = recipe.seeds
-    best = {k: (reading.likely_asked, own[k]) for k, reading in enumerate(readings) if not reading.right}
+    best = {k: (reading.likely_label, own[k]) for k, reading in enumerate(readings) if not reading.right}
     missed = list(best)
     for attempt in range(1, tries):
         if not missed:
             break
         seeds = [(own[k] + attempt * STRIDE) % (checks.MAX_SEED + 1) for k in missed]
         again = yield from _draw(pipe, recipe.some(missed, seeds))
-        found = _readings(pipe.names, reader, again)
+        found = read(pipe, reader, again)
         drawn += len(found)
         for k, seed, reading in zip(missed, seeds, found, strict=True):
-            best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_asked, seed))
+            best[k] = (2.0, seed) if reading.right else max(best[k], (reading.likely_label, seed))
         missed = [k for k, reading in zip(missed, found, strict=True) if not reading.right]
     other = tuple((k, seed) for k, (_, seed) in best.items() if seed != own[k])
     if other:
         result = yield from _draw(pipe, replace(recipe, redrawn=(*recipe.redrawn, *other)))
-        readings = _readings(pipe.names, reader, result)
-    yield Tried(result, readings, drawn)
+        looks = read_looks(pipe, reader, result)
+    yield Tried(result, looks, drawn)
 
 
 def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
@@ -124,11 +143,6 @@ def _draw(pipe: Pipeline, recipe: Recipe) -> Generator[None, None, Result]:
     for _ in run:
         yield
     return run.result()
-
-
-def _readings(names: Sequence[str], reader: Reader, result: Result) -> list[Reading]:
-    each = zip(*(_read(names, reader, look.images, look.labels) for look in result.looks), strict=True)
-    return [min(readings, key=lambda reading: (reading.right, reading.likely_asked)) for readings in each]
 
 
 def _read(names: Sequence[str], reader: Reader, images: np.ndarray, labels: Sequence[int]) -> list[Reading]:

@@ -89,7 +89,8 @@ class Sheet(Iterator[int]):
         run = self.pipe.run(self.recipes[len(self._cells)])
         for _ in run:
             yield
-        self._cells.append(render.grid(run.result().images, self._columns, self._scale))
+        result = run.result()
+        self._cells.append(render.grid(result.on_one_line(result.images), self._columns, self._scale))
 
     @property
     def share(self) -> float:

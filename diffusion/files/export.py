@@ -8,11 +8,14 @@
 """
 
 import random
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -23,6 +26,9 @@ from diffusion.files.atomic import replacing
 ENDINGS = (".npz", ".zip", ".idx.zip")
 LABELLED = (".npz", ".idx.zip")  # those that hold labels
 MAX_FILES = 10_000  # in a .zip of single digits
+
+
+GREY = "MNIST's files hold grey images: write colour ones to an .npz file."
 
 
 class Plan(Protocol):
@@ -39,8 +45,8 @@ class Plan(Protocol):
     def to_json(self) -> str: ...
 
 
-class Drawn(Protocol):
-    """What is asked here of a result: see result.py, which saves itself through this file."""
+class Images(Protocol):
+    """Some of the images that are written."""
 
     @property
     def images(self) -> np.ndarray: ...
@@ -50,6 +56,11 @@ class Drawn(Protocol):
     def seeds(self) -> list[int]: ...
     @property
     def viewed(self) -> np.ndarray | None: ...
+
+
+class Drawn(Images, Protocol):
+    """What is asked here of a result: see result.py, which saves itself through this file."""
+
     @property
     def recipe(self) -> Plan: ...
 
@@ -67,7 +78,7 @@ def check(ending: str, recipe: Plan, *, colour: bool = False) -> None:
     if ending == ".idx.zip" and count < 2:
         raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
     if ending == ".idx.zip" and colour:
-        raise checks.BadInput("MNIST's files hold grey images: write colour ones to an .npz file.")
+        raise checks.BadInput(GREY)
     if ending == ".idx.zip" and max(recipe.digits) > 255:
         raise checks.BadInput("MNIST's files hold labels up to 255: write others to an .npz file.")
     if ending == ".zip" and count > MAX_FILES:
@@ -87,24 +98,23 @@ def write(path: str | Path, results: Iterable[Drawn], recipe: Plan, *, scale: in
     check(ending, recipe)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         if ending == ".npz":
-            _npz(archive, iter(results), recipe)
+            npz(archive, results, len(recipe.digits))
         elif ending == ".idx.zip":
-            _idx(archive, iter(results), recipe)
+            idx(lambda name: archive.open(_entry(name), "w", force_zip64=True), results, len(recipe.digits))
         else:
             _zip(archive, iter(results), recipe, 1 if scale is None else scale)
 
 
-def _npz(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> None:
-    """What np.savez_compressed writes, but a part at a time."""
+def npz(archive: zipfile.ZipFile, results: Iterable[Images], count: int) -> None:
+    """What np.savez_compressed writes of so many images, but a part at a time."""
     labels: list[int] = []
     seeds: list[int] = []
     viewed: list[np.ndarray] = []
-    first = next(results)
+    first, results = _peeked(results)
     with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
-        shape = (len(recipe.digits), *first.images.shape[1:])
-        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, *first.images.shape[1:])}
         np.lib.format.write_array_header_1_0(file, header)
-        for result in chain([first], results):
+        for result in results:
             file.write(result.images.tobytes())
             labels += result.labels
             seeds += result.seeds
@@ -115,29 +125,43 @@ def _npz(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> No
             np.lib.format.write_array(file, values)
 
 
-def _idx(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan) -> None:
-    """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes."""
-    count = len(recipe.digits)
-    first = next(results)
-    check(".idx.zip", recipe, colour=first.images.ndim == 4)
+def idx(opened: Callable[[str], AbstractContextManager[IO[bytes]]], results: Iterable[Images], count: int) -> None:
+    """MNIST's files (http://yann.lecun.com/exdb/mnist/): a magic number, the shape, big-endian, and the bytes.
+
+    Args:
+        opened: opens a file of that path to write to, one at a time.
+    """
+    first, results = _peeked(results)
+    if first.images.ndim == 4:
+        raise checks.BadInput(GREY)
     size = first.images.shape[1:]
     tests = set(random.Random(0).sample(range(count), max(1, round(count / 7))))
     parts = {"train": [k for k in range(count) if k not in tests], "t10k": sorted(tests)}
     labels: list[int] = []
-    kept = bytearray()  # the test images, until the others are written
-    with archive.open(_entry("MNIST/raw/train-images-idx3-ubyte"), "w", force_zip64=True) as file:
-        file.write(_idx_header(0x0803, len(parts["train"]), *size))
-        for result in chain([first], results):
-            for k, image in enumerate(result.images, len(labels)):
-                if k in tests:
-                    kept += image.tobytes()
-                else:
-                    file.write(image.tobytes())
-            labels += result.labels
-    archive.writestr(_entry("MNIST/raw/t10k-images-idx3-ubyte"), _idx_header(0x0803, len(tests), *size) + bytes(kept))
+    with tempfile.TemporaryFile() as kept:  # the test images, until the others are written
+        with opened("MNIST/raw/train-images-idx3-ubyte") as file:
+            file.write(_idx_header(0x0803, len(parts["train"]), *size))
+            for result in results:
+                for k, image in enumerate(result.images, len(labels)):
+                    (kept if k in tests else file).write(image.tobytes())
+                labels += result.labels
+        kept.seek(0)
+        with opened("MNIST/raw/t10k-images-idx3-ubyte") as file:
+            file.write(_idx_header(0x0803, len(tests), *size))
+            shutil.copyfileobj(kept, file)
     for part, chosen in parts.items():
-        content = _idx_header(0x0801, len(chosen)) + bytes(labels[k] for k in chosen)
-        archive.writestr(_entry(f"MNIST/raw/{part}-labels-idx1-ubyte"), content)
+        with opened(f"MNIST/raw/{part}-labels-idx1-ubyte") as file:
+            file.write(_idx_header(0x0801, len(chosen)) + bytes(labels[k] for k in chosen))
+
+
+Some = TypeVar("Some")
+
+
+def _peeked(results: Iterable[Some]) -> tuple[Some, Iterable[Some]]:
+    """The first of them, and all of them."""
+    rest = iter(results)
+    first = next(rest)
+    return first, chain([first], rest)
 
 
 def _idx_header(*numbers: int) -> bytes:

@@ -66,6 +66,8 @@ class ImageToImage(WithPictures, name="edit"):
         Several(Number(0, 1), 0, 100_000), (), "the strength of each image, where they differ"
     )
 
+    options = ("strength",)
+
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         super().check(digits, shape, classes)
         if len(self.strengths) not in (0, len(digits)):
@@ -142,6 +144,7 @@ class Inpainting(WithPictures, name="inpaint"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 12, "guidance": 10.0, "guidance_interval": (400, 900), "spacing": "trailing"}
     )
+    options = ("mask", "method", "inner")
 
     def __post_init__(self) -> None:
         super().__post_init__()

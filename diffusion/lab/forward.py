@@ -14,19 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion import checks
+from diffusion import checkpoint, checks
 from diffusion.activity import Setup
 from diffusion.data import to_uint8
 from diffusion.lab.edit import WithPictures, noised
 from diffusion.lab.illusions import low_pass
+from diffusion.networks.course import CourseConfig
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
 from diffusion.scheduler import CLEAN, Level, T
-from diffusion.settings import Several, Whole, setting
+from diffusion.settings import Choice, Several, Whole, setting
 
 RADII = tuple(round(0.3 * 1.15**k, 3) for k in range(24))  # of the blurs that are tried: 0.3 to 7.5 pixels
 STRIDE = 30  # levels between the guesses of many steps
+OWN = "own"  # one step by the network that takes many, too
+GUESSED = (CourseConfig.image_channels, CourseConfig.image_size, CourseConfig.image_size)  # of the images of another
 
 
 LEVELS = setting(Several(Whole(0, T - 1), 1, T), (250, 500, 750), "the noise levels, in order")
@@ -39,6 +42,8 @@ class Forward(WithPictures, name="forward"):
     levels: tuple[int, ...] = LEVELS
 
     defaults = MappingProxyType({"sampler": "ddim", "steps": 40})
+    options = ("levels",)
+    readable = retried = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,12 +64,24 @@ class Denoising(WithPictures, name="denoise"):
 
     levels: tuple[int, ...] = LEVELS
     stride: int = setting(Whole(0, T), STRIDE, "levels between guesses on the way back; 0 takes the recipe's steps")
+    one_step: str = setting(
+        Choice((OWN, checkpoint.ONE_GUESS)),
+        OWN,
+        "whose single guess: that of the same network, or of a small one that was trained for one guess at level 499",
+    )
 
+    options = ("levels", "stride", "one_step")
+    retried = False
     any_level = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rising(self.levels)
+
+    def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
+        super().check(digits, shape, classes)
+        if self.one_step != OWN and shape != GUESSED:
+            raise checks.BadInput(f"{self.one_step} knows grey images of 28 x 28 only: leave one_step out.")
 
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
         return self.levels
@@ -183,9 +200,24 @@ def at_levels(pipe: Pipeline, recipe: Recipe, levels: Sequence[int]) -> list[Noi
 
 @torch.no_grad()
 def one_step(pipe: Pipeline, recipe: Recipe, noisy: Noisy) -> Tensor:
-    """The network's guess of the clean images (B, C, H, W) from that level at once."""
+    """The guess of the clean images (B, C, H, W) from that level at once, by the network or by whom the recipe says."""
     _full(pipe)
+    by = recipe.activity.one_step if isinstance(recipe.activity, Denoising) else OWN
+    if by != OWN:
+        return guess_of(Pipeline.from_pretrained(by, device=pipe.model.device), noisy)
     return pipe.setup(recipe).denoise(noisy.x, noisy.level.index)
+
+
+def guess_of(other: Pipeline, noisy: Noisy) -> Tensor:
+    """The guess of a network whose schedule may be another one, and which is not told a digit.
+
+    It sees the same images at the level with the nearest ratio of signal to noise, where they may be larger as a whole.
+    """
+    table, level = other.model.scheduler, noisy.level
+    index = table.nearest(level.alpha / level.sigma)
+    x = noisy.x * (table.level(index).sigma / level.sigma)
+    nothing = other.model.null(torch.zeros(len(x), dtype=torch.int64, device=x.device))
+    return other.model(x, index, nothing).clamp(-1, 1)
 
 
 def many_steps(pipe: Pipeline, recipe: Recipe, noisy: Noisy, stride: int = STRIDE) -> Run:

@@ -47,10 +47,10 @@ class Anagram(Illusion, name="anagram"):
     """A picture that reads as the digit of the recipe upright, and as another one through each view.
 
     At each level the guesses of all views are made upright again and combined (Geng et al. 2023, Visual Anagrams,
-    https://arxiv.org/abs/2311.17919, equations 3 and 4). Guessing eps or x0 comes to the same: both are affine. Their
-    sum in the place of the mean is the mean with more guidance. A run that follows a mean draws no sample of what both
-    digits allow; Langevin dynamics at each level should bring it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
-    https://arxiv.org/abs/2302.11552, section 4). MNIST's digits are read right more often without: docs/results.md.
+    https://arxiv.org/abs/2311.17919). Guessing eps or x0 comes to the same: both are affine. Their sum in the place of
+    the mean is the mean with more guidance. A run that follows a mean draws no sample of what both digits allow;
+    Langevin dynamics at each level should bring it nearer (Du et al. 2023, Reduce, Reuse, Recycle,
+    https://arxiv.org/abs/2302.11552). MNIST's digits are read right more often without: docs/results.md.
     """
 
     digits: tuple[int, ...] = setting(Several(LABEL, 1, 7), (9,), "the digit that is read through each view")
@@ -77,6 +77,7 @@ class Anagram(Illusion, name="anagram"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 20, "guidance": 6.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
+    options = ("views", "reduction", "inner")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,7 +169,7 @@ class Hybrid(Illusion, name="hybrid"):
     """A picture that reads as the digit of the recipe from near, and as another one from afar, or blurred.
 
     The high frequencies follow the guess of the near digit and the low ones that of the far one (Geng et al. 2024,
-    Factorized Diffusion, https://arxiv.org/abs/2404.11615, section 3.2; the first were photographs, Oliva et al. 2006).
+    Factorized Diffusion, https://arxiv.org/abs/2404.11615; the first were photographs, Oliva et al. 2006).
     """
 
     digit: int = setting(LABEL, 3, "the digit that is read from afar")
@@ -182,6 +183,7 @@ class Hybrid(Illusion, name="hybrid"):
     defaults = MappingProxyType(
         {"sampler": "ddim", "steps": 15, "guidance": 4.0, "guidance_interval": (300, 999), "spacing": "trailing"}
     )
+    options = ("radius", "inner")
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         checks.labels("digits", self.digit, classes)

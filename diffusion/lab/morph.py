@@ -56,6 +56,7 @@ class Morph(Activity, name="morph"):
     )
 
     defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
+    retried = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -155,7 +156,7 @@ def recipe(pipe: Pipeline, digits: Sequence[int], frames: int = FRAMES, seed: in
     images, blend = settings.pop("images", ()), settings.pop("blend", BLEND)
     frames = checks.whole("frames", frames, 2, MAX_FRAMES)
     seed = SETTINGS["seed"].check(seed)
-    stops = checks.labels("digits", digits, len(pipe.names))
+    stops = pipe.offer.labels(digits)
     if len(stops) < 2:
         raise checks.BadInput("A morph needs two digits: give another one.")
     seeds = tuple((seed + k) % (checks.MAX_SEED + 1) for k in range(len(stops)))

@@ -10,7 +10,7 @@ from diffusion.data import to_uint8
 from diffusion.files import render
 from diffusion.files.figure import Column, figure
 from diffusion.lab import forward
-from diffusion.lab.forward import Denoised, Forward, Noisy
+from diffusion.lab.forward import Denoised, Denoising, Forward, Noisy
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.scheduler import T
@@ -48,12 +48,16 @@ def denoised_picture(
         read: what is read in images, to be told below them.
     """
 
+    assert isinstance(recipe.activity, Denoising)
+    by = recipe.activity.one_step
+    one_step = "one step" if by == forward.OWN else f"one step of\n{by}"
+
     def picture(frame: float, animated: bool) -> np.ndarray:
         columns = []
         for title, images in {
             "noisy": [pixels(row.noisy.x) for row in rows],
             "blurred": [pixels(row.noisy.blur) for row in rows],
-            "one step": [pixels(row.one_step) for row in rows],
+            one_step: [pixels(row.one_step) for row in rows],
             "many steps": [row.result.frames[round(frame * (len(row.result.frames) - 1))] for row in rows],
             "picture": [pixels(row.noisy.clean) for row in rows],
         }.items():

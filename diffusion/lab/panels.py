@@ -76,11 +76,11 @@ def columns(
     if isinstance(activity, ImageToImage):
         titles = [f"strength {each:.2g}" for each in dict.fromkeys(activity.strengths or [activity.strength])]
     across = len(titles)
-    asked = list(zip(_each(activity.images, len(images)), recipe.digits, strict=True))[::across]
-    rows = next(n for n in range(1, len(asked) + 1) if asked[:n] * (len(asked) // n) == asked)
-    times = len(asked) // rows  # that each row is drawn
+    wanted = list(zip(_each(activity.images, len(images)), recipe.digits, strict=True))[::across]
+    rows = next(n for n in range(1, len(wanted) + 1) if wanted[:n] * (len(wanted) // n) == wanted)
+    times = len(wanted) // rows  # that each row is drawn
     if times > 1 and across * times > MOST_ACROSS:
-        rows, times = len(asked), 1
+        rows, times = len(wanted), 1
     drawn = []
     for k in range(times * across):
         chosen = [(k // across * rows + row) * across + k % across for row in range(rows)]
@@ -88,7 +88,7 @@ def columns(
         drawn.append(Column(titles[k % across] if k < across or across > 1 else "", images[chosen], read))
     shown = [Column(title, each[::across][:rows]) for title, each in activity.inputs()]
     return [*shown, *drawn], [
-        fill(f"as {names[digit]}", LETTERS) for _, digit in asked[:rows]
+        fill(f"as {names[digit]}", LETTERS) for _, digit in wanted[:rows]
     ] if recipe.guidance else []
 
 
@@ -123,8 +123,8 @@ def _figure(
 
 
 def _title(look: Look, names: Sequence[str]) -> str:
-    asked = set(look.labels)
-    return fill(f"{look.title}: {names[look.labels[0]]}", LETTERS) if len(asked) == 1 else look.title
+    wanted = set(look.labels)
+    return fill(f"{look.title}: {names[look.labels[0]]}", LETTERS) if len(wanted) == 1 else look.title
 
 
 def _seen(

@@ -20,7 +20,7 @@ from diffusion import checks
 from diffusion.activity import Activity
 from diffusion.lab import morph as morphing
 from diffusion.lab import picture
-from diffusion.lab.edit import MASKS, ImageToImage, Inpainting
+from diffusion.lab.edit import CLASSIC, MASKS, ImageToImage, Inpainting
 from diffusion.lab.edit import mask as mask_of
 from diffusion.lab.forward import Denoising, Forward
 from diffusion.lab.illusions import Anagram, Hybrid
@@ -60,7 +60,7 @@ def edit(
     pipe: Pipeline,
     images: Pictures,
     digits: Digits | None = None,
-    strength: float | Sequence[float] | None = None,
+    strength: float | str | Sequence[float | str] | None = None,
     *,
     count: int = 1,
     **settings: Any,
@@ -68,7 +68,7 @@ def edit(
     """Image to image: a digit for each picture, or one for all, or none with guidance 0.
 
     Args:
-        strength: how much may change, 0 to 1; several, such as edit.CLASSIC, make a strip from one noise.
+        strength: how much may change, 0 to 1; several make a strip from one noise, and so does "classic", edit.CLASSIC.
     """
     own, given = _parted(settings)
     found, labels = _rows(pipe, images, digits, given)
@@ -203,18 +203,19 @@ def _rows(
 ) -> tuple[list[str], list[int]]:
     """Pictures, and a digit for each: one of either goes with all of the other."""
     found = _packed(pipe, images)
-    if digits is None and given.get("guidance") != 0:
+    if digits is None and pipe.offer.knows_labels and given.get("guidance") != 0:
         raise checks.BadInput("Say what to draw: choose a digit, or guidance 0 to leave it to the network.")
-    labels = [0] if digits is None else checks.labels("digits", digits, len(pipe.names))
+    labels = [0] if digits is None else pipe.offer.labels(digits)
     if len(found) > 1 and len(labels) not in (1, len(found)):
         raise checks.BadInput(f"Give one digit, or one for each of the {len(found):,} pictures, not {len(labels):,}.")
     rows = max(len(found), len(labels))
     return found * (rows // len(found)), labels * (rows // len(labels))
 
 
-def _strengths(strength: float | Sequence[float] | None) -> list[float]:
+def _strengths(strength: float | str | Sequence[float | str] | None) -> list[float]:
     given = ImageToImage.strength if strength is None else strength
     several = given if isinstance(given, list | tuple) else [given]
+    several = CLASSIC if several == ["classic"] else several
     strengths = [checks.number("strength", each, 0, 1) for each in several]
     if len(set(strengths)) < len(strengths) or not strengths:
         raise checks.BadInput("A strip needs strengths that differ: name each once.")
@@ -247,4 +248,4 @@ def _several(pipe: Pipeline, digits: Sequence[int], count: int, what: str, needs
     """So many digits, or BadInput."""
     if len(digits) != count:
         raise checks.BadInput(f"{what} needs {count} digits, {needs}, and not {len(digits)}: choose others.")
-    return checks.labels("digits", digits, len(pipe.names))
+    return pipe.offer.labels(digits)

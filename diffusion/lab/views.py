@@ -2,7 +2,7 @@
 
 Each only moves pixels, and so is linear and orthogonal: white noise stays white noise, and a network can denoise what
 it sees. An interpolated turn, a blur or a change of size would not do (Geng et al. 2023,
-https://arxiv.org/abs/2311.17919, section 3.3).
+https://arxiv.org/abs/2311.17919).
 """
 
 from collections.abc import Callable

@@ -124,14 +124,14 @@ class CourseUNet(nn.Module):
         half = self.down1(full)  # (B, D, 14, 14)
         quarter = self.down2(half)  # (B, 2D, 7, 7)
         x = self.unflatten(self.flatten(quarter))  # (B, 2D, 7, 7)
-        x = told(x, self.t1, t, self.c1, c)
+        x = scaled(x, self.t1, t, self.c1, c)
         x = self.up1(torch.cat([x, quarter], dim=1))  # (B, D, 14, 14)
-        x = told(x, self.t2, t, self.c2, c)
+        x = scaled(x, self.t2, t, self.c2, c)
         x = self.up2(torch.cat([x, half], dim=1))  # (B, D, 28, 28)
         return self.leave(torch.cat([x, full], dim=1))
 
 
-def told(x: Tensor, of_time: nn.Module | None, t: Tensor, of_class: nn.Module | None, c: Tensor) -> Tensor:
+def scaled(x: Tensor, of_time: nn.Module | None, t: Tensor, of_class: nn.Module | None, c: Tensor) -> Tensor:
     """Features (B, C, H, W), modulated: times t where the time alone is told, else times c and plus t."""
     if of_time is None:
         return x
@@ -176,7 +176,7 @@ class Translated(nn.Module):
         seen = (x + alpha) / (2 * scale)
         t = (alpha / scale).flatten()
         c = F.one_hot(labels, self.config.classes + 1)[:, :-1].float() if self.config.condition == "class" else t
-        said = self.unet(seen.to(next(self.unet.parameters()).dtype), t, c).to(x.dtype)
+        out = self.unet(seen.to(next(self.unet.parameters()).dtype), t, c).to(x.dtype)
         if self.prediction == "flow":
-            return (1 - x - 2 * said) / (2 - sigma)
-        return 2 * said - 1
+            return (1 - x - 2 * out) / (2 - sigma)
+        return 2 * out - 1

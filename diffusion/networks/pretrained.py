@@ -144,7 +144,7 @@ class Parts:
         """The embedding (L, D) of each prompt, on the CPU; the encoder is gone after that."""
         self.files("text_encoder"), self.files("unet")  # whether they fit, before anything large is downloaded
         if self.hub:
-            self.hub.download(["tokenizer/*"])
+            self.hub.download(list(self.hub.files("tokenizer")))
         if not (self.folder / "tokenizer/tokenizer.json").is_file():
             _imported("sentencepiece"), _imported("google.protobuf")  # which read what such files were made from
         tokenizer = self.read("tokenizer", "transformers", "T5Tokenizer")
@@ -189,10 +189,9 @@ class TextToImage:
 
     @property
     def fingerprint(self) -> str:
-        """A short name, made of the configs and of the sizes of the weights: these are too large to be read for it."""
-        files = sorted(self.parts.folder.glob("unet/*"))
-        texts = [file.read_bytes() if file.suffix == ".json" else b"%d" % file.stat().st_size for file in files]
-        return sha256(b"\0".join(texts)).hexdigest()[:8]
+        """A short name, made of the configs: the weights are too large to be read for it."""
+        files = ("unet/config.json", "scheduler/scheduler_config.json")
+        return sha256(b"\0".join((self.parts.folder / file).read_bytes() for file in files)).hexdigest()[:8]
 
     @property
     def offer(self) -> Offer:

@@ -108,8 +108,8 @@ def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> Non
     epoch = len(history)
     if model.offer.level is None:  # where it is one, there is nothing but a guess from there
         classes, course = list(range(len(model.offer.names))), isinstance(model.config.unet, CourseConfig)
-        asked = classes * (4 if course else 5) if model.offer.knows_labels else [0] * 40
-        drawn = Pipeline(model)(asked, seed=0)
+        labels = classes * (4 if course else 5) if model.offer.knows_labels else [0] * 40
+        drawn = Pipeline(model)(labels, seed=0)
         picture = render.grid(drawn.images, len(classes) if model.offer.knows_labels else 10, scale=2)
         render.save_png(out / f"digits-{epoch:03}.png", picture, drawn.recipe.to_json())
     kept = np.linspace(1, epoch, min(epoch, render.FRAMES)).round().astype(int)

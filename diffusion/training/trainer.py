@@ -20,13 +20,13 @@ from diffusion.cores import sharing
 from diffusion.denoiser import Denoiser, FewStep
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
 from diffusion.precision import flops
+from diffusion.team import Team
 from diffusion.training import course, folder
 from diffusion.training.config import TrainConfig
 from diffusion.training.distillation import Distillation, student_of
 from diffusion.training.losses import TrainingLoss
 from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
 from diffusion.training.pretrained import pretrained
-from diffusion.training.team import Team
 
 
 class Trainer:

@@ -246,3 +246,19 @@ def test_help_shows_an_example(capsys, command) -> None:
         main([command.name, "--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert f"example: python -m diffusion {command.name} {command.example}" in said
+
+
+def test_one_guess_is_left_to_the_network_that_was_trained_for_it(lab, photo, tmp_path, capsys) -> None:
+    flags = ["denoise", "--image", photo, "--stride", "500"]
+    own = lab("denoise", "own.npz", "--levels", "499")
+    other = lab("denoise", "other.npz", "--levels", "499", "--one-step", "course-denoiser")
+    main([*flags, "--weights", "course-denoiser", "--levels", "499", "--out", str(tmp_path / "alone.npz")])
+    one_step = {}
+    for path in (own, other, tmp_path / "alone.npz"):
+        with np.load(path) as file:
+            one_step[path.stem] = file["one_step"].astype(int)
+    assert abs(one_step["other"] - one_step["alone"]).max() <= 1
+    assert abs(one_step["other"] - one_step["own"]).max() > 100
+    assert "trained for one guess" not in capsys.readouterr().err
+    main([*flags, "--weights", "course-denoiser", "--levels", "250,499", "--out", str(tmp_path / "a.png")])
+    assert "trained for one guess at noise level 499 and for no other" in capsys.readouterr().err

@@ -44,12 +44,12 @@ def test_captions_say_what_the_reader_sees(pipe, reader, digits):
     readings = read(pipe, reader, result)
     likely = torch.softmax(reader(to_float(images)), 1)
     assert [reading.read for reading in readings] == likely.argmax(1).tolist()
-    assert [reading.asked for reading in readings] == wanted.tolist()
+    assert [reading.label for reading in readings] == wanted.tolist()
     for reading, each in zip(readings, likely, strict=True):
         name, share = reading.caption.split(", ")
         assert name == str(reading.read)
         assert abs(float(share.removesuffix(" %")) - 100 * each.max()) < 0.06
-        assert reading.likely_asked == pytest.approx(each[reading.asked].item(), abs=1e-5)
+        assert reading.likely_label == pytest.approx(each[reading.label].item(), abs=1e-5)
     misses = [k for k, reading in enumerate(readings) if not reading.right]
     assert misses[:2] == [0, 1]
     assert len(misses) < 10
@@ -104,8 +104,8 @@ def test_where_none_reads_right_the_nearest_is_kept(pipe, reader):
     candidates = [(RECIPE.seeds[k] + n * 2654435761) % 2**32 for k in missed for n in range(tries)]
     digits = [RECIPE.digits[k] for k in missed for _ in range(tries)]
     drawn = pipe.run(Recipe(digits, steps=1, redrawn=tuple(enumerate(candidates)))).result()
-    likely = np.array([reading.likely_asked for reading in read(pipe, reader, drawn)]).reshape(len(missed), tries)
-    found = [tried.readings[k].likely_asked for k in missed]
+    likely = np.array([reading.likely_label for reading in read(pipe, reader, drawn)]).reshape(len(missed), tries)
+    found = [tried.readings[k].likely_label for k in missed]
     np.testing.assert_allclose(found, likely.max(1), atol=0.02)
 
 

@@ -46,8 +46,8 @@ class Repository:
 class Hub(ThreadingHTTPServer):
     """The server. `repositories` is what it keeps, `requests` what it was asked, in order.
 
-    Set `refuse["word"] = 403` to refuse every request with that word in its path, and `break_off = "word"` to hang up
-    in the middle of one that is being sent.
+    Set `refuse["word"] = 403` to refuse every request with that word in its path, or (403, "GatedRepo") to
+    say why, and `break_off = "word"` to hang up in the middle of one that is being sent.
     """
 
     daemon_threads = True
@@ -58,7 +58,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.uploaded: dict[str, bytes] = {}  # large files by SHA-256
         self.requests: list[str] = []
-        self.refuse: dict[str, int] = {}
+        self.refuse: dict[str, int | tuple[int, str]] = {}
         self.break_off: str | None = None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -107,9 +107,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.body()
         try:
-            for word, status in self.server.refuse.items():
+            for word, why in self.server.refuse.items():
                 if word in path:
-                    raise Refusal(status)
+                    raise Refusal(*(why if isinstance(why, tuple) else (why,)))
             for method, pattern, answer in ROUTES:
                 if self.command in method and (match := re.fullmatch(pattern, path)):
                     answer(self, body, **match.groupdict())
@@ -236,6 +236,16 @@ class Handler(BaseHTTPRequestHandler):
         repository.tags[name] = repository.head or "" if revision == "main" else revision
         self.answer(b"")
 
+    def tree(self, body: bytes, repo: str, revision: str) -> None:
+        self.role()
+        listed = []
+        for path, content in (self.repository(repo).files(revision) or {}).items():
+            file = {"type": "file", "path": path, "size": len(content), "oid": etag("", content)}
+            if path.endswith(LARGE):
+                file["lfs"] = {"oid": etag(path, content), "size": len(content), "pointerSize": 134}
+            listed.append(file)
+        self.answer(json.dumps(listed).encode())
+
     def resolve(self, body: bytes, repo: str, revision: str, path: str) -> None:
         self.role()
         repository = self.repository(repo)
@@ -262,6 +272,7 @@ ROUTES = [
     ("POST", "/api/validate-yaml", Handler.check_card),
     ("GET", MODEL, Handler.describe),
     ("GET", MODEL + "/revision/(?P<revision>.+)", Handler.describe),
+    ("GET", MODEL + "/tree/(?P<revision>[^/]+)", Handler.tree),
     ("POST", MODEL + "/preupload/(?P<revision>.+)", Handler.preupload),
     ("POST", MODEL + "/commit/(?P<revision>.+)", Handler.commit),
     ("POST", MODEL + "/tag/(?P<revision>.+)", Handler.tag),

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion.lab import forward
+from diffusion import Pipeline
+from diffusion.checkpoint import ONE_GUESS
+from diffusion.data import to_float
+from diffusion.lab import forward, recipes
+from diffusion.scheduler import SCHEDULES
 
 
 @pytest.fixture
@@ -44,6 +48,34 @@ def test_many_steps_find_a_digit_where_one_guess_is_a_mean(exact, model, clean):
     ]
     assert max(nearest[4:]) < 0.001 < np.mean(nearest[:4])
     assert noisy.error(guess) < noisy.error(noisy.blur)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_network_with_another_schedule_guesses_the_same_of_the_same_images(exact, model, clean, schedule):
+    """What the images may have been depends on the ratio of signal to noise alone."""
+    other = Pipeline(type(model)(model.images, model.labels, schedule))
+    recipe = exact.recipe([0] * len(clean), guidance=0)
+    for level in (300, 999):
+        noisy = forward.noisy(exact, clean, level, torch.randn_like(clean))
+        same, guess = forward.one_step(exact, recipe, noisy), forward.guess_of(other, noisy)
+        assert (guess - same).abs().mean() < 0.01
+
+
+def test_one_guess_is_good_at_the_noise_it_was_trained_for_and_many_steps_beyond(pipe, digits, wide, refuses):
+    images = digits[0][::15]
+    recipe = recipes.denoise(pipe, images.numpy(), levels=[499, 799], one_step=ONE_GUESS)
+    trained, beyond = forward.denoised(pipe, recipe)
+    own = Pipeline.from_pretrained(ONE_GUESS, device="cpu")
+    clean, sigma = to_float(images), 1.0  # 0.5 of pixels from 0 to 1
+    eps = (trained.noisy.x - 0.5 * clean) / 0.5
+    wanted = own.model(clean + sigma * eps, 499, torch.zeros(20).long()).clamp(-1, 1)
+    torch.testing.assert_close(trained.one_step, wanted, rtol=0, atol=1e-4)
+    error = trained.noisy.error(trained.one_step)
+    assert error < 0.6 * trained.noisy.error(trained.noisy.blur)
+    many = beyond.noisy.error(to_float(torch.from_numpy(beyond.result.images)))
+    assert many < beyond.noisy.error(beyond.one_step)
+    with refuses("knows grey images of 28 x 28 only"):
+        wide.check(recipes.denoise(wide, np.zeros((12, 20, 3), np.uint8), levels=[499], one_step=ONE_GUESS))
 
 
 def test_bad_input(exact, few_step, clean, refuses):

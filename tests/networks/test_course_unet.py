@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffusion.networks.course import CONDITIONS, CourseConfig, CourseUNet, told
+from diffusion.networks.course import CONDITIONS, CourseConfig, CourseUNet, scaled
 
 
 def parameters(width: int, condition: str) -> int:
@@ -55,10 +55,10 @@ def test_its_blocks_have_the_shapes_of_the_sketch():
 def test_time_multiplies_alone_and_is_added_where_the_class_multiplies():
     x, t, c = torch.rand(2, 3, 5, 5), torch.tensor([2.0, 3.0]), torch.rand(2, 3)
     double = lambda numbers: 2 * numbers.expand(-1, 3)  # noqa: E731
-    assert torch.equal(told(x, None, t, None, c), x)
-    torch.testing.assert_close(told(x, double, t, None, c), x * torch.tensor([4.0, 6.0]).view(2, 1, 1, 1))
+    assert torch.equal(scaled(x, None, t, None, c), x)
+    torch.testing.assert_close(scaled(x, double, t, None, c), x * torch.tensor([4.0, 6.0]).view(2, 1, 1, 1))
     wanted = 2 * c[:, :, None, None] * x + torch.tensor([4.0, 6.0]).view(2, 1, 1, 1)
-    torch.testing.assert_close(told(x, double, t, double, c), wanted)
+    torch.testing.assert_close(scaled(x, double, t, double, c), wanted)
 
 
 @pytest.mark.parametrize(

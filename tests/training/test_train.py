@@ -27,10 +27,10 @@ from diffusion.files import render
 from diffusion.hub import push as hub
 from diffusion.networks.unet import UNet
 from diffusion.scheduler import T
+from diffusion.team import Team
 from diffusion.training.config import PRESETS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state
 from diffusion.training.optimizers import EMA, PowerEMA, learning_rate_factor, optimizers_of
-from diffusion.training.team import Team
 from diffusion.training.trainer import Trainer
 from train import main, parse
 
@@ -336,6 +336,7 @@ class TestRecipes:
         cosine = parse(["--preset", "ddpm-cosine"])[0]
         assert (cosine.channels[0], cosine.embedding, cosine.epochs) == (64, 128, 5)
 
+    @pytest.mark.training
     @pytest.mark.parametrize("name", PRESETS)
     def test_every_preset_takes_a_step(self, config, name):
         small = {

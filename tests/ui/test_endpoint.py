@@ -1,6 +1,7 @@
 """The page's endpoint, through gradio_client and as raw requests."""
 
 import asyncio
+import base64
 import json
 import re
 import urllib.error
@@ -24,9 +25,11 @@ from diffusion.files import render
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice
 from ui import endpoint, request
+from ui.experiments import EXPERIMENTS
 from ui.work import Work
 
-SAID_IN_WORDS = {"thickness", "slant", "width", "hand"}
+PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
+STYLE = ("thickness", "slant", "width", "hand")
 
 
 @pytest.fixture(scope="module")
@@ -47,22 +50,21 @@ def test_the_endpoint_takes_words_and_lists(client: Client, digits, name: str) -
     assert Path(png).name == f"{name}-seed5.png"
 
 
-def test_the_endpoint_is_the_only_public_one(client: Client) -> None:
+def test_the_public_endpoints_are_that_and_those_of_the_lab(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert list(endpoints) == ["/generate"]
+    assert list(endpoints) == ["/generate", *(f"/{name}" for name in EXPERIMENTS)]
     described = {value["parameter_name"]: value["type"]["type"] for value in endpoints["/generate"]["parameters"]}
     assert described["digits"] == "string"
 
 
 def test_its_written_signature_follows_the_declared_settings(pipe: Pipeline) -> None:
     parameters = signature(endpoint.generate_with(Work({"bundled": pipe}))).parameters
-    # Who sends a list of values sends as many as there have always been: words in the prompt say how to write.
-    declared = {"guide_from", "guide_to", *SETTINGS} - {"guidance_interval", *SAID_IN_WORDS}
+    declared = {"guide_from", "guide_to", *SETTINGS} - {"guidance_interval"}
     assert set(parameters) == {"digits", "count", *declared, "weights"}
     assert [*parameters][:6] == ["digits", "count", "guidance", "steps", "sampler", "seed"], (
         "others call it by position"
     )
-    assert [*parameters][6:] == ["guide_from", "guide_to", "spacing", "eta", "weights"]
+    assert [*parameters][6:] == ["guide_from", "guide_to", "spacing", "eta", "weights", *STYLE]
     assert all(parameter.default is None for parameter in parameters.values())
 
 
@@ -70,7 +72,8 @@ def test_its_written_ranges_are_those_of_the_settings_and_of_the_weights(pipe: P
     lines = (getdoc(endpoint.generate_with(Work({"bundled": pipe}))) or "").splitlines()
     about = dict(line.strip().split(": ", 1) for line in lines if line.startswith("    "))
     for name, setting in SETTINGS.items():
-        if name in SAID_IN_WORDS:
+        if name in STYLE:  # which of them some weights know is said once
+            assert f" {setting.values}" in about[name]
             continue
         narrow = few_step.offer.settings[name]
         if name == "guidance_interval":
@@ -166,12 +169,18 @@ def test_a_language_model_can_use_it_as_a_tool(tiny_denoiser) -> None:
             ClientSession(read, write) as session,
         ):
             await session.initialize()
-            (tool,) = (await session.list_tools()).tools
-            assert tool.name == "generate"
-            assert all(each["description"] for each in tool.inputSchema["properties"].values())
+            tools = (await session.list_tools()).tools
+            assert [tool.name for tool in tools] == ["generate", *EXPERIMENTS]
+            for tool in tools:
+                assert tool.description
+                assert all(each["description"] for each in tool.inputSchema["properties"].values())
             drawn = await session.call_tool("generate", {"digits": "two 3s", "steps": 1, "seed": 5})
             assert not drawn.isError
             assert all(name in drawn.content[0].text for name in ("digits-33-seed5.png", "digits-33-seed5.gif"))
+            photo = "data:image/jpeg;base64," + base64.b64encode(PHOTO.read_bytes()).decode()
+            noised = await session.call_tool("forward", {"image": photo, "levels": "500"})
+            assert not noised.isError, noised.content[0].text
+            assert "forward-level500-seed0.png" in noised.content[0].text
             refused = await session.call_tool("generate", {"digits": "sevn"})
             assert refused.isError
             assert refused.content[0].text == "Cannot read 'sevn': write 'seven' if you mean that."

@@ -1,5 +1,6 @@
 """What the tab Lab asks for: examples, the way from controls to recipes and back, links, and the canvas."""
 
+import html
 from dataclasses import replace
 
 import gradio as gr
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 
 from diffusion import Recipe
+from diffusion.files import render
 from diffusion.lab import recipes
 from ui import ambigrams, experiments, links
 from ui.canvas import Canvas, holding, real_digit
+from ui.drawing import Drawing
 from ui.experiments import EXPERIMENTS
-from ui.session import Plan
+from ui.session import Plan, Session
+from ui.tabs.lab import Lab
 from ui.work import Moment, Work
 
 SEEDED = {"seed": 5}
@@ -95,6 +99,81 @@ def test_some_images_are_drawn_again_with_their_own_pictures(pipe) -> None:
     recipe = recipes.edit(pipe, [real_digit(3, 0), real_digit(4, 0)], [8, 9], seed=3)
     part = Plan(recipe, "", 0, base=pipe.run(replace(recipe, steps=2)).result(), again=(1,)).part
     assert (part.digits, part.seeds, part.activity) == ((9,), [4], recipe.alone(1).activity)
+
+
+def test_each_look_is_read_once_for_status_player_and_file(pipe, monkeypatch) -> None:
+    images_read = []
+
+    class Counting:
+        dataset = "mnist"
+
+        def read(self, images):
+            images_read.append(len(images))
+            return np.eye(10)[[6] * len(images)], None
+
+    monkeypatch.setattr("ui.work.reader", Counting)
+    work, session = Work({"bundled": pipe}), Session()
+    recipe = recipes.anagram(pipe, [6, 9], count=2, steps=1)
+    drawing = Drawing(work, session, Plan(recipe, "", 0), reading=True, until_right=False)
+    assert all(line for line, _ in drawing)
+    drawn = session.shown
+    assert [[each.read for each in look] for look in drawn.looks] == [[6, 6], [6, 6]]
+    assert not any(reading.right for reading in drawn.readings), "turned, neither is a 9"
+    assert work.picture(drawn.result, ".png", drawn.looks).startswith(b"\x89PNG")
+    assert images_read == [2, 2]
+
+
+@pytest.fixture(scope="module")
+def lab(pipe) -> Lab:
+    with gr.Blocks(), gr.Tab("Lab") as tab:
+        return Lab(Work({"bundled": pipe}), tab)
+
+
+def of_a_later_version(recipe: Recipe) -> bytes:
+    text = recipe.to_json().replace('"version": 2', '"version": 99')
+    return render.png(np.zeros((28, 28), np.uint8), text)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (lambda pipe: b"a letter", "no picture that can be read"),
+        (lambda pipe: b"", "is empty"),
+        (lambda pipe: render.png(np.full((90, 90), 200, np.uint8), ""), "no digit on this picture"),
+        (lambda pipe: render.png(np.zeros((10_000, 10_000), np.uint8), ""), "megapixels"),
+        (lambda pipe: of_a_later_version(recipes.anagram(pipe, [6, 9])), "newer version"),
+        (lambda pipe: pipe([1, 2], steps=1).picture(".png"), "several digits"),
+    ],
+    ids=["text", "empty", "blank", "huge", "later version", "several"],
+)
+def test_a_file_that_is_of_no_use_is_refused_and_the_canvas_stays(lab, pipe, tmp_path, content, sentence) -> None:
+    path = tmp_path / "file.png"
+    path.write_bytes(content(pipe))
+    for activity in ("edit", "anagram"):
+        update = lab.open_file(
+            {lab.session: Session(), lab.controls.canvas.open: path, lab.controls.activity: activity}
+        )
+        assert sentence in html.unescape(update.pop(lab.bench.status))
+        assert update == {lab.ready: ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("inpaint", {"mask": np.zeros((28, 28), np.uint8)}, "None of the picture is white in the mask"),
+        ("inpaint", {"mask": np.full((28, 28), 255, np.uint8)}, "All of the picture is white in the mask"),
+        ("inpaint", {"mask": np.eye(20, dtype=np.uint8) * 255}, "The mask must be as large as the picture"),
+        ("edit", {"strength": -0.1}, "strength must be a number from 0 to 1"),
+        ("anagram", {"views": ("sideways",)}, "must be one of"),
+        ("anagram", {"digits": (6,)}, "An anagram needs 2 digits"),
+        ("hybrid", {"digits": (3, 3)}, "two digits that differ"),
+        ("forward", {"levels": (500, 250)}, "levels must be one or more that rise"),
+    ],
+    ids=str,
+)
+def test_what_the_controls_ask_for_is_refused_where_no_run_can_have_it(pipe, refuses, name, given, sentence) -> None:
+    with refuses(sentence):
+        experiments.recipe(experiments.example(name, pipe) | given, pipe)
 
 
 def test_each_cell_of_the_table_has_its_recipe(pipe, refuses) -> None:

@@ -18,6 +18,7 @@ from visitor import (
     download,
     forget_status,
     generate,
+    late_answers,
     more,
     open_page,
     picked,
@@ -31,6 +32,8 @@ from visitor import (
 
 from diffusion import Pipeline, Recipe
 from diffusion.files import render
+from ui import request
+from ui.prompt import edit
 
 
 def quick(page: Page, prompt: str = "73", steps: str = "2") -> None:
@@ -38,6 +41,11 @@ def quick(page: Page, prompt: str = "73", steps: str = "2") -> None:
     say(page, prompt)
     set_number(page, "Steps", steps)
     generate(page)
+
+
+def drawn_digits(page: Page) -> list[str]:
+    names = page.locator("#player button.tile").evaluate_all("all => all.map(tile => tile.ariaLabel)")
+    return [name[0] for name in names]
 
 
 # Watch it think
@@ -93,6 +101,80 @@ def test_the_prompt_and_the_picker_stay_in_step(page: Page) -> None:
     expect(page.locator("#hint .refused")).to_have_text("Cannot read 'sevn': write 'seven' if you mean that.")
 
 
+def test_the_picker_changes_no_more_of_the_prompt_than_it_must(browser: Browser) -> None:
+    names = [*map(str, range(11)), "cat"]
+    page = browser.new_page()
+    for before, digits, boxes, after in (
+        ("0-9", [*range(10)], [3], [3]),
+        ("3", [3], [3, 7], [3, 7]),
+        ("2026", [2, 0, 2, 6], [0, 2], [2, 0, 2]),
+        ("2026", [2, 0, 2, 6], [6, 0, 2], None),  # it stays as it is written
+        ("a 4 and two 3s", [4, 3, 3], [9, 4, 3, 8], [4, 3, 3, 8, 9]),
+        ("nonsense", None, [1], [1]),
+        ("random", [], [1], [1]),
+        ("3", [3], [], []),
+        ("", None, [4, 2, 3], [2, 3, 4]),
+        ("7", [7], [7, 8, 9, 10], [7, 8, 9, 10]),
+        ("cat", [11], [11, 0], [11, 0]),
+    ):
+        understood = {"prompt": before, "digits": digits}
+        edited = page.evaluate(f"([...asked]) => ({edit(names)})(...asked)", [understood, before, boxes])
+        written = request.words(after or [], names)
+        assert edited == ([] if after is None else [{"prompt": written, "digits": after}, written])
+    page.close()
+
+
+def test_what_was_picked_and_typed_last_stands_and_is_drawn_however_late_answers_come(page: Page) -> None:
+    field, boxes = page.locator("#prompt input, #prompt textarea"), page.locator("#digits .wrap")
+    set_number(page, "Steps", "1")
+    say(page, "a 4 and two 3s")
+    expect(boxes.get_by_label("4", exact=True)).to_be_checked()
+    with late_answers(page) as answer:
+        for digit in ("9", "7", "8", "7", "4"):
+            boxes.get_by_label(digit, exact=True).click()
+        generate(page)
+        assert drawn_digits(page) == ["3", "3", "9", "8"]
+        answer()
+        assert picked(page) == [3, 8, 9]
+        boxes.get_by_label("2", exact=True).click()
+    expect(page.locator("#hint")).to_have_text("Draws 3, 3, 9, 8, 2.")
+    expect(field).to_have_value("3, 3, 9, 8, 2")
+    assert picked(page) == [2, 3, 8, 9]
+
+    with late_answers(page) as answer:
+        field.fill("12")
+        field.fill("seven")
+        generate(page)
+        assert drawn_digits(page) == ["7"]
+        answer()
+        expect(field).to_have_value("seven")
+    expect(page.locator("#hint")).to_have_text("Draws 7.")
+    expect(boxes.get_by_label("7", exact=True)).to_be_checked()
+    assert picked(page) == [7]
+
+
+def test_a_choice_stands_however_late_the_answer_to_an_older_one_comes(page: Page) -> None:
+    quality = page.get_by_label("Quality")
+    with late_answers(page) as answer:
+        page.get_by_label("Instant").check()
+        quality.check()
+        answer()
+        expect(quality).to_be_checked()
+    expect(page.get_by_label("number input for Steps")).to_be_visible()
+    wait_for_run(page)
+
+    with page.expect_response("**/run/**"):  # it shows noise
+        page.get_by_role("tab", name="Lab").click()
+    anagram, morph = (page.locator("#activity").get_by_label(name) for name in ("anagram", "morph"))
+    with late_answers(page) as answer:
+        anagram.check()
+        morph.check()
+        answer()
+        expect(morph).to_be_checked()
+    expect(page.get_by_label("number input for Frames")).to_be_visible()
+    expect(page.locator("#activity-about")).to_contain_text("Go from one digit to another")
+
+
 def test_enter_draws_what_is_written(page: Page) -> None:
     set_number(page, "Steps", "1")
     say(page, "a 4 and two 3s")
@@ -100,8 +182,7 @@ def test_enter_draws_what_is_written(page: Page) -> None:
     page.locator("#prompt input, #prompt textarea").press("Enter")
     wait_for_run(page)
     assert page.locator("#status").inner_text().startswith("3 digits in")
-    names = page.locator("#player button.tile").evaluate_all("all => all.map(tile => tile.ariaLabel)")
-    assert [name[0] for name in names] == ["4", "3", "3"]
+    assert drawn_digits(page) == ["4", "3", "3"]
 
 
 # Seeds, and the runs of a visit

@@ -25,6 +25,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], str]] = {
     "samplers against steps": (("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
     "digits against guidance": (("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
     "seeds against steps": (("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), "bundled"),
+    "thickness against slant": (("thickness", "1.5, 2, 3, 4, 5"), ("slant", "-0.3, 0, 0.3, 0.6"), "bundled"),
     "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), "few-step"),
 }
 
@@ -62,7 +63,8 @@ class Compare:
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
 
     def _ask(self) -> None:
-        examples = [name for name, (*_, weights) in EXAMPLES.items() if weights in self.work.pipes]
+        examples = [name for name in EXAMPLES if self.can_draw(name)]
+        names_of_axes = [name for name in AXES if self._offered(name)]
         names = self.work.names
         self.example = gr.Dropdown(
             examples,
@@ -81,13 +83,23 @@ class Compare:
         for label, (name, values) in zip(("Across", "Down"), EXAMPLES[examples[0]][:2], strict=True):
             with gr.Row():
                 self.axes += [
-                    gr.Dropdown(list(AXES), value=name, label=label, min_width=160),
+                    gr.Dropdown(names_of_axes, value=name, label=label, min_width=160),
                     gr.Textbox(values, label="Values", max_lines=1, min_width=160, scale=2),
                 ]
         self.weights = weights_radio(self.work, "compare-weights")
         with gr.Row():
             self.start = gr.Button("Compare", variant="primary", elem_id="compare-start", min_width=120, scale=2)
             self.stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=80)
+
+    def can_draw(self, example: str) -> bool:
+        """Whether its weights are there, and offer what it compares."""
+        x, y, weights = EXAMPLES[example]
+        return weights in self.work.pipes and all(self._offered(axis, weights) for axis, _ in (x, y))
+
+    def _offered(self, axis: str, weights: str | None = None) -> bool:
+        """Whether these weights, or any, leave a choice of what an axis compares."""
+        several = self.work.pipes if weights is None else [weights]
+        return axis == "digits" or any(self.settings.offers(one, axis) for one in several)
 
     def _show(self) -> None:
         self.status = gr.HTML(

@@ -12,6 +12,7 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, Result, checks
 from diffusion.files import export
+from diffusion.style import ANY, MANY
 from ui import request, status
 from ui.events import AT_ONCE, OFF, ON, Update, in_browser
 from ui.settings import Settings
@@ -42,6 +43,13 @@ class DataSet:
             every = request.words(range(len(work.names)), work.names)
             self.prompt = gr.Textbox(every, label="Which digits", max_lines=1)
             self.count = gr.Slider(1, MOST, value=10, step=1, label="Images of each digit")
+            self.hands = gr.Checkbox(
+                False,
+                label="Many hands",
+                info="Each image in a style of its own, spread as in real digits, unless the tab Draw asks for one.",
+                visible=bool(work.pipes[work.usual].offer.styles),
+                elem_id="hands",
+            )
             self.kind = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="File")
             with gr.Row():
                 self.start = gr.Button("Make the file", variant="primary", elem_id="make", min_width=120)
@@ -54,13 +62,14 @@ class DataSet:
         waiting = in_browser(status.line("Waiting for another data set."), OFF, ON, gr.update(visible=False))
         making = self.start.click(None, None, [*shown, self.file], js=waiting, **AT_ONCE).then(
             self.make,
-            {self.prompt, self.count, self.kind, self.file, *settings.inputs},
+            {self.prompt, self.count, self.hands, self.kind, self.file, *settings.inputs},
             [*shown, self.file],
             concurrency_id="dataset",
             concurrency_limit=1,
             preprocess=False,
             **AT_ONCE | {"queue": True},
         )
+        settings.weights.change(self.use, settings.weights, self.hands, **AT_ONCE)
         # Whatever went wrong, or a stop when it is done.
         making.failure(self.failed, self.file, [*shown, self.file], **AT_ONCE)
         self.stop.click(self.stopped, None, shown, cancels=[making], **AT_ONCE)
@@ -80,9 +89,15 @@ class DataSet:
         """What is asked for, or BadInput."""
         weights = data[self.settings.weights]
         values = self.settings.values(data, weights) | {"digits": data[self.prompt], "count": data[self.count]}
+        if values["hand"] == ANY and self.settings.offers(weights, "hand") and data[self.hands]:
+            values["hand"] = MANY
         if data[self.settings.new_seed]:
             values["seed"] = random.randint(0, checks.MAX_SEED)
         return request.recipe(values, self.work.pipe(weights), most_each=MOST, most=MAX_DIGITS)
+
+    def use(self, weights: str) -> Update:
+        """Only some weights know hands."""
+        return gr.update(visible=self.settings.offers(weights, "hand"))
 
     def drawing(self, recipe: Recipe, ending: str) -> Iterator[Update]:
         """Draw part after part, and write the file."""

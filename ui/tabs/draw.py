@@ -173,7 +173,8 @@ class Draw:
     def _on_strip(self, run: Drawn) -> dict[str, Any]:
         recipe = run.result.recipe
         name = f"{request.values(recipe, self.work.names)['digits']}, seed {recipe.seed}"
-        return {"number": run.number, "name": name, "src": thumbnail(run.result.images, run.plan.columns)}
+        images = run.result.on_one_line(run.result.images)
+        return {"number": run.number, "name": name, "src": thumbnail(images, run.plan.columns)}
 
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""

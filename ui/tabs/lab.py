@@ -10,12 +10,12 @@ from diffusion import BadInput, Recipe, checks
 from diffusion.lab import Anagram, Hybrid, ImageToImage
 from diffusion.lab.picture import load
 from ui import ambigrams, experiments, noised, request, status
-from ui.asked import Asked
 from ui.bench import NOISE, START, Bench
 from ui.canvas import real_digit
 from ui.drawing import Drawing, read_again
 from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press_if_ready
 from ui.experiments import EXPERIMENTS
+from ui.lab_controls import LabControls
 from ui.session import Plan, Session
 from ui.work import Work
 
@@ -32,23 +32,23 @@ class Lab:
 
     def __init__(self, work: Work, tab: gr.Tab):
         self.work, self.tab = work, tab
-        self.asked = Asked(work)
-        self.asked.choose()
+        self.controls = LabControls(work)
+        self.controls.choose()
         with gr.Row(elem_id="lab-layout"):
             with gr.Column(elem_id="lab-pick", min_width=0):
-                self.asked.ask()
+                self.controls.make()
             with gr.Column(elem_id="lab-result", min_width=0):
                 self.bench = Bench(work)
             with gr.Column(elem_id="lab-settings", min_width=0):
-                self.asked.more()
+                self.controls.more()
         self.session = gr.State(Session())
         self.halted = gr.State(False)
         self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
-        self.start, self.stop = self.asked.start, self.asked.stop
+        self.start, self.stop = self.controls.start, self.controls.stop
         self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
         self.look = {self.player, self.status, self.start, self.stop, *self.downloads.buttons}
-        self.inputs = {self.session, *self.asked.inputs}
-        self.outputs = [self.session, self.ready, *self.bench.panels, *self.asked.outputs]
+        self.inputs = {self.session, self.bench.sigma, self.bench.unfolded, *self.controls.inputs}
+        self.outputs = [self.session, self.ready, *self.bench.panels, *self.controls.outputs]
         self._connect_run()
         self._connect_rest()
 
@@ -60,7 +60,7 @@ class Lab:
         ).then(
             self.draw,
             self.inputs,
-            {*self.look, self.asked.settings.seed, self.bench.drawn},
+            {*self.look, self.controls.settings.seed, self.bench.drawn},
             api_visibility="private",
             **MODEL,
         )
@@ -68,26 +68,31 @@ class Lab:
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
 
     def _connect_rest(self) -> None:
-        asked = self.asked
+        controls = self.controls
         every: dict[str, Any] = {"inputs": self.inputs, "outputs": self.outputs, "preprocess": False}
         noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
-        noise["outputs"] = [self.bench.noise, self.status, *self.downloads.buttons]
+        noise["outputs"] = [self.bench.noise, self.bench.ways, self.status, *self.downloads.buttons]
         start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
-        asked.activity.input(self.choose, **every, **NEWEST).then(**noise)
-        asked.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
+        controls.activity.input(self.choose, **every, **NEWEST).then(**noise)
+        controls.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
         for changed in (
             self.tab.select,
-            asked.level.input,
-            asked.canvas.pad.drawn,
-            asked.digits[0].input,
-            asked.settings.seed.input,
+            controls.level.input,
+            controls.canvas.pad.drawn,
+            controls.digits[0].input,
+            controls.settings.seed.input,
+            self.bench.sigma.input,
         ):
             changed(**noise)
-        asked.canvas.real.click(self.take_real, None, [asked.canvas.pad, asked.canvas.seen], **AT_ONCE).then(**noise)
-        files: Any = {asked.canvas.open, asked.activity, self.session}
-        asked.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
-        self.asked.reading.input(
-            self.read_again, [self.session, self.asked.reading], [self.player, self.status], **NEWEST
+        self.bench.why.expand(lambda: True, None, self.bench.unfolded, **AT_ONCE).then(**noise)
+        self.bench.why.collapse(lambda: False, None, self.bench.unfolded, **AT_ONCE)
+        controls.canvas.real.click(self.take_real, None, [controls.canvas.pad, controls.canvas.seen], **AT_ONCE).then(
+            **noise
+        )
+        files: Any = {controls.canvas.open, controls.activity, self.session}
+        controls.canvas.open.upload(self.open_file, files, self.outputs, **AT_ONCE).then(**noise).then(**start)
+        self.controls.reading.input(
+            self.read_again, [self.session, self.controls.reading], [self.player, self.status], **NEWEST
         )
         if self.bench.table is not None:
             self.bench.table.choose(self.take_cell, self.session, self.outputs, **AT_ONCE).then(**start)
@@ -101,18 +106,18 @@ class Lab:
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The Start button: moments as they come, then the whole run."""
-        session, until = data[self.session], data[self.asked.until_right]
+        session, until = data[self.session], data[self.controls.until_right]
         try:
             plan = self.plan(data)
         except BadInput as error:
             yield {self.status: status.refused(error), **self._ready()}
             return
-        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.asked.settings.seed: plan.recipe.seed}
+        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.controls.settings.seed: plan.recipe.seed}
         yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
-        reads, again = EXPERIMENTS[plan.recipe.activity.name].reads if plan.recipe.activity else (False, False)
-        drawing = Drawing(
-            self.work, session, plan, reading=reads and data[self.asked.reading], until_right=again and until
-        )
+        activity = plan.recipe.activity
+        assert activity is not None  # all that is drawn here has one
+        reading = activity.readable and data[self.controls.reading]
+        drawing = Drawing(self.work, session, plan, reading=reading, until_right=activity.retried and until)
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})
@@ -123,13 +128,13 @@ class Lab:
 
     def plan(self, data: dict[Any, Any]) -> Plan:
         """What the press of the button asks for, or BadInput."""
-        session, settings = data[self.session], self.asked.settings
+        session, settings = data[self.session], self.controls.settings
         wanted, note, session.wanted, session.note = session.wanted, session.note, None, ""
         pipe = self.work.pipe(data[settings.weights])
         if wanted:
             recipe = request.drawn_with(wanted, self.work.of(wanted))
         else:
-            values = self.asked.values(data)
+            values = self.controls.values(data)
             if data[settings.new_seed]:
                 values["seed"] = random.randint(0, checks.MAX_SEED)
             recipe = experiments.recipe(values, pipe)
@@ -151,27 +156,29 @@ class Lab:
 
     def add_noise(self, data: dict[Any, Any]) -> Update:
         """Noise that follows the controls at once, for the activities that have a noise level."""
-        name = data[self.asked.activity]
+        name = data[self.controls.activity]
         if "levels" not in EXPERIMENTS[name].takes:
             return {self.status: gr.skip()}
         try:
-            values = self.asked.values(data)
+            values = self.controls.values(data)
         except BadInput as error:
-            empty = not (data[self.asked.canvas.pad] or {}).get("picture")  # which is no mistake
+            empty = not (data[self.controls.canvas.pad] or {}).get("picture")  # which is no mistake
             return {
                 self.bench.noise: noised.EMPTY,
+                self.bench.ways: "",
                 self.status: status.line(NOISE) if empty else status.refused(error),
             }
-        return self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.asked.settings.weights]))
+        shown = self.bench.add_noise(data[self.session], values, self.work.pipe(data[self.controls.settings.weights]))
+        return shown | (self.bench.answer(values, data[self.bench.sigma]) if data[self.bench.unfolded] else {})
 
     # What puts values into the controls
 
     def choose(self, data: dict[Any, Any]) -> Update:
         """Another activity. What was drawn by another one is shown no longer."""
-        session, name = data[self.session], data[self.asked.activity]
+        session, name = data[self.session], data[self.controls.activity]
         session.shown = session.wanted = None
         return {
-            **self.asked.show(name, data[self.asked.settings.weights]),
+            **self.controls.show(name, data[self.controls.settings.weights]),
             **self.bench.show(name),
             **self.bench.nothing(name),
             self.ready: "",
@@ -179,7 +186,7 @@ class Lab:
 
     def put(self, values: dict[str, Any], weights: str) -> Update:
         """Values by name, and the panels of their activity."""
-        return self.bench.show(values["activity"]) | self.asked.put(values, weights)
+        return self.bench.show(values["activity"]) | self.controls.put(values, weights)
 
     def put_recipe(self, session: Session, recipe: Recipe) -> Update:
         """A recipe into the controls, to be drawn as soon as the button is pressed."""
@@ -193,13 +200,13 @@ class Lab:
 
     def take_example(self, data: dict[Any, Any]) -> Update:
         """What shows the activity, and a press of the button."""
-        session, name = data[self.session], data[self.asked.activity]
+        session, name = data[self.session], data[self.controls.activity]
         values = experiments.example(name, self.work.pipes[self.work.usual])
         until = name in (Anagram.name, Hybrid.name)
         session.wanted = None
         return {
             **self.put(values, self.work.usual),
-            self.asked.until_right: gr.update(visible=EXPERIMENTS[name].reads[1], value=until),
+            self.controls.until_right: gr.update(visible=EXPERIMENTS[name].activity.retried, value=until),
             self.ready: "yes" if EXPERIMENTS[name].draws else "",
         }
 
@@ -215,7 +222,7 @@ class Lab:
         return {self.ready: ""} if k is None or drawn is None else self.take(drawn.result.images[k])
 
     def take_real(self) -> Update:
-        return self.asked.canvas.put(real_digit())
+        return self.controls.canvas.put(real_digit())
 
     def take_cell(self, session: Session, event: gr.EventData) -> Update:
         """A cell of the table of ambigrams."""
@@ -227,18 +234,20 @@ class Lab:
 
     def open_file(self, data: dict[Any, Any]) -> Update:
         """A picture that the Lab made is made again; any other one is put on the canvas."""
-        session, path = data[self.session], data[self.asked.canvas.open]
+        session, path = data[self.session], data[self.controls.canvas.open]
         try:
             try:
                 recipe = Recipe.from_file(path)
-            except BadInput:
+            except checks.Newer:
+                raise
+            except BadInput:  # any other picture
                 recipe = None
             if recipe and recipe.activity:
                 return self.put_recipe(session, recipe)
             if recipe and len(recipe.digits) > 1:
                 raise BadInput("There are several digits on that picture: open it in the tab Draw and choose one.")
-            if "images" in EXPERIMENTS[data[self.asked.activity]].takes:
-                return {**self.asked.canvas.load(path), self.ready: ""}
-            return self.take(load(path, self.asked.canvas.shape)[0])
+            if "images" in EXPERIMENTS[data[self.controls.activity]].takes:
+                return {**self.controls.canvas.load(path), self.ready: ""}
+            return self.take(load(path, self.controls.canvas.shape)[0])
         except BadInput as error:
             return {self.ready: "", self.status: status.refused(error)}

@@ -23,7 +23,7 @@ FIRST = ("strength", "radius")  # settings that are seen at once; the others are
 MOST_FRAMES = 60
 
 
-class Asked:
+class LabControls:
     """The panel's components, made inside a `gr.Blocks`, and what they say. `settings` is made later, with `more`."""
 
     def __init__(self, work: Work):
@@ -40,7 +40,7 @@ class Asked:
             self.about = gr.HTML(self._about(self.first), elem_id="activity-about")
             self.example = gr.Button("Try the example", elem_id="lab-example", size="sm", min_width=130, scale=0)
 
-    def ask(self) -> None:
+    def make(self) -> None:
         """Make the canvas, and the controls of all activities, of which those of one are shown."""
         with gr.Column(elem_id="lab-picture") as self.drawn:
             self.canvas = Canvas(self.pipe)
@@ -134,22 +134,24 @@ class Asked:
         return found
 
     def show(self, name: str, weights: str) -> Update:
-        """The controls of an activity and no others, with what these weights do it with by default."""
+        """The controls of an activity and no others, with what these weights do it with by default.
+
+        The choices of both stay: there may be newer ones.
+        """
         each, pipe = EXPERIMENTS[name], self.work.pipes[weights]
         shown: Update = {
-            self.activity: name,
             self.about: self._about(name),
             self.drawn: gr.update(visible="images" in each.takes),
             self.canvas.real: gr.update(visible="images" in each.takes and self.canvas.offered),
             self.canvas.pad: gr.update(elem_classes=["masks"] if "mask" in each.takes else []),
             self.drawing: gr.update(visible=each.draws),
             self.buttons: gr.update(visible=each.draws),
-            self.reads: gr.update(visible=each.reads[0]),
-            self.until_right: gr.update(visible=each.reads[1], value=False),
-            self.how: gr.update(visible=any(setting not in FIRST for setting in each.own)),
+            self.reads: gr.update(visible=each.activity.readable),
+            self.until_right: gr.update(visible=each.activity.retried, value=False),
+            self.how: gr.update(visible=any(setting not in FIRST for setting in each.declared)),
             self.view: gr.update(visible="views" in each.takes),
             self.level: gr.update(visible="levels" in each.takes),
-            self.strip: gr.update(visible="strength" in each.own),
+            self.strip: gr.update(visible="strength" in each.declared),
             self.frames: gr.update(visible="frames" in each.takes),
         }
         for k, radio in enumerate(self.digits):
@@ -164,13 +166,14 @@ class Asked:
             for control in controls.values():
                 shown |= {part: gr.update(visible=other == name) for part in control.parts}
         shown |= self.settings.put(experiments.defaults(name, pipe), weights)
+        del shown[self.settings.weights]
         shown[self.settings.count] = gr.update(visible="count" in each.takes)
         return shown
 
     def put(self, values: Mapping[str, Any], weights: str) -> Update:
         """Values by name into the controls, of which those of their activity are shown."""
         name = values["activity"]
-        update = self.show(name, weights)
+        update = self.show(name, weights) | {self.activity: name}
         update |= self.settings.put(values, weights)
         counts = "count" in EXPERIMENTS[name].takes
         update[self.settings.count] = gr.update(visible=counts, value=values.get("count", 1))

@@ -1,7 +1,11 @@
-"""The processes that train one model together."""
+"""The processes that work together: on one training, or on one data set."""
 
 import os
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, distributed
@@ -12,16 +16,17 @@ from diffusion.hardware import best_device
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train one model together: those that torchrun started, or this one alone."""
+    """The processes that work together: those that torchrun started, or this one alone."""
 
     rank: int
     size: int
     device: torch.device
+    _counts: Counter[str] = field(default_factory=Counter, compare=False)  # of a process alone
 
     @classmethod
     def join(cls) -> "Team":
         """The team that torchrun's environment variables describe."""
-        size = int(os.environ.get("WORLD_SIZE", 1))
+        size = cls.started()
         if size == 1:
             return cls(0, 1, best_device())
         device = best_device()
@@ -35,6 +40,11 @@ class Team:
         else:
             distributed.init_process_group("gloo")
         return cls(distributed.get_rank(), size, device)
+
+    @staticmethod
+    def started() -> int:
+        """How many processes torchrun started, of which this is one."""
+        return int(os.environ.get("WORLD_SIZE", 1))
 
     @property
     def leads(self) -> bool:
@@ -69,6 +79,25 @@ class Team:
         """Until every process has come this far."""
         if self.size > 1:
             distributed.barrier()
+
+    def count(self, name: str, more: int = 0) -> int:
+        """Add to a count that all processes share, and say how far it has come. None waits for another."""
+        if self.size == 1:
+            self._counts[name] += more
+            return self._counts[name]
+        return int(distributed.distributed_c10d._get_default_store().add(name, more))
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Let the leading process do this first, and the others when it is through.
+
+        What it refuses is refused once, then, for torchrun ends those that wait; and what it downloads is there.
+        """
+        while not self.leads and not self.count("led"):
+            time.sleep(0.05)
+        yield
+        if self.leads:
+            self.count("led", 1)
 
     def part(self) -> None:
         """End the team."""

@@ -82,6 +82,29 @@ def test_noise_follows_the_slider_and_the_formula_is_filled_in(lab: Page) -> Non
     assert errors[2] < errors[1] < errors[0], "a guess is better than a blur, and that than noise"
 
 
+def test_one_guess_falls_apart_where_many_steps_still_find_a_digit(lab: Page) -> None:
+    expect(lab.locator("#why img")).to_have_count(0)  # nothing is worked out before somebody asks
+    lab.get_by_role("button", name="Why not in one guess?").click()
+    expect(lab.locator("#why img")).to_have_count(4)
+
+    def errors() -> list[float]:
+        return [float(each) for each in re.findall(r"error ([\d.]+)", lab.inner_text("#why"))]
+
+    noise, guess, _ = errors()
+    assert noise == pytest.approx(0.5, abs=0.04), "the noise that was added"
+    assert guess < 0.15
+    set_number(lab, "Sigma of the noise", "1.5")
+    expect(lab.locator("#why")).to_contain_text(re.compile(r"error 1\.[45]"))
+    noise, guess, many = errors()
+    assert many < guess < noise
+    lab.click("#pad [data-do=clear]")
+    expect(lab.locator("#why img")).to_have_count(0)
+    lab.click("#real")
+    expect(lab.locator("#why img")).to_have_count(4)
+    act(lab, "edit")
+    expect(lab.locator("#why")).to_be_hidden()
+
+
 def test_a_digit_is_drawn_erased_edited_kept_and_dropped_back(lab: Page, tmp_path: Path) -> None:
     lab.click("#pad [data-do=clear]")
     expect(lab.locator("#seen")).to_contain_text("Draw a digit")

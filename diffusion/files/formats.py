@@ -1,0 +1,153 @@
+"""Data sets in the formats that people read, in a folder.
+
+parquet    data/train-00000-of-00016.parquet: image, label, seed; `datasets.load_dataset(folder)` reads it, with the
+           names of the classes
+webdataset data/train-000000.tar: 000042.png, 000042.cls (the label) and 000042.json for each image
+npz        digits.npz: images uint8 (N, H, W[, 3]), labels and seeds int64 (N,)
+images     3/000042.png, a folder for each label: torchvision's ImageFolder reads it
+idx        MNIST's own files, where torchvision's MNIST looks for them
+"""
+
+import importlib.util
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from diffusion.checks import BadInput
+from diffusion.files import export
+from diffusion.files.atomic import replacing, write_bytes
+from diffusion.files.shards import Part
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is to be written.
+
+    Attributes:
+        parts: the images, a shard at a time.
+        count: of all images.
+        shards: how many parts there will be.
+        names: of the classes: label k is names[k].
+    """
+
+    parts: Iterable[Part]
+    count: int
+    shards: int
+    names: Sequence[str]
+
+
+Write = Callable[[Path, Content], Iterator[str]]
+"""Writes to a folder, and names what it has written there: files, or folders of them."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of a data set."""
+
+    write: Write
+    grey: bool = False  # whether it holds no colour
+    needs: str = ""  # the library that writes it
+
+
+def _parquet(folder: Path, content: Content) -> Iterator[str]:
+    import pyarrow
+    from pyarrow import parquet
+
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": list(content.names), "_type": "ClassLabel"},
+        "seed": {"dtype": "int64", "_type": "Value"},
+    }
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    columns = [("image", image), ("label", pyarrow.int64()), ("seed", pyarrow.int64())]
+    schema = pyarrow.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
+    for k, part in enumerate(content.parts):
+        images = [
+            {"bytes": png(image), "path": f"{number:06}.png"}
+            for image, number in zip(part.images, part.numbers, strict=True)
+        ]
+        name = f"data/train-{k:05}-of-{content.shards:05}.parquet"
+        with replacing(folder / name) as temporary:
+            rows = {"image": images, "label": part.labels, "seed": part.seeds}
+            parquet.write_table(pyarrow.table(rows, schema), temporary)
+        yield name
+
+
+def _webdataset(folder: Path, content: Content) -> Iterator[str]:
+    for k, part in enumerate(content.parts):
+        name = f"data/train-{k:06}.tar"
+        with replacing(folder / name) as temporary, tarfile.open(temporary, "w") as archive:
+            for image, label, seed, number in zip(part.images, part.labels, part.seeds, part.numbers, strict=True):
+                about = json.dumps({"label": label, "name": content.names[label], "seed": seed})
+                files = {"png": png(image), "cls": str(label).encode(), "json": about.encode()}
+                for ending, data in files.items():
+                    entry = tarfile.TarInfo(f"{number:06}.{ending}")
+                    entry.size = len(data)
+                    archive.addfile(entry, io.BytesIO(data))
+        yield name
+
+
+def _npz(folder: Path, content: Content) -> Iterator[str]:
+    with replacing(folder / "digits.npz") as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        export.npz(archive, content.parts, content.count)
+    yield "digits.npz"
+
+
+def _images(folder: Path, content: Content) -> Iterator[str]:
+    digits = len(str(len(content.names) - 1))
+    for part in content.parts:
+        for image, label, number in zip(part.images, part.labels, part.numbers, strict=True):
+            write_bytes(folder / f"{label:0{digits}}" / f"{number:06}.png", png(image))
+    yield from (f"{label:0{digits}}/" for label in range(len(content.names)))
+
+
+def _idx(folder: Path, content: Content) -> Iterator[str]:
+    names = []
+
+    @contextmanager
+    def opened(name: str) -> Iterator[IO[bytes]]:
+        names.append(name)
+        with replacing(folder / name) as temporary, temporary.open("wb") as file:
+            yield file
+
+    export.idx(opened, content.parts, content.count)
+    yield from names
+
+
+def png(image: np.ndarray) -> bytes:
+    """An image uint8 (H, W[, 3]) as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+FORMATS = {
+    "parquet": Format(_parquet, needs="pyarrow"),
+    "webdataset": Format(_webdataset),
+    "npz": Format(_npz),
+    "images": Format(_images),
+    "idx": Format(_idx, grey=True),
+}
+"""By name, the usual one first."""
+
+
+def check(name: str, count: int, classes: int, *, colour: bool) -> None:
+    """BadInput where a format cannot be written here, or cannot hold so many images of so many classes."""
+    needs = FORMATS[name].needs
+    if needs and importlib.util.find_spec(needs) is None:
+        raise BadInput(f"The format {name} needs {needs}: install it with `pip install {needs}`, or choose another.")
+    if FORMATS[name].grey and colour:
+        raise BadInput("MNIST's files hold grey images: choose another format for colour ones.")
+    if name == "idx" and count < 2:
+        raise BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")
+    if name == "idx" and classes > 256:
+        raise BadInput("MNIST's files hold labels up to 255: choose another format.")

@@ -1,0 +1,253 @@
+"""A data set in the making: its shards, each a file that is written whole or not at all.
+
+Which images a shard holds, and which of them are drawn at once, follows from the plan alone. So any process on any
+machine may draw any shard, and the images are the same. Until all are there, they lie in the folder of the data set:
+
+shards/00003-of-00016.npz    images uint8 (N, H, W[, 3]); labels, seeds and numbers int64 (N,); what it belongs to
+
+At last they are written in the format that is asked for, an index beside it says what is there, and they are deleted.
+"""
+
+import hashlib
+import json
+import shutil
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffusion import checks
+from diffusion.checks import BadInput
+from diffusion.files.atomic import replacing, write_text
+from diffusion.files.lock import locked
+
+VERSION = 1  # of how the images of a shard follow from a plan, and of its file
+FOLDER, INDEX, ABOUT = "shards", "index.json", "about.json"
+USUAL = 10_000  # images of a shard, in a large data set
+FEWEST = 16  # shards where there are enough images: as many processes can share the work
+MOST_IMAGES = 50_000  # in a shard, which is held in memory
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some images of a data set.
+
+    Attributes:
+        images: uint8 (N, H, W), or (N, H, W, 3) in colour.
+        numbers: which of the data set they are, counted from 0.
+    """
+
+    images: np.ndarray
+    labels: list[int]
+    seeds: list[int]
+    numbers: list[int]
+    viewed = None  # no other views: see export.py
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a data set is made of, and how it is divided.
+
+    Attributes:
+        recipe: all that decides what the images are, in JSON.
+        count: of the images.
+        batch: how many are drawn at once. Shards begin between batches.
+        shards: how many there are; by default one for 10,000 images, but at least 16 if there are as many batches.
+    """
+
+    recipe: str
+    count: int
+    batch: int
+    shards: int = 0
+
+    def __post_init__(self) -> None:
+        most = ceil(self.count / self.batch)
+        shards = self.shards or min(most, max(FEWEST, ceil(self.count / USUAL)))
+        object.__setattr__(self, "shards", checks.whole("shards", shards, ceil(self.count / MOST_IMAGES), most))
+
+    def images(self, shard: int) -> range:
+        """The numbers of the images in a shard, which is counted from 0."""
+        batches = ceil(self.count / self.batch)
+        first, last = (batches * k // self.shards * self.batch for k in (shard, shard + 1))
+        return range(first, min(last, self.count))
+
+    def batches(self, shard: int) -> Iterator[range]:
+        """The same, as they are drawn."""
+        images = self.images(shard)
+        for start in range(0, len(images), self.batch):
+            yield images[start : start + self.batch]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What all shards of one data set have in common."""
+        recipe = hashlib.sha256(self.recipe.encode()).hexdigest()[:16]
+        return {"version": VERSION, "images": self.count, "shards": self.shards, "recipe": recipe}
+
+    def check(self, path: Path, other: Mapping[str, Any]) -> None:
+        """BadInput where a file belongs to another data set than this one, whose identity it tells."""
+        if all(other.get(name) == value for name, value in self.identity.items()):
+            return
+        if other.get("version") != VERSION:
+            reason = "was made by another version of this project"
+        elif other.get("images") != self.count:
+            reason = f"is of a data set of {other.get('images')} images, not {self.count}"
+        elif other.get("shards") != self.shards:
+            reason = f"is of a data set in {other.get('shards')} shards, not {self.shards}"
+        else:
+            reason = "was drawn by another recipe, or by other weights"
+        raise BadInput(f"{path} {reason}: choose another folder, or ask for the same again.")
+
+
+class Shards:
+    """The shards in the folder of a data set. What is there was checked: it belongs to the plan.
+
+    Raises BadInput where the folder holds anything else.
+    """
+
+    def __init__(self, folder: str | Path, plan: Plan, format: str):
+        self.folder, self.plan, self.format = Path(folder), plan, format
+        index = read_index(folder)
+        if index is not None:
+            plan.check(self.folder / INDEX, index)
+            if index.get("format") != format:
+                raise BadInput(f"{folder} holds this data set as {index.get('format')}: choose another folder.")
+        elif not self._work.exists() and any(not path.name.startswith(".") for path in _inside(self.folder)):
+            raise BadInput(f"{folder} holds something else than a data set: choose a new folder.")
+        for path in sorted(_inside(self._work)):
+            if path.suffix == ".npz" and path.name != ".npz":
+                self._check(path)
+
+    @property
+    def done(self) -> bool:
+        """Whether the data set is whole."""
+        return (self.folder / INDEX).exists()
+
+    @property
+    def missing(self) -> list[int]:
+        """The shards that are not there yet."""
+        return [] if self.done else [k for k in range(self.plan.shards) if not self._path(k).exists()]
+
+    def write(self, shard: int, parts: Iterable[Part], counts: Mapping[str, int]) -> None:
+        """Write a shard, part by part as they are drawn.
+
+        Args:
+            counts: of what became of the images, once they are drawn; those of all shards are added up in the index.
+        """
+        some = list(parts)
+        arrays: dict[str, Any] = {"images": np.concatenate([part.images for part in some])}
+        for name in ("labels", "seeds", "numbers"):
+            arrays[name] = np.array([value for part in some for value in getattr(part, name)], np.int64)
+        about = self.plan.identity | {"shard": shard, "counts": dict(counts)}
+        with replacing(self._path(shard)) as temporary:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
+
+    def finish(self, write: Callable[[Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
+        """The last step: see that nothing is missing or doubled, write the data set and its index, delete the shards.
+
+        Args:
+            write: writes what it is given, a shard at a time, so many images in all, and names its files.
+            more: what else the index shall say.
+
+        Raises BadInput where something is missing or damaged.
+        """
+        with locked(self.folder / INDEX):  # another process may have come to the same end
+            if not self.done:
+                if missing := self.missing:
+                    several = ", ".join(str(k + 1) for k in missing[:5]) + (", ..." if len(missing) > 5 else "")
+                    raise BadInput(
+                        f"{len(missing)} of {self.plan.shards} shards are missing in {self._work}: "
+                        f"draw {several} first."
+                    )
+                counts: Counter[str] = Counter()
+                for k in range(self.plan.shards):
+                    counts.update(self._check(self._path(k))["counts"])
+                labels: Counter[int] = Counter()
+                kept = counts.pop("kept", self.plan.count)
+                files = sorted(write(self._parts(labels), kept))
+                index = {
+                    **self.plan.identity,
+                    "format": self.format,
+                    "kept": kept,
+                    **counts,
+                    "labels": {str(label): labels[label] for label in sorted(labels)},
+                    "files": files,
+                    **more,
+                }
+                write_text(self.folder / INDEX, json.dumps(index, indent=2))
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self._work)
+
+    def _parts(self, labels: Counter[int]) -> Iterator[Part]:
+        """What is in the shards, one after another; `labels` counts along."""
+        for k in range(self.plan.shards):
+            part = self._read(k)
+            labels.update(part.labels)
+            yield part
+
+    def _read(self, shard: int) -> Part:
+        path = self._path(shard)
+        counts = self._check(path)["counts"]
+        wanted = self.plan.images(shard)
+        try:
+            with np.load(path) as file:
+                part = Part(file["images"], *(file[name].tolist() for name in ("labels", "seeds", "numbers")))
+        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
+            raise _damaged(path) from None
+        rising = all(a < b for a, b in zip(part.numbers, part.numbers[1:], strict=False))
+        inside = not part.numbers or (wanted[0] <= part.numbers[0] and part.numbers[-1] <= wanted[-1])
+        sizes = {len(part.images), len(part.labels), len(part.seeds), len(part.numbers)}
+        if not rising or not inside or sizes != {counts.get("kept", len(wanted))}:
+            raise _damaged(path)
+        return part
+
+    def _check(self, path: Path) -> dict[str, Any]:
+        """What the file of a shard says of itself, or BadInput where it is none of this data set."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                about: dict[str, Any] = json.loads(archive.read(ABOUT))
+            shard = about["shard"]
+        except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError):
+            raise _damaged(path) from None
+        self.plan.check(path, about)
+        if path != self._path(shard):
+            raise BadInput(f"{path} is a copy of shard {shard + 1}: delete it, so that no image is there twice.")
+        return about
+
+    @property
+    def _work(self) -> Path:
+        return self.folder / FOLDER
+
+    def _path(self, shard: int) -> Path:
+        return self._work / f"{shard + 1:05}-of-{self.plan.shards:05}.npz"
+
+
+def read_index(folder: str | Path) -> dict[str, Any] | None:
+    """What the index of a data set says, or None where it is not whole yet. BadInput where that is damaged."""
+    path = Path(folder) / INDEX
+    try:
+        index = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise BadInput(f"{path} is damaged: delete the data set, or choose another folder.") from None
+    if not isinstance(index, dict):
+        raise BadInput(f"{path} is no index of a data set: choose another folder.")
+    return index
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _damaged(path: Path) -> BadInput:
+    return BadInput(f"{path} is damaged or no shard: delete it, and it is drawn again.")

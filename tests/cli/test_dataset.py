@@ -1,0 +1,250 @@
+"""python -m diffusion sample --out FOLDER/: the same for any number of processes, and nothing is lost or doubled."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion import Pipeline
+from diffusion.__main__ import main
+from diffusion.evaluation.reader import load_reader
+
+ROOT = Path(__file__).parents[2]
+BATCH = 7  # of these tests; 40 images are 6 batches
+
+
+@pytest.fixture
+def sample(weights: str, tmp_path: Path, monkeypatch):
+    """Draws 40 digits to a folder, but for what is asked otherwise."""
+    monkeypatch.setattr("diffusion.cli.dataset.BATCH", BATCH)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*flags: str, out: str = "out/") -> None:
+        usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "4", "--format", "npz"]
+        main(["sample", *usual, "--out", out, *flags])
+
+    return run
+
+
+@pytest.fixture
+def refused(sample, capsys):
+    """Runs what must end in one sentence, and returns that."""
+
+    def run(*flags: str, **where: str) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            sample(*flags, **where)
+        assert exit.value.code == 2
+        sentence = capsys.readouterr().err.partition("diffusion: ")[2].strip()  # a bar may stand before it
+        assert sentence.endswith(".")
+        assert "\n" not in sentence
+        return sentence
+
+    return run
+
+
+def content(folder: str) -> bytes:
+    return (Path(folder) / "digits.npz").read_bytes()
+
+
+def shards(folder: str = "out") -> list[str]:
+    return sorted(path.name for path in Path(folder).glob("shards/*"))
+
+
+def test_shards_in_any_order_and_number_make_the_same_data_set(sample, capsys):
+    sample("--shards", "1", out="whole/")
+    for k in (2, 3, 1):
+        assert not Path("out/index.json").exists()
+        capsys.readouterr()
+        sample("--shard", f"{k}/3")
+    assert capsys.readouterr().out == "40 images in out\n"
+    assert content("out") == content("whole")
+    assert not Path("out/shards").exists()
+    with np.load("out/digits.npz") as file:
+        assert file["seeds"].tolist() == list(range(40))
+        assert file["labels"].tolist() == list(range(10)) * 4
+    index = json.loads(Path("out/index.json").read_text())
+    assert (index["images"], index["kept"], index["shards"]) == (40, 40, 3)
+    assert index["labels"] == {str(label): 4 for label in range(10)}
+
+
+def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch):
+    sample(out="whole/")
+    drawn = []
+    run = Pipeline.run
+
+    def run_some(self, recipe):
+        if len(drawn) == 4:
+            raise KeyboardInterrupt
+        drawn.append(recipe.seed)
+        return run(self, recipe)
+
+    monkeypatch.setattr(Pipeline, "run", run_some)
+    with pytest.raises(SystemExit):
+        sample("--shards", "3")  # in the fourth of its six batches, the first of the third shard
+    assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
+    drawn.clear()
+    sample("--shards", "3")
+    assert drawn == [28, 35]
+    assert content("out") == content("whole")
+    drawn.clear()
+    sample("--shards", "3")
+    assert drawn == []  # nothing was left
+
+
+def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refused, monkeypatch):
+    save = np.savez_compressed
+
+    def saves_two(file, **arrays):
+        file.write(b"half")
+        if len(shards()) > 2:  # two, and the one that is begun
+            raise OSError(28, "No space left on device")
+        file.seek(0)
+        save(file, **arrays)
+
+    monkeypatch.setattr(np, "savez_compressed", saves_two)
+    assert "No space left on device. Free space" in refused("--shards", "3")
+    assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
+
+
+def test_chance_picks_the_same_digits_in_every_process(sample):
+    for k in (1, 2):
+        sample("--digits", "three random digits", "--seed", "3", "--shard", f"{k}/2")
+    sample("--digits", "three random digits", "--seed", "3", out="whole/")
+    assert content("out") == content("whole")
+
+
+def test_only_what_reads_right_is_kept_and_counted(sample, capsys):
+    reader = load_reader()
+    capsys.readouterr()
+    sample("--reject")
+    total, left_out, kept = capsys.readouterr().out.splitlines()
+    with np.load("out/digits.npz") as file:
+        labels, seeds = file["labels"], file["seeds"]
+        assert (reader.read(file["images"])[0].argmax(1) == labels).all()
+    assert 0 < len(labels) < 40  # these weights are random
+    assert total == f"{len(labels)} of 40 read as asked, 40 drawn"
+    assert left_out == f"{40 - len(labels)} that were not are left out"
+    assert kept.startswith(f"{len(labels)} image")
+    assert (seeds % 10 == labels).all()  # each still with its own seed
+
+
+class TestBadInput:
+    def test_shards_that_do_not_fit_together(self, sample, refused, make_denoiser):
+        sample("--shard", "2/3")
+        assert "of a data set of 40 images, not 50" in refused("--count", "5", "--shard", "1/3")
+        assert "of a data set in 3 shards, not 4" in refused("--shard", "1/4")
+        assert "by another recipe, or by other weights" in refused("--seed", "1", "--shard", "1/3")
+        assert "by another recipe, or by other weights" in refused("--until-right", "2", "--shard", "1/3")
+        shutil.copy("out/shards/00002-of-00003.npz", "out/shards/00001-of-00003.npz")
+        assert "is a copy of shard 2" in refused("--shard", "3/3")
+        Path("out/shards/00001-of-00003.npz").write_bytes(b"PK")
+        assert "is damaged or no shard: delete it" in refused("--shard", "3/3")
+
+    def test_a_shard_of_another_version(self, sample, refused, monkeypatch):
+        sample("--shard", "2/3")
+        monkeypatch.setattr("diffusion.files.shards.VERSION", 0)
+        assert "another version of this project" in refused("--shard", "1/3")
+
+    def test_another_data_set_in_the_folder(self, sample, refused):
+        sample()
+        assert "index.json was drawn by another recipe" in refused("--seed", "1")
+        assert "holds this data set as npz" in refused("--format", "images")
+        Path("full").mkdir()
+        Path("full/photo.jpg").write_text("")
+        assert "full holds something else than a data set" in refused(out="full/")
+        Path("out/index.json").write_text("{")
+        assert "index.json is damaged" in refused()
+
+    def test_a_shard_that_is_missing_is_told(self, sample, capsys):
+        capsys.readouterr()
+        sample("--shard", "2/3")
+        assert capsys.readouterr().out == "2 of 3 shards are still missing in out.\n"
+
+    @pytest.mark.parametrize(
+        ("flags", "sentence"),
+        [
+            (["--shard", "4/3"], "--shard must be like 3/16, the third of 16 shards, not '4/3'"),
+            (["--shard", "0/3"], "--shard must be like 3/16"),
+            (["--shard", "x"], "--shard must be like 3/16"),
+            (["--shard", "1/7"], "--shards must be a whole number from 1 to 6, not 7"),
+            (["--shards", "0"], "--shards must be a whole number from 1 to 6, not 0"),
+            (["--shards", "3", "--shard", "1/3"], "leave --shards out"),
+            (["--format", "jpeg"], "--format must be one of "),
+            (["--guidance", "0"], "At guidance 0 the labels of a data set would mean nothing"),
+            (["--panel", "3"], "--panel belongs to a picture"),
+            (["--precision", "auto"], "choose fp32 or bf16"),
+            (["--digits", "7", "--count", "1", "--format", "idx"], "Draw at least 2 images"),
+        ],
+    )
+    def test_flags(self, refused, flags, sentence):
+        assert sentence in refused(*flags)
+        assert not Path("out").exists()
+
+    @pytest.mark.parametrize("flags", [["--shard", "1/3"], ["--reject"]])
+    def test_what_only_a_data_set_has(self, refused, flags):
+        assert "give --out a folder, like digits/" in refused("--format", "", *flags, out="digits.npz")
+
+
+@pytest.mark.process
+class TestProcesses:
+    """What torchrun starts."""
+
+    ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+    @staticmethod
+    def command(processes: int, weights: str, *flags: str) -> list[str]:
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "100", "--format", "npz"]
+        return [*torchrun, "-m", "diffusion", "sample", *usual, *flags]
+
+    def together(self, *asked) -> subprocess.CompletedProcess:
+        how = {"env": self.ENVIRONMENT, "capture_output": True, "text": True, "cwd": ROOT}
+        return subprocess.run(self.command(*asked), **how, timeout=240, check=False)
+
+    def test_one_two_and_three_draw_the_same_also_after_a_kill(self, weights, tmp_path):
+        usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "100", "--format", "npz"]
+        torch.set_num_threads(1)
+        main(["sample", *usual, "--out", f"{tmp_path}/one/"])
+        done = self.together(3, weights, "--out", f"{tmp_path}/three/")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"1,000 images in {tmp_path}/three\n"
+        assert done.stderr.count("draw:   0%") == 1  # one bar
+        assert content(tmp_path / "three") == content(tmp_path / "one")
+
+        slow = [*self.command(2, weights, "--out", f"{tmp_path}/two/"), "--steps", "50"]
+        team = subprocess.Popen(slow, env=self.ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 120
+            while not list(tmp_path.glob("two/shards/0*")) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            os.killpg(team.pid, signal.SIGKILL)
+            team.wait()
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("two/shards/0*")}
+        assert 0 < len(before) < 4
+        main(["sample", *usual, "--steps", "50", "--shard", "4/4", "--out", f"{tmp_path}/two/"])
+        assert {path: path.stat().st_mtime_ns for path in before} == before  # what was there was skipped
+        assert self.together(2, weights, "--steps", "50", "--out", f"{tmp_path}/two/").returncode == 0
+        main(["sample", *usual, "--steps", "50", "--out", f"{tmp_path}/again/"])
+        assert content(tmp_path / "two") == content(tmp_path / "again")
+
+    def test_what_is_refused_is_refused_once(self, weights, tmp_path):
+        for flags, sentence in (
+            (["--count", "20", "--out", f"{tmp_path}/out/"], "There are 2 processes for 1 shards"),
+            (
+                ["--out", f"{tmp_path}/out.npz", "--format", ""],
+                "Several processes draw a data set: give --out a folder",
+            ),
+        ):
+            done = self.together(2, weights, *flags)
+            assert done.returncode
+            assert done.stderr.count(sentence) == 1
