@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -155,7 +156,8 @@ def embeddings(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             found: Any = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of files that it refuses next
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
@@ -238,10 +240,13 @@ class Hub:
 
     def files(self, part: str) -> dict[str, int]:
         """Those of a part: bytes by path. With its first file, the list of all came into the cache."""
-        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub import errors, get_cached_repo_tree
 
-        tree = _asked(self.repo, part, partial(get_cached_repo_tree, self.repo, revision=self.commit))
-        return {each.path: each.size for each in tree or [] if each.path.startswith(f"{part}/")}
+        try:
+            tree = get_cached_repo_tree(self.repo, revision=self.commit)
+        except errors.CachedRepoTreeNotFoundError:  # a cache that others filled
+            return {}
+        return {each.path: each.size for each in tree if each.path.startswith(f"{part}/")}
 
     def download(self, files: Sequence[str]) -> None:
         """Have these files in the cache, beside the index."""

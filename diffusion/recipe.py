@@ -1,6 +1,7 @@
 """What to draw and how, checked as it is made; as one line of JSON it travels inside every picture."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from diffusion.settings import Choice, Interval, Maybe, Number, Whole, declared,
 from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
 
 NAMED = 12  # digits in the name of a file
+MAX_NAME = 60  # characters of a prompt there
 MAX_PROMPT = 1000  # characters: a text encoder takes fewer
 
 
@@ -161,8 +163,13 @@ class Recipe:
     def name(self) -> str:
         """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42".
 
+        Of prompts it is made of the first one: "a-photo-of-a-cat-seed42".
+
         Labels above 9 are no digits, and stand apart: "labels-10-3-seed42".
         """
+        if self.prompts:
+            words = re.findall(r"\w+", self.prompts[self.digits[0]])
+            return f"{'-'.join(words)[:MAX_NAME] or 'images'}-seed{self.seed}"
         digits, suffix = self.digits, ""
         if len(digits) > NAMED:
             lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))

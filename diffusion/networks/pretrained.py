@@ -35,6 +35,7 @@ INDEX = "model_index.json"  # the file that names the parts
 STAGES = {"IFPipeline": 1, "IFSuperResolutionPipeline": 2}  # as the index calls them
 TOKENS = 77  # of a prompt: IF was trained with no longer ones
 CHUNK = 16  # images that go through the network at once
+ROOM = 0.8  # the share of a GPU's free memory that weights may take: images and activations need some
 NOISE_LEVEL = 250  # of the small picture, as the second stage is shown it
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
 
@@ -98,13 +99,13 @@ class Parts:
 
     def network(self, part: str, library: str, name: str, dtype: str) -> Any:
         """A part that computes; what does not fit on a GPU stays in the memory of the CPU until its turn comes."""
-        files = self.files(part)
+        files, needed = self.files(part)
         if self.hub:
             self.hub.download(files)
         options: dict[str, Any] = {"variant": "fp16"} if any(".fp16" in file for file in files) else {}
         if find_spec("accelerate") is None:
             options["low_cpu_mem_usage"] = False
-        elif self.device.type == "cuda":
+        elif self.device.type == "cuda" and needed > ROOM * torch.cuda.mem_get_info(self.device)[0]:
             options["device_map"] = "auto"
         options |= {dtype: self.dtype, "use_safetensors": True, "output_loading_info": True}
         network, told = self.read(part, library, name, **options)
@@ -114,19 +115,19 @@ class Parts:
             network.to(self.device)
         return network.eval().requires_grad_(False)
 
-    def files(self, part: str) -> list[str]:
-        """The weights and configs of a part that are to be read: in half precision where that does.
+    def files(self, part: str) -> tuple[list[str], int]:
+        """The weights and configs of a part that are to be read, in half precision where that does; and their bytes.
 
-        Raises BadInput where they do not fit into the memory.
+        Raises BadInput where there are none, or they do not fit into the memory.
         """
-        if self.hub:
-            found = self.hub.files(part)
-        else:
-            found = {f"{part}/{file.name}": file.stat().st_size for file in (self.folder / part).glob("*")}
+        local = {f"{part}/{file.name}": file.stat().st_size for file in (self.folder / part).glob("*")}
+        found = (self.hub and self.hub.files(part)) or local
         weights = [file for file in found if file.endswith(".safetensors")]
         halves = [file for file in weights if ".fp16" in file]
         half = bool(halves) and (self.dtype != torch.float32 or len(halves) == len(weights))
         chosen = halves if half else [file for file in weights if file not in halves]
+        if not chosen:
+            raise self.damaged(part)
         needed = sum(found[file] for file in chosen) * (2 if half and self.dtype == torch.float32 else 1)
         if needed > (free := free_memory(self.device)):
             other = "or a smaller model" if part == "unet" else "or prompts that were encoded before"
@@ -134,7 +135,7 @@ class Parts:
                 f"The {part} of {self.name} needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
                 f"use a larger machine {other}."
             )
-        return [*chosen, *(file for file in found if file.endswith(".json"))]
+        return [*chosen, *(file for file in found if file.endswith(".json"))], needed
 
     @cached_property
     def unet(self) -> Any:
@@ -144,7 +145,7 @@ class Parts:
         """The embedding (L, D) of each prompt, on the CPU; the encoder is gone after that."""
         self.files("text_encoder"), self.files("unet")  # whether they fit, before anything large is downloaded
         if self.hub:
-            self.hub.download(list(self.hub.files("tokenizer")))
+            self.hub.download(list(self.hub.files("tokenizer")) or ["tokenizer/*"])
         if not (self.folder / "tokenizer/tokenizer.json").is_file():
             _imported("sentencepiece"), _imported("google.protobuf")  # which read what such files were made from
         tokenizer = self.read("tokenizer", "transformers", "T5Tokenizer")

@@ -1,6 +1,7 @@
 """DeepFloyd IF under this project's loops: against diffusers' own, with tiny random networks of the real classes."""
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import tiny_if
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import save
 
-from diffusion import Pipeline, Recipe
+from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
 from diffusion.data import to_float
 from diffusion.guidance import thresholded
 from diffusion.lab import recipes
+from diffusion.networks.pretrained import INDEX
 from diffusion.samplers import SAMPLERS
 
 CAT, DOG = "a photo of a cat", "an oil painting of a dog"
@@ -233,3 +236,72 @@ class TestPrompts:
     def test_long_ones_are_refused_before_the_encoder_is_read(self, whole, refuses) -> None:
         with refuses("the text encoder takes 77"):
             Pipeline.from_pretrained(whole, device="cpu").told(["very " * 40])([0], steps=1)
+
+
+class TestBadInput:
+    def draw(self, folder: Path, prompt: str = CAT, known=None) -> None:
+        pipe = Pipeline.from_pretrained(folder, device="cpu")
+        pipe.told([prompt], tiny_if.embeddings(CAT) if known is None else known)([0], steps=1)
+
+    @pytest.mark.parametrize(
+        ("file", "change", "text"),
+        [
+            (INDEX, lambda content: content.replace(b"IFPipeline", b"StableDiffusionPipeline"), "only DeepFloyd IF"),
+            (INDEX, lambda content: content[:20], "model_index.json of"),
+            ("unet/config.json", None, "unet/config.json of"),
+            ("unet/config.json", lambda content: b"[1]", "unet/config.json of"),
+            (
+                "unet/config.json",
+                lambda content: content.replace(b'"in_channels": 3', b'"in_channels": 4'),
+                "none of Deep",
+            ),
+            ("unet/diffusion_pytorch_model.safetensors", lambda content: content[:-100], "unet of"),
+            ("unet/diffusion_pytorch_model.safetensors", lambda content: save({"other": torch.ones(1)}), "unet of"),
+            ("unet/diffusion_pytorch_model.safetensors", None, "unet of"),
+            ("scheduler/scheduler_config.json", lambda content: content.replace(b"epsilon", b"sample"), "schedule"),
+        ],
+    )
+    def test_no_model_of_if_or_half_of_one(self, tmp_path, refuses, file, change, text) -> None:
+        folder = tiny_if.save(tmp_path / "model")
+        content = (folder / file).read_bytes()
+        (folder / file).unlink()
+        if change:
+            (folder / file).write_bytes(change(content))
+        with refuses(text):
+            self.draw(folder)
+
+    def test_embeddings_of_others(self, repository, tmp_path, refuses) -> None:
+        with refuses("must be 16 wide"):
+            self.draw(repository / "one", known={CAT: torch.ones(5, 15), "": torch.ones(5, 15)})
+        with refuses(f"no embedding of '{DOG}'"):
+            self.draw(repository / "one", DOG)
+        for content in (b"", b"\x80\x04N.", b"PK"):
+            (tmp_path / "some.pth").write_bytes(content)
+            with refuses("holds no embeddings by prompt"):
+                checkpoint.embeddings(tmp_path / "some.pth")
+
+    def test_without_text_encoder_or_library_or_memory(self, repository, refuses, monkeypatch) -> None:
+        told = Pipeline.from_pretrained(repository / "one", device="cpu").told([CAT])
+        with refuses("text_encoder of"):
+            told([0], steps=1)
+        monkeypatch.setattr("diffusion.networks.pretrained.free_memory", lambda device: 1e4)
+        with refuses("GB of memory and 0.0 GB are free: use a larger machine"):
+            self.draw(repository / "one")
+        monkeypatch.setitem(sys.modules, "diffusers", None)
+        with refuses("need diffusers: install what they need with `pip install -e .[pretrained]`"):
+            self.draw(repository / "one")
+
+    def test_what_belongs_to_other_weights(self, pipe, repository, tiny_denoiser, refuses) -> None:
+        digits, two = Pipeline(tiny_denoiser), Pipeline.from_pretrained(repository / "two", device="cpu")
+        with refuses("take no text"):
+            digits.told([CAT])
+        with refuses("choose text-to-image weights"):
+            digits.run(pipe.recipe([0]))
+        with refuses("tell them first"):
+            pipe.run(digits.recipe([0]))
+        with refuses("only make pictures larger"):
+            two.told([CAT], tiny_if.embeddings(CAT))([0], steps=1)
+        with refuses("choose such a pair"):
+            pipe.upscaled(pipe([0], steps=1), pipe)
+        with refuses("one line of at most 1,000"):
+            pipe.told(["a" * 1001])
