@@ -40,6 +40,7 @@ class Setup:
     guide: Guide  # where guesses of other digits are wanted
     labels: Tensor  # those of the recipe, int64 (B,)
     walk: Walk  # how the path is walked: the sampler
+    clip: Callable[[Tensor], Tensor]  # what brings guesses that were combined into [-1, 1]
 
     @property
     def eps(self) -> Tensor:

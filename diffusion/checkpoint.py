@@ -2,28 +2,40 @@
 
 import hashlib
 import json
+import pickle
 import re
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.request import getproxies
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from diffusion import checks
 from diffusion.checks import BadInput, shown
 from diffusion.denoiser import Denoiser, DenoiserConfig, FewStep
 from diffusion.files.atomic import replacing
+from diffusion.hardware import PRECISIONS
 from diffusion.networks.course import CourseConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.style import Styles
 
+if TYPE_CHECKING:
+    from diffusion.networks.pretrained import TextToImage
+
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its own rules decide
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
+INDEX = "model_index.json"  # the name, in a folder and on the Hub, of what names the parts of a text-to-image model
 ONE_GUESS = "course-denoiser"  # a small network of the course that takes noise away in one guess
+GUESSED = (CourseConfig.image_channels, CourseConfig.image_size, CourseConfig.image_size)  # of its images
 NAMES = {  # of the weights that ship
     "bundled": WEIGHTS,
     "few-step": "few-step.safetensors",
@@ -108,7 +120,7 @@ def shipped() -> list[str]:
 
 
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
-    """The weights file that `source` names.
+    """The weights file that `source` names; of a text-to-image model, the index of its parts.
 
     None or "bundled" is what ships, "few-step" its student, "fashion" and "fashion-few-step" draw clothes, and
     "course-denoiser" is a network of one guess; else a file, a folder, or "user/repo" on the Hub. Raises BadInput for a
@@ -121,7 +133,46 @@ def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     if source is None or source in NAMES:
         return BUNDLED / NAMES[str(source or "bundled")]
     path = Path(source)
-    return path / WEIGHTS if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    return path / (INDEX if (path / INDEX).is_file() else WEIGHTS)
+
+
+def text_to_image(
+    index: Path, source: str | Path | None = None, device: torch.device | None = None, precision: str = "fp32"
+) -> "TextToImage":
+    """The text-to-image model whose index `find` found at `source`, or BadInput.
+
+    On a GPU it computes in half precision; on a CPU as `precision` says, where "auto" is bf16.
+    """
+    from diffusion.networks.pretrained import Parts, TextToImage
+
+    device = device or torch.device("cpu")
+    checks.choice("precision", precision, ["auto", *PRECISIONS])
+    dtype = torch.float16 if device.type == "cuda" else PRECISIONS.get(precision, torch.bfloat16)
+    hub = Hub(str(source), index.parent.name) if on_hub(source) else None
+    return TextToImage(Parts(index, str(source or index.parent), device, dtype, hub))
+
+
+def embeddings(path: str | Path) -> dict[str, Tensor]:
+    """Embeddings by prompt, from a .safetensors file or a dictionary of tensors that PyTorch saved, or BadInput.
+
+    PyTorch's own reader is told to make tensors and nothing else of what is in the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(f"There are no embeddings at {path}: check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            with warnings.catch_warnings(action="ignore"):  # of files that it refuses next
+                found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
+        raise BadInput(f"{path} holds no embeddings by prompt: choose a dictionary of tensors, or a safetensors file.")
+    return {str(prompt): tensor for prompt, tensor in found.items()}
 
 
 def on_hub(source: str | Path | None) -> bool:
@@ -140,27 +191,80 @@ def pull(repo: str, revision: str | None = None) -> Path:
 
     Raises BadInput where there is no such model or revision, or no way to the Hub and nothing in the cache.
     """
-    from huggingface_hub import errors, hf_hub_download, is_offline_mode
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    known = isinstance(_asked(repo, INDEX, partial(try_to_load_from_cache, repo, INDEX, revision=revision)), str)
+    for name in (INDEX, WEIGHTS) if known else (WEIGHTS, INDEX):
+        if found := _asked(repo, name, partial(hf_hub_download, repo, name, revision=revision), revision):
+            return Path(found)
+    raise BadInput(NOWHERE.format(repo=repo))
+
+
+NOWHERE = (
+    "There is no folder {repo}, nor a model of that name with "
+    f"{WEIGHTS} or {INDEX}"
+    " on the Hub that you may read: check the name, or log in with `hf auth login`."
+)
+
+Answer = TypeVar("Answer")
+
+
+def _asked(repo: str, what: str, ask: Callable[[], Answer], revision: str | None = None) -> Answer | None:
+    """What the Hub's client answers about a repository; None where it is there, and the file is not. Else BadInput."""
+    from huggingface_hub import errors, is_offline_mode
 
     try:
-        return Path(hf_hub_download(repo, WEIGHTS, revision=revision))
+        return ask()
+    except errors.RemoteEntryNotFoundError:
+        return None
     except errors.RevisionNotFoundError:
         message = f"{repo} has no revision {shown(revision)}: choose one of its branches, tags or commits."
-    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError, errors.HFValidationError):
-        message = (
-            f"There is no folder {repo}, nor a model of that name with {WEIGHTS} on the Hub that you may read: check "
-            "the name, or log in with `hf auth login`."
-        )
+    except errors.GatedRepoError:
+        message = f"{repo} is gated: accept its licence on its page on the Hub, and log in with `hf auth login`."
+    except (errors.RepositoryNotFoundError, errors.HFValidationError):
+        message = NOWHERE.format(repo=repo)
     except failures() as error:
         if is_offline_mode():
-            message = f"{WEIGHTS} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
+            message = f"{what} of {repo} is not in the cache and HF_HUB_OFFLINE is set: unset it, or name a folder."
         elif isinstance(error, UnicodeError):
             message = f"The token holds characters that no token has: log in with `hf auth login` to download {repo}."
         elif isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 401:
             message = f"The Hub refuses the token (401): log in with `hf auth login` to download {repo}."
         else:
-            message = f"{WEIGHTS} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
+            message = f"{what} of {repo} could not be downloaded: {check_connection(error)}, or name a folder."
     raise BadInput(message)  # out here, so that it carries no error with a request in it
+
+
+class Hidden(tqdm):  # type: ignore[misc]
+    """A bar of progress that is not shown."""
+
+    def __init__(self, *items: Any, **options: Any):
+        super().__init__(*items, **options | {"disable": True})
+
+
+class Hub:
+    """The files of a text-to-image model on the Hub, at a commit."""
+
+    def __init__(self, repo: str, commit: str):
+        self.repo, self.commit = repo, commit
+
+    def files(self, part: str) -> dict[str, int]:
+        """Those of a part: bytes by path. With its first file, the list of all came into the cache."""
+        from huggingface_hub import errors, get_cached_repo_tree
+
+        try:
+            tree = get_cached_repo_tree(self.repo, revision=self.commit)
+        except errors.CachedRepoTreeNotFoundError:  # a cache that others filled
+            return {}
+        return {each.path: each.size for each in tree if each.path.startswith(f"{part}/")}
+
+    def download(self, files: Sequence[str]) -> None:
+        """Have these files in the cache, beside the index."""
+        from huggingface_hub import snapshot_download
+
+        small = all(file.endswith(".json") for file in files)
+        wanted: dict[str, Any] = {"allow_patterns": list(files), "tqdm_class": Hidden if small else None}
+        _asked(self.repo, files[0], partial(snapshot_download, self.repo, revision=self.commit, **wanted))
 
 
 def failures() -> tuple[type[Exception], ...]:

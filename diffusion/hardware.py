@@ -1,5 +1,6 @@
 """The hardware: its cores, its quickest precision and its best rate."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,19 @@ def _control_groups() -> Iterator[Path]:
         for mount in (controllers, "cpu") if controllers else ("", "unified"):
             for depth in range(len(names), -1, -1):
                 yield Path("/sys/fs/cgroup", mount, *names[:depth])
+
+
+def free_memory(device: torch.device) -> float:
+    """The bytes that programs may still take, of the GPU's memory as well where that is the device.
+
+    Infinite where the system does not say.
+    """
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024.0 * int(lines["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        return math.inf
+    return free + (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ A model is anything with a few facts and one call, `model(x, i, condition) -> x0
 (denoiser.py), or a closed form in a test. How many classes there are, and of what shape the images, is its affair.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,10 @@ class Offer:
         knows_labels: whether the network is told what to draw; else there is one class, of anything.
         level: the only noise level that the network was trained for, where there is only one.
         styles: how the digits that they learned from are written, where that can be asked for.
+        takes_text: whether the names are prompts in free text, which the weights are told before a run.
+        upscales: whether they only make pictures larger that other weights drew.
+        thresholding: the share of the pixels, and the largest value, of dynamic thresholding, where guided guesses are
+            not clipped: see guidance.py.
     """
 
     names: tuple[str, ...]
@@ -49,6 +53,14 @@ class Offer:
     knows_labels: bool = True
     level: int | None = None
     styles: Styles | None = None
+    takes_text: bool = False
+    upscales: bool = False
+    thresholding: tuple[float, float] | None = None
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What a recipe says that its labels mean: nothing, unless they are prompts."""
+        return self.names if self.takes_text else ()
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -85,6 +97,14 @@ class Offer:
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
+        if self.upscales:
+            raise checks.BadInput("These weights only make pictures larger: choose a first stage of DeepFloyd IF.")
+        if recipe.prompts != self.prompts:
+            raise checks.BadInput(
+                "This recipe has other prompts than these weights were told: tell them first."
+                if self.takes_text
+                else "This recipe is of prompts, and these weights draw classes: choose text-to-image weights."
+            )
         self.labels(recipe.digits)
         if recipe.asks_for_style and not self.styles:
             raise checks.BadInput(
@@ -133,6 +153,25 @@ class Model(Protocol):
 
         Steering is what `Offer.takes_guidance` announces: the level where the step ends, and the guidance scale.
         """
+
+
+class TextModel(Model, Protocol):
+    """A model that is told prompts, which are its classes.
+
+    Attributes:
+        known: the embeddings of those that were encoded, by prompt.
+    """
+
+    known: Mapping[str, Tensor]
+
+    def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "TextModel":
+        """The same model with other prompts; embeddings by prompt, where these were encoded before."""
+
+    def seeing(self, pictures: Tensor, noise: Tensor) -> "TextModel":
+        """A model that makes these small pictures (B, C, h, w) large; the noise is (B, C, H, W)."""
+
+    def free(self) -> None:
+        """Let go of what takes memory, until it is needed again."""
 
 
 class Idle:

@@ -1,23 +1,24 @@
 """The pipeline: what to draw -> a stream of steps -> a result. The one way in, for library, CLI and page alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from diffusion import checkpoint, checks
 from diffusion.activity import Setup
+from diffusion.data import to_float
 from diffusion.denoiser import Denoiser
-from diffusion.guidance import evaluations, guided, taking_guidance
+from diffusion.guidance import clipping, evaluations, guided, taking_guidance
 from diffusion.hardware import best_device
-from diffusion.model import Idle, Model, Offer
+from diffusion.model import Idle, Model, Offer, TextModel
 from diffusion.noise import Noise
 from diffusion.precision import prepared
-from diffusion.recipe import Recipe
+from diffusion.recipe import Recipe, check_prompts
 from diffusion.result import Result, Run
 from diffusion.samplers import SAMPLERS, Denoise
 from diffusion.scheduler import Level
@@ -60,11 +61,16 @@ class Pipeline:
         None or "bundled" draws digits, and its student "few-step" does so in few steps; "fashion" and
         "fashion-few-step" draw clothes; "course-denoiser" makes one guess.
 
+        A folder or repository may also hold a stage of DeepFloyd IF, which draws what it is `told`.
+
         The device is the GPU where there is one. The precision is fp32; bf16, which visibly changes about one digit in
         a hundred; or auto, whatever is quickest here (precision.py). Raises BadInput where there are no such weights.
         """
         device = device or best_device()
         file = checkpoint.find(source, revision)
+        if file.name == checkpoint.INDEX:
+            model = checkpoint.text_to_image(file, source, torch.device(device), precision)
+            return cls(model, model.fingerprint)
         denoiser = checkpoint.load(file).to(device)
         return cls(denoiser, checkpoint.fingerprint(file), prepared(denoiser, precision, _trial))
 
@@ -87,7 +93,53 @@ class Pipeline:
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
         labels = self.offer.labels(digits)
-        return Recipe(tuple(labels), **self.offer.defaults_for(settings.get("activity")) | settings)
+        told = {"prompts": self.offer.prompts} | self.offer.defaults_for(settings.get("activity"))
+        return Recipe(tuple(labels), **told | settings)
+
+    def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "Pipeline":
+        """The same weights, which draw these prompts: digit k asks for an image of prompts[k].
+
+        >>> pipe = Pipeline.from_pretrained("DeepFloyd/IF-I-M-v1.0").told(["a photo of a cat"])
+        >>> pipe([0, 0], steps=20).save("cats.png")
+
+        Args:
+            embeddings: those of the prompts, and of the empty one, where they were encoded before: see
+                `checkpoint.embeddings`.
+
+        Raises BadInput where the weights take no text, or for no prompt.
+        """
+        if not self.offer.takes_text:
+            raise checks.BadInput("These weights draw classes and take no text: choose text-to-image weights.")
+        model = cast(TextModel, self.model)
+        return Pipeline(model.told(check_prompts(prompts, least=1), embeddings), self.weights)
+
+    def upscaled(self, result: Result, by: "Pipeline") -> Run:
+        """The run that makes the images of a result larger, with the seeds, steps and sampler of its recipe.
+
+        Args:
+            by: a second stage of DeepFloyd IF. It is told the same embeddings, and guided by its own default.
+
+        Raises BadInput where these weights or those are of another kind.
+        """
+        self.check_stages(by)
+        model = cast(TextModel, self.model)
+        model.free()
+        recipe = replace(result.recipe, activity=None, guidance=by.offer.defaults["guidance"])
+        larger = cast(TextModel, by.model).told(recipe.prompts, model.known)
+        noise = Noise(recipe.seeds, larger.shape, larger.device)
+        start = larger.scheduler.start * noise()
+        seeing = larger.seeing(to_float(torch.from_numpy(result.images)).to(larger.device), noise())
+        run = Pipeline(seeing).run(recipe, lambda setup: replace(setup, start=start, noise=noise))
+        run.recipe = result.recipe  # which draws it again
+        return run
+
+    def check_stages(self, by: "Pipeline") -> None:
+        """BadInput where these weights draw nothing that those could make larger."""
+        if not self.offer.takes_text or self.offer.upscales or not by.offer.upscales:
+            raise checks.BadInput(
+                "Only what the first stage of DeepFloyd IF draws is made larger, by weights of its second stage: "
+                "choose such a pair."
+            )
 
     def differs(self, recipe: Recipe) -> str:
         """A sentence for a recipe that was drawn by other weights than these, or else no text."""
@@ -173,6 +225,7 @@ class Pipeline:
         levels = self.model.scheduler.levels(recipe.steps, recipe.spacing)
         noise = Noise(recipe.seeds, self.model.shape, self.model.device)
         sampler = SAMPLERS[recipe.sampler]
+        clips = clipping(self.offer.thresholding)
 
         fixed = [getattr(recipe, name) for name in ATTRIBUTES]
         styles = self.offer.styles
@@ -184,10 +237,10 @@ class Pipeline:
                 labels = conditions(labels, targets)
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
-            return guided(self.drawing, labels, guidance, recipe.guidance_interval, clip)
+            return guided(self.drawing, labels, guidance, recipe.guidance_interval, clips if clip else None)
 
         walk = partial(sampler, **{name: getattr(recipe, name) for name in sampler.options})
-        return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk)
+        return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk, clips)
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""

@@ -1,6 +1,7 @@
 """What to draw and how, checked as it is made; as one line of JSON it travels inside every picture."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from diffusion.settings import Choice, Interval, Maybe, Number, Whole, declared,
 from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
 
 NAMED = 12  # digits in the name of a file
+MAX_NAME = 60  # characters of a prompt there
+MAX_PROMPT = 1000  # characters: a text encoder takes fewer
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Recipe:
         "whose hand writes; a number is one for all digits",
         advice="many is one by lot for each; thickness, slant and width count more",
     )
+    prompts: tuple[str, ...] = ()  # what the labels mean to weights that take text: label k is prompts[k]
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
 
     def __post_init__(self) -> None:
@@ -84,6 +88,9 @@ class Recipe:
         for name, each in SETTINGS.items():
             object.__setattr__(self, name, each.check(getattr(self, name)))
         object.__setattr__(self, "redrawn", self._redrawn())
+        object.__setattr__(self, "prompts", check_prompts(self.prompts))
+        if self.prompts:
+            checks.labels("digits", self.digits, len(self.prompts))
         object.__setattr__(self, "words", check_words(self.words, len(self.digits)))
         for name in {option for sampler in SAMPLERS.values() for option in sampler.options}:
             default = SETTINGS[name].default
@@ -156,8 +163,13 @@ class Recipe:
     def name(self) -> str:
         """A telling name for files, like "digits-2026-seed42", and with many digits "digits-0123456789x10-seed42".
 
+        Of prompts it is made of the first one: "a-photo-of-a-cat-seed42".
+
         Labels above 9 are no digits, and stand apart: "labels-10-3-seed42".
         """
+        if self.prompts:
+            words = re.findall(r"\w+", self.prompts[self.digits[0]])
+            return f"{'-'.join(words)[:MAX_NAME] or 'images'}-seed{self.seed}"
         digits, suffix = self.digits, ""
         if len(digits) > NAMED:
             lengths = (n for n in range(1, NAMED + 1) if digits == digits[:n] * (len(digits) // n))
@@ -204,8 +216,22 @@ class Recipe:
         return cls.from_json(read_recipe(path))
 
 
+def check_prompts(prompts: Any, least: int = 0) -> tuple[str, ...]:
+    """Prompts as a tuple, or BadInput."""
+    texts = tuple(prompts) if isinstance(prompts, list | tuple) else (prompts,)
+    for text in texts:
+        if not isinstance(text, str) or len(text) > MAX_PROMPT or not text.isprintable():
+            wanted = f"Each prompt must be one line of at most {MAX_PROMPT:,} printable characters"
+            raise checks.BadInput(f"{wanted}, not {checks.shown(text)}.")
+    if not least <= len(texts) <= checks.MAX_CLASSES:
+        raise checks.BadInput(f"Give {least} to {checks.MAX_CLASSES:,} prompts, not {len(texts):,}.")
+    return texts
+
+
 def _version(values: Mapping[str, Any]) -> int:
     """Of the recipe that these values are: who does not know what is in it says that it is newer."""
+    if "prompts" in values:
+        return 4
     return 3 if {"words", "hand", *ATTRIBUTES} & values.keys() else 2 if "activity" in values else 1
 
 

@@ -47,7 +47,18 @@ class Scheduler:
 
     def __init__(self, name: str):
         self.name = checks.choice("schedule", name, SCHEDULES)
-        self.alpha, self.sigma = SCHEDULES[name]()
+        self._set(*SCHEDULES[name]())
+
+    @classmethod
+    def from_betas(cls, name: str, betas: Tensor) -> "Scheduler":
+        """The schedule with these betas (T,), as a network of others was trained with it."""
+        scheduler = cls.__new__(cls)
+        scheduler.name = name
+        scheduler._set(*_from_betas(betas.to(**CPU_FLOAT64)))
+        return scheduler
+
+    def _set(self, alpha: Tensor, sigma: Tensor) -> None:
+        self.alpha, self.sigma = alpha, sigma
         self.start = max(1.0, float(self.sigma[-1]))
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 

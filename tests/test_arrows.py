@@ -21,7 +21,8 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "diffusion.lab diffusion.training diffusion.evaluation",
     "diffusion.pipeline",
     "diffusion.result diffusion.checkpoint diffusion.precision diffusion.strings",
-    "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity",
+    "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity "
+    "diffusion.networks.pretrained",
     "diffusion.samplers diffusion.networks",
     "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings diffusion.style",
     "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores diffusion.team",

@@ -164,8 +164,10 @@ assert "torch" not in sys.modules and set(diffusion.__all__) <= set(dir(diffusio
 assert diffusion.Pipeline.__name__ == "Pipeline" and diffusion.Result.__module__ == "diffusion.result"
 import diffusion.evaluation.readback
 assert not {"torchvision", "diffusion.training.trainer", "gradio"} & set(sys.modules)
+import diffusion.__main__
 import app
-assert not {"torchvision", "train", "diffusers"} & set(sys.modules)
+late = {"torchvision", "train", "diffusers", "transformers", "accelerate", "diffusion.networks.pretrained"}
+assert not late & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
 

@@ -7,10 +7,9 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import checks
-from diffusion.cli.flags import add_drawing, digits, recipe
+from diffusion.cli.flags import add_drawing, digits, pipeline, recipe
 from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
 from diffusion.files.atomic import check_writable
-from diffusion.pipeline import Pipeline
 
 
 def add(commands: Any) -> None:
@@ -28,9 +27,9 @@ def add(commands: Any) -> None:
 def compare(flags: argparse.Namespace) -> None:
     """Draw a sheet into a file."""
     checks.ending(flags.out, [".png"])
-    pipe = Pipeline.from_pretrained(flags.weights, revision=flags.revision, precision=flags.precision)
+    pipe = pipeline(flags)
     x, y = (_axis(flag, getattr(flags, flag), pipe.names) for flag in ("x", "y"))
-    of_each_cell = [0] if "digits" in (x[0], y[0]) else digits(flags, pipe.names)  # 0: until the cell has its own
+    of_each_cell = [0] if "digits" in (x[0], y[0]) else digits(flags, pipe)  # 0: until the cell has its own
     sheet = Sheet(pipe, recipe(flags, pipe, of_each_cell), x, y)
     check_writable(flags.out)  # before the drawing
     for _ in tqdm(sheet, unit="cell"):

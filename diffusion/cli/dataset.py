@@ -22,6 +22,7 @@ from diffusion import checkpoint, checks
 from diffusion.cli.flags import digits, pipeline, recipe, wanted
 from diffusion.cli.reading import ReadingBack
 from diffusion.evaluation.readback import read, until_right
+from diffusion.evaluation.reader import reader_of
 from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
 from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
@@ -34,7 +35,7 @@ from diffusion.strings import LONGEST, Strings, lengths
 from diffusion.team import Team
 
 LENGTH = "4-6"  # of strings
-ONLY_PICTURES = ("track", "panel", "fps", "scale")  # flags that mean nothing here
+ONLY_PICTURES = ("track", "panel", "fps", "scale", "upscale")  # flags that mean nothing here
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +143,7 @@ class _Work:
         sizes = lengths(flags.length or LENGTH)
         count = checks.whole("--strings", flags.strings, 1, checks.MAX_IMAGES // sizes[-1])
         seed = checks.whole("seed", flags.seed or 0, 0, checks.MAX_SEED)
-        return Strings.by_lot(count, sizes, digits(flags, self.pipe.names), seed)
+        return Strings.by_lot(count, sizes, digits(flags, self.pipe), seed)
 
     def _recipe(self, flags: argparse.Namespace, again: Recipe | None) -> Recipe:
         """What to draw. Chance picks digits by the seed: all processes must come to the same."""
@@ -157,7 +158,7 @@ class _Work:
         about: dict[str, Any] = {"recipe": self.recipe.to_json(), "precision": flags.precision}
         if self.reading:
             about |= {
-                "reader": checkpoint.fingerprint(flags.reader),
+                "reader": checkpoint.fingerprint(flags.reader or reader_of(self.pipe.names)),
                 "tries": self.reading.tries,
                 "reject": self.reject,
             }

@@ -67,7 +67,7 @@ def evaluate(flags: argparse.Namespace) -> None:
 
 def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:
     """A recipe for each combination of the settings, all of the same digits, or BadInput."""
-    labels = digits(flags, pipe.names)  # once: some are drawn by lot
+    labels = digits(flags, pipe)  # once: some are drawn by lot
     lists = {name: getattr(flags, name) or [pipe.offer.defaults[name]] for name in SWEPT}
     recipes = []
     for values in product(*lists.values()):

@@ -47,13 +47,18 @@ def add_drawing(
         help=f"few-step, which {FEW_STEP}; fashion or fashion-few-step, for clothes; {checkpoint.ONE_GUESS}, which "
         "takes noise away in one guess; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
     )
+    parser.add_argument(
+        "--embeddings", metavar="FILE", help="of text-to-image weights: prompts that were encoded before"
+    )
     parser.add_argument("--revision", help="branch, tag or commit of a repository on the Hub (default: main)")
     if digits is not None:
         parser.add_argument(
             *("--digits", "--prompt"),
             metavar="TEXT",
-            help=f'what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name {digits}',
+            help=f'what to draw, like "0-9", "2026" or "a 4 and two 3s", or classes by name {digits}; a sentence for '
+            "text-to-image weights",
         )
+        parser.add_argument("--prompts", nargs="+", metavar="TEXT", help="the same, one after the other")
     if count is not None:
         parser.add_argument("--count", type=typed, default=count, help=f"how many of each digit (default: {count})")
     parser.add_argument(
@@ -81,25 +86,35 @@ Choose = Callable[[Sequence[int]], int]
 """What picks a digit where chance is asked for."""
 
 
-def digits(flags: argparse.Namespace, names: Sequence[str]) -> list[int]:
-    """The digits that --digits asks for: where it is not given, one of each that the weights draw. Or BadInput."""
-    return list(range(len(names))) if flags.digits is None else prompts.digits(flags.digits, names)
+def texts(flags: argparse.Namespace) -> list[str]:
+    """What --digits, --prompt or --prompts say, where they do."""
+    one, several = getattr(flags, "digits", None), getattr(flags, "prompts", None)
+    if one is not None and several is not None:
+        raise checks.BadInput("Say what to draw by --prompts or by --prompt: leave out the one or the other.")
+    return several or ([] if one is None else [one])
+
+
+def digits(flags: argparse.Namespace, pipe: Pipeline) -> list[int]:
+    """The digits that are asked for: where none are, one of each that the weights draw. Or BadInput."""
+    if pipe.offer.takes_text or not texts(flags):  # `pipeline` told them the prompts that are asked for
+        return list(range(len(pipe.names)))
+    return [digit for text in texts(flags) for digit in prompts.digits(text, pipe.names)]
 
 
 def styled(
-    flags: argparse.Namespace, names: Sequence[str], choose: Choose = random.choice
+    flags: argparse.Namespace, pipe: Pipeline, choose: Choose = random.choice
 ) -> tuple[list[int], dict[str, Any]]:
     """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
     if like := getattr(flags, "like", None):
-        if flags.digits is not None:
+        if texts(flags):
             raise checks.BadInput("--like says which digits to draw: leave --digits out.")
-        labels = read_labels(like, names)
+        labels = read_labels(like, pipe.names)
         if flags.balance and not (labels := missing(labels)):
             raise checks.BadInput(f"{like} has as many of each class already: leave --balance out.")
         return labels, {}
-    if flags.digits is None:
-        return digits(flags, names), {}
-    wanted, words = prompts.styled(flags.digits, names, choose=choose)
+    if flags.digits is None or pipe.offer.takes_text:
+        return digits(flags, pipe), {}
+    wanted, words = prompts.styled(flags.digits, pipe.names, choose=choose)
     count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
     return wanted, {"words": repeated(words, len(wanted), count)}
 
@@ -130,12 +145,12 @@ def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choo
     if flags.balance and not flags.like:
         raise checks.BadInput("--balance fills up the classes of a file: name it with --like.")
     if again is None:
-        digits, words = styled(flags, pipe.names, choose)
+        digits, words = styled(flags, pipe, choose)
         return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
     digits, words = ([*again.digits], {"words": again.words})
-    if flags.digits is not None or flags.like:
-        digits, words = styled(flags, pipe.names, choose)
+    if texts(flags) or flags.like:
+        digits, words = styled(flags, pipe, choose)
     drawn = recipe(flags, pipe, digits, **usual, **words)
     same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
     return replace(drawn, redrawn=again.redrawn) if same else drawn
@@ -155,12 +170,18 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=typed, help=f"of an animation: frames per second, {OPTIONS['fps'].values}")
 
 
-def pipeline(flags: argparse.Namespace, again: Recipe | None) -> Pipeline:
-    """The weights that are asked for, or else those that drew the recipe, where they are here."""
+def pipeline(flags: argparse.Namespace, again: Recipe | None = None) -> Pipeline:
+    """The weights that are asked for, or else those that drew the recipe, where they are here.
+
+    Those that take text are told the prompts that are asked for, or else those of the recipe.
+    """
     weights = flags.weights or (checkpoint.name_of(again.weights) if again else None)
     pipe = Pipeline.from_pretrained(weights, revision=flags.revision, precision=flags.precision)
     if again and (warning := pipe.differs(again)):
         print(warning, file=sys.stderr)
+    if pipe.offer.takes_text or flags.embeddings:
+        known = checkpoint.embeddings(flags.embeddings) if flags.embeddings else None
+        pipe = pipe.told(texts(flags) or (again.prompts if again else ()) or ("",), known)
     return pipe
 
 

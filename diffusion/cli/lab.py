@@ -21,7 +21,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import typed, written
 from diffusion.cli import lab_output
-from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, warn
+from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, texts, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.evaluation.reader import load_reader, reader_of
@@ -111,7 +111,7 @@ def run(command: Command, flags: argparse.Namespace) -> None:
 
 def _again(command: Command, flags: argparse.Namespace, old: Recipe) -> Recipe:
     """A recipe to do again, with the settings that flags change."""
-    fixed = ["image", "mask", "digits", "view", "strength", "levels"]
+    fixed = ["image", "mask", "digits", "prompts", "view", "strength", "levels"]
     fixed += ["seed"] if command.activity is Morph else []  # it has a seed for each stop
     for name in fixed:
         if getattr(flags, name, None) is not None:
@@ -159,8 +159,8 @@ def _digits(
     """What --digits says, or None where it need not say anything."""
     if command.activity is Morph and len(images) == 1:
         raise checks.BadInput("A morph needs two pictures: name another one with --image.")
-    if flags.digits is not None:
-        return digits(flags, pipe.names)
+    if texts(flags):
+        return digits(flags, pipe)
     if command.activity is Denoising:
         return None
     if command.activity is Morph and images:

@@ -1,6 +1,7 @@
 """python -m diffusion sample: draw digits to a file, or a data set to a folder."""
 
 import argparse
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ def add(commands: Any) -> None:
     )
     add_drawing(parser)
     add_like(parser)
+    parser.add_argument(
+        "--upscale",
+        metavar="WEIGHTS",
+        help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger",
+    )
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
     parser.add_argument(
@@ -62,14 +68,19 @@ def sample(flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, again)
     drawing = wanted(flags, pipe, again)
     pipe.check(drawing)
-    _check_file(out, ending, drawing, pipe, flags)
+    larger = Pipeline.from_pretrained(flags.upscale, precision=flags.precision) if flags.upscale else None
+    if larger:
+        pipe.check_stages(larger)
+    _check_file(out, ending, drawing, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
 
     single = ending in export.ENDINGS
     count = len(drawing.digits)
     size = BATCH if single else count
-    with tqdm(total=ceil(count / size) * drawing.steps, unit="step") as bar:
+    with tqdm(total=ceil(count / size) * drawing.steps * (2 if larger else 1), unit="step") as bar:
         parts = reading.results(drawing, size, bar.update) if reading else pipe.batches(drawing, size, bar.update)
+        if larger:
+            parts = _upscaled(pipe, larger, list(parts), bar)
         if single:
             export.write(out, parts, drawing, scale=flags.scale)
         else:
@@ -78,6 +89,15 @@ def sample(flags: argparse.Namespace) -> None:
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
+
+
+def _upscaled(pipe: Pipeline, larger: Pipeline, small: list[Result], bar: tqdm) -> Iterator[Result]:
+    """All that the first stage drew, made larger: the second one gets its room."""
+    for result in small:
+        run = pipe.upscaled(result, larger)
+        for _ in run:
+            bar.update()
+        yield run.result()
 
 
 def _check_file(out: Path, ending: str, wanted: Recipe, pipe: Pipeline, flags: argparse.Namespace) -> None:

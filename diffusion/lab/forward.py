@@ -19,7 +19,6 @@ from diffusion.activity import Setup
 from diffusion.data import to_uint8
 from diffusion.lab.edit import WithPictures, noised
 from diffusion.lab.illusions import low_pass
-from diffusion.networks.course import CourseConfig
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
@@ -29,7 +28,6 @@ from diffusion.settings import Choice, Several, Whole, setting
 RADII = tuple(round(0.3 * 1.15**k, 3) for k in range(24))  # of the blurs that are tried: 0.3 to 7.5 pixels
 STRIDE = 30  # levels between the guesses of many steps
 OWN = "own"  # one step by the network that takes many, too
-GUESSED = (CourseConfig.image_channels, CourseConfig.image_size, CourseConfig.image_size)  # of the images of another
 
 
 LEVELS = setting(Several(Whole(0, T - 1), 1, T), (250, 500, 750), "the noise levels, in order")
@@ -80,7 +78,7 @@ class Denoising(WithPictures, name="denoise"):
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         super().check(digits, shape, classes)
-        if self.one_step != OWN and shape != GUESSED:
+        if self.one_step != OWN and shape != checkpoint.GUESSED:
             raise checks.BadInput(f"{self.one_step} knows grey images of 28 x 28 only: leave one_step out.")
 
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:

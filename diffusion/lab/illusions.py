@@ -37,7 +37,7 @@ class Illusion(Activity):
         """The run that follows what was combined of several guesses, clipped after that."""
 
         def denoise(x: Tensor, i: int) -> Tensor:
-            return combined(x, i).clamp(-1, 1)
+            return setup.clip(combined(x, i))
 
         return stepwise(replace(setup, denoise=denoise), langevin, self.inner)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil, cos, pi
+from textwrap import fill
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ TURN_MS = 250  # a frame of a picture that turns
 SEEN_MS = 1500  # time to read it
 MORPH_MS = 80  # a frame of a morph
 MORPH_COLUMNS = 8
+LETTERS = 24  # in a line of words beside or above pictures: prompts are long
 MOST_ACROSS = 8  # drawings of one picture, as one digit, in a row
 
 
@@ -85,7 +87,9 @@ def columns(
         read = [captions[0][n] for n in chosen] if captions[0] else []
         drawn.append(Column(titles[k % across] if k < across or across > 1 else "", images[chosen], read))
     shown = [Column(title, each[::across][:rows]) for title, each in activity.inputs()]
-    return [*shown, *drawn], [f"as {names[digit]}" for _, digit in wanted[:rows]] if recipe.guidance else []
+    return [*shown, *drawn], [
+        fill(f"as {names[digit]}", LETTERS) for _, digit in wanted[:rows]
+    ] if recipe.guidance else []
 
 
 def _each(pictures: Sequence[str], count: int) -> list[str]:
@@ -120,7 +124,7 @@ def _figure(
 
 def _title(look: Look, names: Sequence[str]) -> str:
     wanted = set(look.labels)
-    return f"{look.title}: {names[look.labels[0]]}" if len(wanted) == 1 else look.title
+    return fill(f"{look.title}: {names[look.labels[0]]}", LETTERS) if len(wanted) == 1 else look.title
 
 
 def _seen(
@@ -128,7 +132,9 @@ def _seen(
 ) -> np.ndarray:
     """Images as they are seen in look k, or between two; all such pictures are of one size."""
     titles = [_title(look, names) for look in looks]
+    lines = max(title.count("\n") for title in titles)
     title = " " if k is None else titles[k]
+    title += "\n" * (lines - title.count("\n"))
     return figure([Column(title, images, room=max(titles, key=len))], scale=scale, frame=True)
 
 

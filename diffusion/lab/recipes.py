@@ -110,6 +110,7 @@ def anagram(
     """A picture that reads as the first digit upright, and as the others through `views`, one each."""
     own, given = _parted(settings)
     views = Anagram.views if views is None else tuple(views)
+    own = {"centred": not pipe.offer.takes_text} | own  # only digits have a place of their own
     upright, *viewed = _several(pipe, digits, 1 + len(views), "An anagram", "one for upright and one for each view")
     return _recipe(pipe, [upright], count, given, Anagram(tuple(viewed), views, **own))
 

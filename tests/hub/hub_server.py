@@ -49,8 +49,8 @@ class Repository:
 class Hub(ThreadingHTTPServer):
     """The server. `repositories` is what it keeps, `requests` what it was asked, in order.
 
-    Set `refuse["word"] = 403` to refuse every request with that word in its path, and `break_off = "word"` to hang up
-    in the middle of one that is being sent.
+    Set `refuse["word"] = 403` to refuse every request with that word in its path, or (403, "GatedRepo") to
+    say why, and `break_off = "word"` to hang up in the middle of one that is being sent.
     """
 
     daemon_threads = True
@@ -61,7 +61,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.uploaded: dict[str, bytes] = {}  # large files by SHA-256
         self.requests: list[str] = []
-        self.refuse: dict[str, int] = {}
+        self.refuse: dict[str, int | tuple[int, str]] = {}
         self.break_off: str | None = None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -117,9 +117,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.body()
         try:
-            for word, status in self.server.refuse.items():
+            for word, why in self.server.refuse.items():
                 if word in path:
-                    raise Refusal(status)
+                    raise Refusal(*(why if isinstance(why, tuple) else (why,)))
             for method, pattern, answer in ROUTES:
                 if self.command in method and (match := re.fullmatch(pattern, path)):
                     answer(self, body, **match.groupdict(""))
@@ -197,6 +197,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def tree(self, body: bytes, repo: str, revision: str, folder: str = "") -> None:
         """The files in a folder, and the folders in it or else, where that is asked for, the files below those."""
+        self.role()
         files = self.repository(repo).files(revision) or {}
         start = f"{folder}/" if folder else ""
         found: dict[str, dict[str, Any]] = {}
@@ -204,7 +205,9 @@ class Handler(BaseHTTPRequestHandler):
             if path.startswith(start):
                 below = start + path.removeprefix(start).split("/")[0]
                 if below == path or "recursive=true" in self.path.lower():
-                    found[path] = {"type": "file", "path": path, "size": len(content), "oid": etag(path, content)}
+                    found[path] = {"type": "file", "path": path, "size": len(content), "oid": etag("", content)}
+                    if path.endswith(LARGE):
+                        found[path]["lfs"] = {"oid": etag(path, content), "size": len(content), "pointerSize": 134}
                 else:
                     found[below] = {"type": "directory", "path": below, "oid": etag(below, b"")}
         self.answer(json.dumps(list(found.values())).encode())

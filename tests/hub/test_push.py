@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_server import READER, ROUTES, STRANGER, WRITER, Hub, turn_to
+import tiny_if
+from hub_server import READER, ROUTES, STRANGER, WRITER, Hub, Repository, turn_to
 from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 from safetensors import safe_open
@@ -591,3 +592,53 @@ def test_from_end_to_end_in_processes_of_their_own(hub, run):
     assert content(run) == before
     assert WRITER not in "".join(printed)
     assert all(WRITER.encode() not in path.read_bytes() for path in Path().rglob("*") if path.is_file())
+
+
+class TestTextToImage:
+    """A model of others, in parts."""
+
+    @pytest.fixture
+    def drawn(self, hub, tmp_path):
+        """Draws with user/if, which is on the Hub with weights in two precisions; `drawn()` gives the pixels."""
+        folder = tiny_if.save(tmp_path / "if")
+        tiny_if.unet().save_pretrained(folder / "unet", variant="fp16")
+        files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        hub.repositories["user/if"] = Repository(False, {"c" * 40: files})
+
+        def draw():
+            pipe = Pipeline.from_pretrained("user/if", device="cpu")
+            return pipe.told(["a cat"], tiny_if.embeddings("a cat"))([0], steps=1)
+
+        return draw
+
+    @staticmethod
+    def downloaded(hub):
+        """The weights that were downloaded, and not only asked about."""
+        asked = [request.partition(" ") for request in hub.requests if request.endswith(".safetensors")]
+        return [Path(path).name for command, _, path in asked if command == "GET"]
+
+    def test_only_what_is_needed_is_downloaded_and_then_the_cache_serves(self, hub, drawn, monkeypatch):
+        first = drawn()
+        assert first.images.std() > 1
+        assert self.downloaded(hub) == ["diffusion_pytorch_model.safetensors"]
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        close_session()
+        again = drawn()
+        assert (again.images == first.images).all()
+        assert again.recipe.weights == first.recipe.weights
+
+    def test_a_machine_that_is_too_small_downloads_no_weights(self, hub, drawn, refuses, monkeypatch):
+        monkeypatch.setattr("diffusion.networks.pretrained.free_memory", lambda device: 1e5)
+        with refuses("The unet of user/if needs 0."):
+            drawn()
+        assert self.downloaded(hub) == []
+
+    def test_a_gated_one(self, hub, drawn, refuses):
+        hub.refuse["user/if"] = (403, "GatedRepo")
+        with refuses("accept its licence on its page on the Hub, and log in"):
+            drawn()
+
+    def test_no_way_to_the_rest(self, hub, drawn, refuses, monkeypatch):
+        hub.refuse["diffusion_pytorch"] = 503
+        with refuses("could not be downloaded: check the connection"):
+            drawn()
