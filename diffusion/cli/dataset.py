@@ -7,6 +7,8 @@ import os
 import random
 import re
 import shlex
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -84,10 +86,16 @@ def make(flags: argparse.Namespace) -> None:
     team = Team.join()
     with team.leader_first(), nullcontext() if team.leads else redirect_stderr(io.StringIO()):
         work = _Work(flags, team)
-    work.draw()
-    if team.leads:
-        work.finish()
-        work.push()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # with it torchrun ends all when one of them dies
+    try:
+        work.draw()
+        if team.leads:
+            work.finish()
+            work.push()
+    except KeyboardInterrupt:
+        if team.leads:
+            print("\nStopped: what is written stays, and the same command goes on with the rest.", file=sys.stderr)
+        sys.exit(130)
     team.part()
 
 
@@ -179,7 +187,12 @@ class _Work:
 
     def draw(self) -> None:
         """Draw shards as long as any is left. The leading process shows how far all of them are."""
-        missing: list[int] = json.loads(self.team.agree(json.dumps(self.shards.missing)))
+        leading = json.loads(self.team.agree(json.dumps([self.plan.identity, self.shards.missing])))
+        if leading[0] != self.plan.identity:
+            raise checks.BadInput(
+                "This process would draw other images than the leading one: give all the same weights and files."
+            )
+        missing: list[int] = leading[1]
         if self.only is not None:
             missing = [k for k in missing if k == self.only]
         left = sum(len(self.plan.images(k)) for k in missing)
