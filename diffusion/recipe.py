@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,8 @@ class Recipe:
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
-        values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["activity"] = self.activity and self.activity.to_dict()
         told = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
         return json.dumps({"version": _version(told)} | told)
 

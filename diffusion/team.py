@@ -94,11 +94,13 @@ class Team:
 
         What it refuses is refused once, then, for torchrun ends those that wait; and what it downloads is there.
         """
-        while not self.leads and not self.count("led"):
+        self._counts["turns to lead"] += 1
+        led = f"led {self._counts['turns to lead']}"
+        while not self.leads and not self.count(led):
             time.sleep(0.05)
         yield
         if self.leads:
-            self.count("led", 1)
+            self.count(led, 1)
 
     def tell(self, text: str) -> None:
         """Say something to the others, who `hear` it in this order, whenever they come to that."""
