@@ -27,12 +27,13 @@ BATCH = 7  # of these tests; 40 images are 6 batches
 @pytest.fixture
 def sample(weights: str, tmp_path: Path, monkeypatch):
     """Draws 40 digits to a folder, but for what is asked otherwise."""
-    monkeypatch.setattr("diffusion.cli.dataset.BATCH", BATCH)
+    monkeypatch.setattr("diffusion.cli.dataset_drawing.BATCH", BATCH)
     monkeypatch.chdir(tmp_path)
 
-    def run(*flags: str, out: str = "out/", digits: str | None = "0-9") -> None:
-        usual = ["--weights", weights, "--steps", "2", "--count", "4", "--format", "npz"]
+    def run(*flags: str, out: str = "out/", digits: str | None = "0-9", format: str | None = "npz") -> None:
+        usual = ["--weights", weights, "--steps", "2", "--count", "4"]
         usual += [] if digits is None else ["--digits", digits]
+        usual += [] if format is None else ["--format", format]
         main(["sample", *usual, "--out", out, *flags])
 
     return run
@@ -294,9 +295,9 @@ class TestBadInput:
         assert sentence in refused(*flags)
         assert not Path("out").exists()
 
-    @pytest.mark.parametrize("flags", [["--shard", "1/3"], ["--reject"]])
+    @pytest.mark.parametrize("flags", [["--shard", "1/3"], ["--reject"], ["--shards", "0"]])
     def test_what_only_a_data_set_has(self, refused, flags):
-        assert "give --out a folder, like digits/" in refused("--format", "", *flags, out="digits.npz")
+        assert "give --out a folder, like digits/" in refused(*flags, out="digits.npz", format=None)
 
 
 @pytest.mark.process
