@@ -217,10 +217,10 @@ class _Work:
         }
 
         def write(parts: Iterable[Part], count: int) -> Iterator[str]:
-            content = Content(
-                self._told(parts, count), count, self.plan.shards, self.pipe.names, bool(self.drawing.strings)
-            )
-            return FORMATS[self.format].write(self.out, content)
+            with tqdm(total=count, unit="image", desc="write") as bar:
+                strings = self.drawing.strings is not None
+                content = Content(_told(parts, bar), count, self.plan.shards, self.pipe.names, strings)
+                yield from FORMATS[self.format].write(self.out, content)
 
         self.shards.finish(write, about)
         index = read_index(self.out) or {}
@@ -248,12 +248,12 @@ class _Work:
         except PushFailed as error:
             raise checks.BadInput(f"{str(error).removesuffix('.')} with the same command.") from None
 
-    def _told(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
-        """The parts, with a bar of how far they are written."""
-        with tqdm(total=count, unit="image", desc="write") as bar:
-            for part in parts:
-                yield part
-                bar.update(len(part.numbers))
+
+def _told(parts: Iterable[Part], bar: tqdm) -> Iterator[Part]:
+    """The parts, with a bar of how far they are written."""
+    for part in parts:
+        yield part
+        bar.update(len(part.numbers))
 
 
 def _shard(text: str | None) -> tuple[int | None, int | None]:

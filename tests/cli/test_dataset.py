@@ -122,6 +122,18 @@ def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refuse
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
 
 
+def test_a_disk_that_is_full_at_the_end_is_the_same(sample, refused, monkeypatch):
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("diffusion.files.export.npz", full)
+        assert "Cannot write out/digits.npz: No space left on device. Free space" in refused("--shards", "3")
+    assert len(shards()) == 3
+    sample("--shards", "3")
+    assert not Path("out/shards").exists()
+
+
 def test_chance_picks_the_same_digits_in_every_process(sample):
     for k in (1, 2):
         sample("--digits", "three random digits", "--seed", "3", "--shard", f"{k}/2")
