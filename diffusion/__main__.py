@@ -4,6 +4,7 @@ python -m diffusion                                                 # draws what
 python -m diffusion sample --digits 0-9 --out digits.png            # a grid
 python -m diffusion sample --digits 2026 --steps 50 --out year.gif  # the trajectory from noise to digits
 python -m diffusion sample --digits 0-9 --count 100 --guidance 2 --seed 0 --out samples.npz
+python -m diffusion sample --digits 0-9 --count 1000 --out digits/  # a data set, in Parquet files
 python -m diffusion sample --prompt "a 4 and two 3s" --out digits.png
 python -m diffusion sample --digits 0-9 --until-right 10 --out digits.png    # until the reader reads each right
 python -m diffusion recipe digits.gif                               # the settings inside a picture, as JSON

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,8 @@ class Recipe:
 
     def to_json(self) -> str:
         """One line that `from_json` reads back."""
-        values = asdict(replace(self, activity=None)) | {"activity": self.activity and self.activity.to_dict()}
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        values["activity"] = self.activity and self.activity.to_dict()
         given = {name: value for name, value in values.items() if value not in ("", (), None, ANY)}
         return json.dumps({"version": _version(given)} | given)
 

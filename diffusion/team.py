@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -21,7 +22,7 @@ class Team:
     rank: int
     size: int
     device: torch.device
-    _counts: Counter[str] = field(default_factory=Counter, compare=False)  # of a process alone
+    _counts: Counter[str] = field(default_factory=Counter, compare=False)  # this process's own
 
     @classmethod
     def join(cls) -> "Team":
@@ -93,11 +94,33 @@ class Team:
 
         What it refuses is refused once, then, for torchrun ends those that wait; and what it downloads is there.
         """
-        while not self.leads and not self.count("led"):
+        self._counts["turns to lead"] += 1
+        led = f"led {self._counts['turns to lead']}"
+        while not self.leads and not self.count(led):
             time.sleep(0.05)
         yield
         if self.leads:
-            self.count("led", 1)
+            self.count(led, 1)
+
+    def tell(self, text: str) -> None:
+        """Say something to the others, who `hear` it in this order, whenever they come to that."""
+        if self.size > 1:
+            distributed.distributed_c10d._get_default_store().set(f"told {self.count('told')}", text)
+            self.count("told", 1)
+
+    def hear(self) -> str:
+        """Wait for the next that the leading process says. It may take its time, as a collective may not."""
+        self._counts["heard"] += 1
+        while self.count("told") < self._counts["heard"]:
+            time.sleep(0.05)
+        return distributed.distributed_c10d._get_default_store().get(f"told {self._counts['heard'] - 1}").decode()
+
+    def gather(self, own: Any) -> list[Any]:
+        """What each process has, in the order of their ranks."""
+        every = [own] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(every, own)
+        return every
 
     def part(self) -> None:
         """End the team."""

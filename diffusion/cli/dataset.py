@@ -7,30 +7,28 @@ import os
 import random
 import re
 import shlex
+import signal
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks
+from diffusion.cli.dataset_drawing import Drawing
 from diffusion.cli.flags import digits, pipeline, recipe, wanted
 from diffusion.cli.reading import ReadingBack
-from diffusion.evaluation.readback import read, until_right
 from diffusion.evaluation.reader import reader_of
 from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
 from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
 from diffusion.hub.data_card import MARK, data_card
 from diffusion.hub.push import CARD, PushFailed, check_push, push_dataset
-from diffusion.pipeline import BATCH, Edit
 from diffusion.recipe import SETTINGS, Recipe
-from diffusion.result import Result
 from diffusion.strings import LONGEST, Strings, lengths
 from diffusion.team import Team
 
@@ -74,7 +72,7 @@ def _folder(out: str) -> bool:
 def refuse(flags: argparse.Namespace) -> None:
     """BadInput for what a single file cannot have."""
     for name in ("format", "shards", "shard", "strings", "length", "reject", "push_to_hub", "private"):
-        if getattr(flags, name):
+        if getattr(flags, name) is not None and getattr(flags, name) is not False:
             raise checks.BadInput(
                 f"--{name.replace('_', '-')} belongs to a data set: give --out a folder, like digits/."
             )
@@ -85,10 +83,16 @@ def make(flags: argparse.Namespace) -> None:
     team = Team.join()
     with team.leader_first(), nullcontext() if team.leads else redirect_stderr(io.StringIO()):
         work = _Work(flags, team)
-    work.draw()
-    if team.leads:
-        work.finish()
-        work.push()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # with it torchrun ends all when one of them dies
+    try:
+        work.draw()
+        if team.leads:
+            work.finish()
+            work.push()
+    except KeyboardInterrupt:
+        if team.leads:
+            print("\nStopped: what is written stays, and the same command goes on with the rest.", file=sys.stderr)
+        sys.exit(130)
     team.part()
 
 
@@ -111,16 +115,15 @@ class _Work:
             check_push(flags.push_to_hub, later="draw first, and push the data set afterwards")
         again = Recipe.from_file(flags.recipe) if flags.recipe else None
         self.pipe = pipeline(flags, again)
-        self.strings = self._strings(flags, again)
-        self.recipe = replace(self._recipe(flags, again), weights=self.pipe.weights)
-        self.pipe.check(self.recipe)
-        if self.recipe.guidance == 0:
+        strings = self._strings(flags, again)
+        recipe = replace(self._recipe(flags, again, strings), weights=self.pipe.weights)
+        self.pipe.check(recipe)
+        if recipe.guidance == 0:
             raise checks.BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
-        self.reading = ReadingBack.from_flags(flags, self.pipe)
-        self.reject = flags.reject
+        self.drawing = Drawing(self.pipe, recipe, strings, ReadingBack.from_flags(flags, self.pipe), flags.reject)
         self.only, count = _shard(flags.shard)
         self.plan = self._plan(flags, count)
-        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": self.strings is not None}
+        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": strings is not None}
         check(self.format, self.plan.count, len(self.pipe.names), **holds)
         self.shards = Shards(self.out, self.plan, self.format)
         if self.only is not None and team.size > 1:
@@ -145,27 +148,20 @@ class _Work:
         seed = checks.whole("seed", flags.seed or 0, 0, checks.MAX_SEED)
         return Strings.by_lot(count, sizes, digits(flags, self.pipe), seed)
 
-    def _recipe(self, flags: argparse.Namespace, again: Recipe | None) -> Recipe:
+    def _recipe(self, flags: argparse.Namespace, again: Recipe | None, strings: Strings | None) -> Recipe:
         """What to draw. Chance picks digits by the seed: all processes must come to the same."""
-        if self.strings:
-            return recipe(flags, self.pipe, self.strings.flat)
+        if strings:
+            return recipe(flags, self.pipe, strings.flat)
         seed = again.seed if flags.seed is None and again else flags.seed
-        return wanted(flags, self.pipe, again, choose=random.Random(0 if seed is None else str(seed)).choice)
+        return wanted(flags, self.pipe, again, choose=random.Random(str(seed or 0)).choice)
 
     def _plan(self, flags: argparse.Namespace, shards: int | None) -> Plan:
         if flags.shards is not None and shards is not None:
             raise checks.BadInput("--shard says how many shards there are: leave --shards out.")
-        about: dict[str, Any] = {"recipe": self.recipe.to_json(), "precision": flags.precision}
-        if self.reading:
-            about |= {
-                "reader": checkpoint.fingerprint(flags.reader or reader_of(self.pipe.names)),
-                "tries": self.reading.tries,
-                "reject": self.reject,
-            }
-        count, batch = len(self.recipe.digits), BATCH
-        if self.strings:
-            about["strings"] = self.strings.starts
-            count, batch = len(self.strings.labels), max(1, BATCH // self.strings.longest)
+        about = self.drawing.about | {"precision": flags.precision}
+        if self.drawing.reading:
+            about["reader"] = checkpoint.fingerprint(flags.reader or reader_of(self.pipe.names))
+        count, batch = self.drawing.count, self.drawing.batch
         batches = -(-count // batch)
         number = shards if flags.shards is None else flags.shards
         if number is not None:
@@ -180,7 +176,12 @@ class _Work:
 
     def draw(self) -> None:
         """Draw shards as long as any is left. The leading process shows how far all of them are."""
-        missing: list[int] = json.loads(self.team.agree(json.dumps(self.shards.missing)))
+        leading = json.loads(self.team.agree(json.dumps([self.plan.identity, self.shards.missing])))
+        if leading[0] != self.plan.identity:
+            raise checks.BadInput(
+                "This process would draw other images than the leading one: give all the same weights and files."
+            )
+        missing: list[int] = leading[1]
         if self.only is not None:
             missing = [k for k in missing if k == self.only]
         left = sum(len(self.plan.images(k)) for k in missing)
@@ -193,57 +194,13 @@ class _Work:
 
             while (turn := self.team.count("turns", 1) - 1) < len(missing):
                 counts: Counter[str] = Counter()
-                self.shards.write(missing[turn], self._parts(missing[turn], counts, tell), counts)
+                parts = self.drawing.parts(self.plan.batches(missing[turn]), counts, tell)
+                self.shards.write(missing[turn], parts, counts)
             self.team.count("through", 1)
             while self.team.leads and self.team.count("through") < self.team.size:
                 time.sleep(0.2)
                 tell()
             tell()
-
-    def _parts(self, shard: int, counts: Counter[str], tell: Callable[[int], object]) -> Iterator[Part]:
-        """The images of a shard, batch after batch; `counts` is what became of them."""
-        for numbers in self.plan.batches(shard):
-            result, right, drawn = self._result(numbers)
-            seeds, labels, texts, widths = result.seeds, result.labels, [""] * len(numbers), [0] * len(numbers)
-            images = result.images
-            if self.strings:
-                rows = self.strings.divided(numbers, range(len(labels)))
-                texts = ["".join(self.pipe.names[labels[k]] for k in row) for row in rows]
-                widths = [len(row) * images.shape[2] for row in rows]
-                images = self.strings.rows(numbers, images)
-                seeds, right = [seeds[row.start] for row in rows], [all(right[k] for k in row) for row in rows]
-            kept = [k for k in range(len(numbers)) if right[k] or not self.reject]
-            if self.reading:
-                counts.update(kept=len(kept), right=sum(right), drawn=drawn)
-
-            def some(values: Sequence[Any], kept: list[int] = kept) -> list[Any]:
-                return [values[k] for k in kept]
-
-            part = Part(images[kept], [], some(seeds), some(numbers), some(texts), some(widths))
-            yield part if self.strings else replace(part, labels=some(labels), texts=[], widths=[])
-            tell(len(numbers))
-
-    def _result(self, numbers: range) -> tuple[Result, list[bool], int]:
-        """Some images, or the digits of some strings; whether each reads right; how many were drawn for that."""
-        if self.strings:
-            first, last = self.strings.starts[numbers.start], self.strings.starts[numbers.stop]
-        else:
-            first, last = numbers.start, numbers.stop
-        recipe = self.recipe.part(first, last)
-        reader = self.reading and self.reading.reader
-        if self.reading and reader and self.reading.tries > 1:
-            tried = until_right(self.pipe, reader, recipe, self.reading.tries)
-            return tried.result, [reading.right for reading in tried.readings], tried.drawn
-        result = self.pipe.run(recipe, self._edit(recipe, numbers)).result()
-        right = [reading.right for reading in read(self.pipe, reader, result)] if reader else [True] * (last - first)
-        return result, right, last - first
-
-    def _edit(self, recipe: Recipe, numbers: range) -> Edit:
-        """Each string is in one hand, where the weights know styles and none is asked for."""
-        styles = self.pipe.offer.styles
-        if self.strings and styles and not recipe.asks_for_style:
-            return partial(self.strings.in_one_hand, styles, numbers, recipe.seeds)
-        return lambda setup: setup
 
     def finish(self) -> None:
         """Write the data set where no shard is missing, and say what there is."""
@@ -251,18 +208,20 @@ class _Work:
             several = "is" if len(missing) == 1 else "are"
             print(f"{len(missing)} of {self.plan.shards} shards {several} still missing in {self.out}.")
             return
-        told = json.loads(replace(self.recipe, digits=(0,), redrawn=(), words=()).to_json())
+        told = json.loads(replace(self.drawing.recipe, digits=(0,), redrawn=(), words=()).to_json())
         about = {
             "names": self.pipe.names,
             "shape": self.pipe.model.shape,
-            "strings": self.strings is not None,
+            "strings": self.drawing.strings is not None,
             "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
             "command": _command(self.flags),
         }
 
         def write(parts: Iterable[Part], count: int) -> Iterator[str]:
-            content = Content(self._told(parts, count), count, self.plan.shards, self.pipe.names, bool(self.strings))
-            return FORMATS[self.format].write(self.out, content)
+            with tqdm(total=count, unit="image", desc="write") as bar:
+                strings = self.drawing.strings is not None
+                content = Content(_told(parts, bar), count, self.plan.shards, self.pipe.names, strings)
+                yield from FORMATS[self.format].write(self.out, content)
 
         self.shards.finish(write, about)
         index = read_index(self.out) or {}
@@ -271,7 +230,7 @@ class _Work:
         if left_out := index["images"] - index["kept"]:
             print(f"{left_out:,} that were not are left out")
         self._write_card()
-        what = ("string" if self.strings else "image") + ("" if index["kept"] == 1 else "s")
+        what = ("string" if self.drawing.strings else "image") + ("" if index["kept"] == 1 else "s")
         print(f"{index['kept']:,} {what} in {self.out}")
 
     def _write_card(self) -> None:
@@ -290,12 +249,12 @@ class _Work:
         except PushFailed as error:
             raise checks.BadInput(f"{str(error).removesuffix('.')} with the same command.") from None
 
-    def _told(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
-        """The parts, with a bar of how far they are written."""
-        with tqdm(total=count, unit="image", desc="write") as bar:
-            for part in parts:
-                yield part
-                bar.update(len(part.numbers))
+
+def _told(parts: Iterable[Part], bar: tqdm) -> Iterator[Part]:
+    """The parts, with a bar of how far they are written."""
+    for part in parts:
+        yield part
+        bar.update(len(part.numbers))
 
 
 def _shard(text: str | None) -> tuple[int | None, int | None]:

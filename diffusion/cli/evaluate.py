@@ -17,6 +17,7 @@ from diffusion.files.atomic import check_writable
 from diffusion.files.lock import locked
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
+from diffusion.team import Team
 
 SWEPT = tuple(name for name in SETTINGS if name not in ("seed", "guidance_interval"))
 
@@ -46,23 +47,33 @@ def add(commands: Any) -> None:
 
 
 def evaluate(flags: argparse.Namespace) -> None:
-    """Print the quality figures: one JSON object, or a Markdown table."""
-    file = checkpoint.find(flags.weights, flags.revision)
-    pipe = Pipeline.from_pretrained(file, precision=flags.precision)
-    recipes = _recipes(flags, pipe)
-    flags.reader = flags.reader or reader_of(pipe.names)
-    reader = _reader(flags, pipe)
-    measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
+    """Print the quality figures: one JSON object, or a Markdown table. The processes of torchrun share the drawing."""
+    team = Team.join()
+    with team.leader_first():
+        if team.size > 1 and flags.precision == "auto":
+            raise checks.BadInput("All processes draw in one precision: choose fp32 or bf16 as --precision.")
+        file = checkpoint.find(flags.weights, flags.revision)
+        pipe = Pipeline.from_pretrained(file, precision=flags.precision)
+        if team.leads:
+            recipes = _recipes(flags, pipe)
+            flags.reader = flags.reader or reader_of(pipe.names)
+            reader = _reader(flags, pipe)
+            measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
+    if not team.leads:
+        judge.help(pipe, team)
+        return team.part()
     names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
     if flags.precision != "fp32":
         names["drawn_in"] = flags.precision  # "precision" is one of the figures
     if flags.out:
         tell = partial(print, file=sys.stderr)
-        runs = sweep.sweep(pipe, recipes, flags.out, names=names, tell=tell, **measure)
+        runs = sweep.sweep(pipe, recipes, flags.out, names=names, tell=tell, team=team, **measure)
     else:
-        runs = [names | judge.evaluate(pipe, recipes[0], **measure)]
+        runs = [names | judge.evaluate(pipe, recipes[0], team=team, **measure)]
+    team.tell("")  # that was all
     one = runs[0] if len(runs) == 1 else {"runs": runs}
     process.answer(sweep.table(runs) if flags.table else json.dumps(one, indent=2))
+    team.part()
 
 
 def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from math import ceil, gcd
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
+from diffusion.team import Team
 
 FEWEST = 200  # digits under which no figure means anything
 
@@ -148,11 +149,37 @@ def _two_crowds(wanted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([crowd[0] for crowd in crowds]), torch.cat([crowd[1] for crowd in crowds])
 
 
-def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False) -> np.ndarray:
-    """Draw a recipe of any length, a batch at a time: uint8 (N, H, W[, C])."""
-    steps = ceil(len(recipe.digits) / BATCH) * recipe.steps
-    with tqdm(total=steps, unit="step", desc="draw", disable=not progress) as bar:
-        return np.concatenate([result.images for result in pipe.batches(recipe, BATCH, bar.update)])
+def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False, team: Team | None = None) -> np.ndarray:
+    """Draw a recipe of any length, a batch at a time: uint8 (N, H, W[, C]).
+
+    Args:
+        team: the processes that share the drawing, of which this is the leading one; the others `help`. How many they
+            are makes no difference to the images.
+    """
+    team = team or Team(0, 1, pipe.model.device)
+    team.tell(recipe.to_json())
+    return _together(pipe, recipe, team, progress)
+
+
+def help(pipe: Pipeline, team: Team) -> None:
+    """What a process does that does not lead: its share of all that the leading one draws, until that says nothing."""
+    while text := team.hear():
+        _together(pipe, Recipe.from_json(text), team)
+
+
+def _together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:
+    """Each process draws every so many-th batch, and all come to have all of them."""
+    parts = list(recipe.split(BATCH))
+    steps = f"steps of drawing {team.count('told')}"
+    with tqdm(total=len(parts) * recipe.steps, unit="step", desc="draw", disable=not progress) as bar:
+
+        def step() -> None:
+            bar.update(team.count(steps, 1) - bar.n)
+
+        mine = [result.images for part in parts[team.rank :: team.size] for result in pipe.batches(part, BATCH, step)]
+        every = team.gather(mine)
+        bar.update(bar.total - bar.n if progress else 0)
+    return np.concatenate([every[k % team.size][k // team.size] for k in range(len(parts))])
 
 
 def evaluate(
@@ -164,14 +191,15 @@ def evaluate(
     reader: Reader | None = None,
     full: bool = True,
     progress: bool = False,
+    team: Team | None = None,
 ) -> dict[str, Any]:
-    """Draw a recipe and judge it beside real images; the arguments are those of `Judge`.
+    """Draw a recipe and judge it beside real images; the arguments are those of `Judge` and of `draw`.
 
     Returns:
         A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
     judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
-    return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress))
+    return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress, team=team))
 
 
 def about(pipe: Pipeline, recipe: Recipe) -> dict[str, Any]:

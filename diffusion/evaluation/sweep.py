@@ -14,6 +14,7 @@ from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.style import ATTRIBUTES
+from diffusion.team import Team
 
 SCORES = "scores.json"
 SAME = ("digits", "seed")  # what the recipes of one folder have in common
@@ -30,6 +31,7 @@ def sweep(
     names: Mapping[str, str],
     progress: bool = False,
     tell: Callable[[str], object] = lambda _: None,
+    team: Team | None = None,
     **real: Any,
 ) -> list[Scores]:
     """Evaluate recipes that differ in anything but digits and seed, and continue where an earlier sweep stopped.
@@ -38,6 +40,7 @@ def sweep(
         names: of all else that the scores depend on, such as the weights and the reader.
         progress: whether to show bars of progress on the standard error.
         tell: gets a line on each recipe before it is drawn.
+        team: the processes that share the drawing, as in `judge.draw`.
         real: train, test, reader and full, as in `Judge`.
 
     Raises BadInput where the folder holds scores of other names, digits, counts or seeds, which are not comparable, and
@@ -58,7 +61,7 @@ def sweep(
         for number, (recipe, run) in enumerate(zip(recipes, wanted, strict=True), 1):
             if judge and _lacks(runs, run, full):
                 tell(f"{number}/{len(recipes)}: {title(run)}")
-                drawn = draw(pipe, recipe, progress=progress)
+                drawn = draw(pipe, recipe, progress=progress, team=team)
                 runs = [other for other in runs if not _is_of(other, run)] + [run | judge(drawn)]
                 for name, picture in zip(("best", "worst"), judge.extremes(drawn), strict=True):
                     render.save_png(folder / f"{name}-{_slug(title(run))}.png", picture)

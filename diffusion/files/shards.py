@@ -14,9 +14,9 @@ import shutil
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from math import ceil
 from pathlib import Path
@@ -55,6 +55,11 @@ class Part:
     texts: list[str] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
     viewed = None  # no other views: see export.py
+
+    def some(self, chosen: Sequence[int]) -> "Part":
+        """Some of the images, counted from 0."""
+        lists = {name: [getattr(self, name)[k] for k in chosen] for name in LISTS if getattr(self, name)}
+        return replace(self, images=self.images[list(chosen)], **lists)
 
     @property
     def pictures(self) -> list[np.ndarray]:

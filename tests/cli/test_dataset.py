@@ -27,12 +27,13 @@ BATCH = 7  # of these tests; 40 images are 6 batches
 @pytest.fixture
 def sample(weights: str, tmp_path: Path, monkeypatch):
     """Draws 40 digits to a folder, but for what is asked otherwise."""
-    monkeypatch.setattr("diffusion.cli.dataset.BATCH", BATCH)
+    monkeypatch.setattr("diffusion.cli.dataset_drawing.BATCH", BATCH)
     monkeypatch.chdir(tmp_path)
 
-    def run(*flags: str, out: str = "out/", digits: str | None = "0-9") -> None:
-        usual = ["--weights", weights, "--steps", "2", "--count", "4", "--format", "npz"]
+    def run(*flags: str, out: str = "out/", digits: str | None = "0-9", format: str | None = "npz") -> None:
+        usual = ["--weights", weights, "--steps", "2", "--count", "4"]
         usual += [] if digits is None else ["--digits", digits]
+        usual += [] if format is None else ["--format", format]
         main(["sample", *usual, "--out", out, *flags])
 
     return run
@@ -80,7 +81,7 @@ def test_shards_in_any_order_and_number_make_the_same_data_set(sample, capsys):
     assert index["labels"] == {str(label): 4 for label in range(10)}
 
 
-def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch):
+def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch, capsys):
     sample(out="whole/")
     drawn = []
     run = Pipeline.run
@@ -92,8 +93,10 @@ def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch):
         return run(self, recipe, *edit)
 
     monkeypatch.setattr(Pipeline, "run", run_some)
+    capsys.readouterr()
     with pytest.raises(SystemExit):
         sample("--shards", "3")  # in the fourth of its six batches, the first of the third shard
+    assert "Stopped: what is written stays, and the same command goes on" in capsys.readouterr().err
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
     drawn.clear()
     sample("--shards", "3")
@@ -117,6 +120,18 @@ def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refuse
     monkeypatch.setattr(np, "savez_compressed", saves_two)
     assert "No space left on device. Free space" in refused("--shards", "3")
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
+
+
+def test_a_disk_that_is_full_at_the_end_is_the_same(sample, refused, monkeypatch):
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("diffusion.files.export.npz", full)
+        assert "Cannot write out/digits.npz: No space left on device. Free space" in refused("--shards", "3")
+    assert len(shards()) == 3
+    sample("--shards", "3")
+    assert not Path("out/shards").exists()
 
 
 def test_chance_picks_the_same_digits_in_every_process(sample):
@@ -251,6 +266,22 @@ class TestBadInput:
         Path("out/index.json").write_text("{")
         assert "index.json is damaged" in refused()
 
+    def test_a_shard_that_is_damaged_inside(self, sample, refused):
+        sample("--shard", "2/3")
+        path = Path("out/shards/00002-of-00003.npz")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+        assert "00002-of-00003.npz is damaged or no shard: delete it" in refused("--shards", "3")
+        path.unlink()
+        sample("--shards", "3")  # the others were not lost
+
+    def test_a_process_that_would_draw_other_images(self, refused, monkeypatch):
+        monkeypatch.setattr(
+            "diffusion.team.Team.agree", lambda self, text: text.replace('"images": 40', '"images": 50')
+        )
+        assert "would draw other images than the leading one" in refused()
+
     def test_a_shard_that_is_missing_is_told(self, sample, capsys):
         capsys.readouterr()
         sample("--shard", "2/3")
@@ -276,9 +307,9 @@ class TestBadInput:
         assert sentence in refused(*flags)
         assert not Path("out").exists()
 
-    @pytest.mark.parametrize("flags", [["--shard", "1/3"], ["--reject"]])
+    @pytest.mark.parametrize("flags", [["--shard", "1/3"], ["--reject"], ["--shards", "0"]])
     def test_what_only_a_data_set_has(self, refused, flags):
-        assert "give --out a folder, like digits/" in refused("--format", "", *flags, out="digits.npz")
+        assert "give --out a folder, like digits/" in refused(*flags, out="digits.npz", format=None)
 
 
 @pytest.mark.process
@@ -297,7 +328,7 @@ class TestProcesses:
         how = {"env": self.ENVIRONMENT, "capture_output": True, "text": True, "cwd": ROOT}
         return subprocess.run(self.command(*asked), **how, timeout=240, check=False)
 
-    def test_one_two_and_three_draw_the_same_also_after_a_kill(self, weights, tmp_path):
+    def test_one_and_three_draw_the_same(self, weights, tmp_path):
         usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "100", "--format", "npz"]
         torch.set_num_threads(1)
         main(["sample", *usual, "--out", f"{tmp_path}/one/"])
@@ -307,22 +338,28 @@ class TestProcesses:
         assert done.stderr.count("draw:   0%") == 1  # one bar
         assert content(tmp_path / "three") == content(tmp_path / "one")
 
-        slow = [*self.command(2, weights, "--out", f"{tmp_path}/two/"), "--steps", "50"]
-        team = subprocess.Popen(slow, env=self.ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
+    def test_when_one_dies_the_others_end_and_all_go_on_later(self, weights, tmp_path):
+        flags = ["--steps", "50", "--out", f"{tmp_path}/out/"]
+        with (tmp_path / "log").open("w+") as log:
+            team = subprocess.Popen(self.command(2, weights, *flags), env=self.ENVIRONMENT, cwd=ROOT, stderr=log)
             deadline = time.monotonic() + 120
-            while not list(tmp_path.glob("two/shards/0*")) and time.monotonic() < deadline:
+            while not list(tmp_path.glob("out/shards/0*")) and time.monotonic() < deadline:
                 time.sleep(0.05)
-        finally:
-            os.killpg(team.pid, signal.SIGKILL)
-            team.wait()
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("two/shards/0*")}
+            _, follower = Path(f"/proc/{team.pid}/task/{team.pid}/children").read_text().split()
+            os.kill(int(follower), signal.SIGKILL)
+            assert team.wait(60)
+        told = "Stopped: what is written stays, and the same command goes on with the rest.\n"
+        assert (tmp_path / "log").read_text().count(told) == 1
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("out/shards/0*")}
         assert 0 < len(before) < 4
-        main(["sample", *usual, "--steps", "50", "--shard", "4/4", "--out", f"{tmp_path}/two/"])
-        assert {path: path.stat().st_mtime_ns for path in before} == before  # what was there was skipped
-        assert self.together(2, weights, "--steps", "50", "--out", f"{tmp_path}/two/").returncode == 0
-        main(["sample", *usual, "--steps", "50", "--out", f"{tmp_path}/again/"])
-        assert content(tmp_path / "two") == content(tmp_path / "again")
+        last = max(k for k in range(1, 5) if not (tmp_path / f"out/shards/0000{k}-of-00004.npz").exists())
+        usual = ["--weights", weights, "--digits", "0-9", "--count", "100", "--format", "npz", "--steps", "50"]
+        if len(before) < 3:
+            main(["sample", *usual, "--shard", f"{last}/4", "--out", f"{tmp_path}/out/"])
+            assert {path: path.stat().st_mtime_ns for path in before} == before  # what was there was skipped
+        assert self.together(2, weights, *flags).returncode == 0
+        main(["sample", *usual, "--out", f"{tmp_path}/again/"])
+        assert content(tmp_path / "out") == content(tmp_path / "again")
 
     def test_what_is_refused_is_refused_once(self, weights, tmp_path):
         for flags, sentence in (

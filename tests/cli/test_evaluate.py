@@ -1,9 +1,13 @@
 """python -m diffusion evaluate and train-reader: around diffusion.evaluation, on 300 digits."""
 
 import json
+import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,6 +34,33 @@ class TestEvaluate:
         assert (scores["count"], scores["recipe"]["steps"], scores["recipe"]["digits"]) == (200, 1, list(range(10)))
         assert scores["weights"] == checkpoint.fingerprint(Path(weights) / checkpoint.WEIGHTS)
         assert scores["reader"] == checkpoint.fingerprint(READER)
+
+    @pytest.mark.process
+    def test_several_processes_come_to_the_same_score(self, weights, digits, tmp_path, capsys, monkeypatch) -> None:
+        """600 digits in two batches: of three processes, one has nothing to draw."""
+        images, labels = (part.repeat(4, *[1] * (part.ndim - 1)).numpy().astype(np.uint8) for part in digits)
+        raw = tmp_path / "data/MNIST/raw"
+        raw.mkdir(parents=True)
+        for part in ("train", "t10k"):
+            for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+                header = np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes()
+                (raw / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
+        usual = ["--weights", weights, "--count", "60", "--quick", "--steps", "1", "--data", str(tmp_path / "data")]
+        scores = []
+        for count in (1, 3):
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+            ended = subprocess.run(
+                [sys.executable, *torchrun, "-m", "diffusion", "evaluate", *usual],
+                env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+                cwd=checkpoint.BUNDLED.parent,
+                capture_output=True,
+                text=True,
+                timeout=240,
+            )
+            assert ended.returncode == 0, ended.stderr
+            scores.append(json.loads(ended.stdout))
+        assert scores[0]["count"] == 600
+        assert scores[0] == scores[1]
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
         flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddpm", "--out", str(tmp_path / "sweep")]
