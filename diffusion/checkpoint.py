@@ -225,7 +225,7 @@ def _asked(repo: str, what: str, ask: Callable[[], Answer], revision: str | None
     raise BadInput(message)  # out here, so that it carries no error with a request in it
 
 
-class Hidden(tqdm):
+class Hidden(tqdm):  # type: ignore[misc]  # it has no types
     """A bar of progress that is not shown."""
 
     def __init__(self, *items: Any, **options: Any):
