@@ -35,9 +35,13 @@ REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its 
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
 INDEX = "model_index.json"  # the name, in a folder and on the Hub, of what names the parts of a text-to-image model
 ONE_GUESS = "course-denoiser"  # a small network of the course that takes noise away in one guess
-NAMES = {name: f"{name}.safetensors" for name in ("few-step", ONE_GUESS)} | {
-    "bundled": WEIGHTS
-}  # of the weights that ship
+NAMES = {  # of the weights that ship
+    "bundled": WEIGHTS,
+    "few-step": "few-step.safetensors",
+    "fashion": "fashion.safetensors",
+    "fashion-few-step": "fashion-few-step.safetensors",
+    ONE_GUESS: f"{ONE_GUESS}.safetensors",
+}
 
 
 def save(denoiser: Denoiser, path: str | Path) -> None:
@@ -106,15 +110,20 @@ def fingerprint(path: str | Path) -> str:
 
 def name_of(weights: str) -> str | None:
     """The name of the weights with this fingerprint among those that ship, or None."""
-    files = {name: BUNDLED / file for name, file in NAMES.items()}
-    return next((name for name, file in files.items() if file.is_file() and fingerprint(file) == weights), None)
+    return next((name for name in shipped() if fingerprint(BUNDLED / NAMES[name]) == weights), None)
+
+
+def shipped() -> list[str]:
+    """The names of the weights whose files are there."""
+    return [name for name, file in NAMES.items() if (BUNDLED / file).is_file()]
 
 
 def find(source: str | Path | None = None, revision: str | None = None) -> Path:
     """The weights file that `source` names; of a text-to-image model, the index of its parts.
 
-    None or "bundled" is what ships, "few-step" its student, "course-denoiser" a network of one guess; else a file, a
-    folder, or "user/repo" on the Hub. Raises BadInput for a revision of anything but the last.
+    None or "bundled" is what ships, "few-step" its student, "fashion" and "fashion-few-step" draw clothes, and
+    "course-denoiser" is a network of one guess; else a file, a folder, or "user/repo" on the Hub. Raises BadInput for a
+    revision of anything but the last.
     """
     if on_hub(source):
         return pull(str(source), revision)

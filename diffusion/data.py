@@ -29,6 +29,7 @@ class Dataset:
     source: str  # the class in torchvision.datasets
     files: tuple[str, ...]  # where that class keeps them, below the folder of all data; a .gz of one will do
     names: tuple[str, ...] = DIGITS  # of the classes: label k is names[k]
+    things: str = "digits"  # what its images show
     channels: int = 1  # 1 is grey, 3 is colour
     size: int = 28  # height and width
     options: Mapping[str, str] = field(default_factory=dict)  # what else the class is told
@@ -48,12 +49,14 @@ DATASETS = {
         "FashionMNIST",
         _idx("FashionMNIST", "train", "t10k"),
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        things="clothes",
     ),
     "kmnist": Dataset(
         "KMNIST",
         "KMNIST",
         _idx("KMNIST", "train", "t10k"),
         ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        things="characters",
     ),
     "emnist-digits": Dataset(
         "EMNIST Digits",
@@ -68,12 +71,18 @@ DATASETS = {
         "CIFAR10",
         tuple(f"cifar-10-batches-py/{name}" for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")),
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        things="pictures",
         channels=3,
         size=32,
         archive="cifar-10-python.tar.gz",
     ),
 }
 DEFAULT = "mnist"  # what is learned and read where nothing else is chosen
+
+
+def with_classes(names: Sequence[str]) -> str | None:
+    """The name of the first data set whose classes are called so, or None."""
+    return next((name for name, dataset in DATASETS.items() if dataset.names == tuple(names)), None)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -119,8 +119,8 @@ class Offer:
                     raise checks.BadInput(f"With these weights, {error}") from None
         if self.takes_guidance and recipe.activity is not None and recipe.activity.any_level:
             raise checks.BadInput(
-                f"These weights know only a few steps from noise to images: for {recipe.activity.name} as asked, "
-                "choose the weights named bundled."
+                "These weights know only a few steps from noise to images, and with these settings "
+                f"{recipe.activity.name} needs more: choose the weights named bundled, which the page calls Quality."
             )
 
 

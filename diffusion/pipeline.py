@@ -56,7 +56,10 @@ class Pipeline:
         device: str | torch.device | None = None,
         precision: str = "fp32",
     ) -> "Pipeline":
-        """Load weights: the bundled ones, others that ship, by name, or a file, a folder, or "user/repo" on the Hub.
+        """Load weights: those of a name that ship, or a file, a folder, or "user/repo" on the Hub.
+
+        None or "bundled" draws digits, and its student "few-step" does so in few steps; "fashion" and
+        "fashion-few-step" draw clothes; "course-denoiser" makes one guess.
 
         A folder or repository may also hold a stage of DeepFloyd IF, which draws what it is `told`.
 

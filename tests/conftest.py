@@ -1,7 +1,6 @@
 """What the tests share: 300 real digits, a random network, and a denoiser that is right by construction."""
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share the cores; pr
 import numpy as np
 import pytest
 import torch
+from sentences import is_one_sentence
 from torch import Tensor, nn
 
 from diffusion import BadInput, Pipeline, style
@@ -140,11 +140,6 @@ def refuses() -> Callable[..., AbstractContextManager[pytest.ExceptionInfo]]:
         assert text in message
 
     return expecting
-
-
-def is_one_sentence(message: str) -> bool:
-    shortened = re.sub(r"/\S*/", "", message)  # where the tests keep their files is no fault of the sentence
-    return message.endswith(".") and "\n" not in message and len(shortened) < 250
 
 
 @pytest.fixture(scope="session")

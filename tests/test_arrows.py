@@ -20,7 +20,7 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "ui diffusion.cli diffusion.hub",
     "diffusion.lab diffusion.training diffusion.evaluation",
     "diffusion.pipeline",
-    "diffusion.result diffusion.checkpoint diffusion.precision",
+    "diffusion.result diffusion.checkpoint diffusion.precision diffusion.strings",
     "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity "
     "diffusion.networks.pretrained",
     "diffusion.samplers diffusion.networks",

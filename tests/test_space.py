@@ -53,7 +53,7 @@ def test_zero_gpu_is_asked_before_torch_and_wraps_the_drawing(tmp_path: Path) ->
         "    assert 0 < duration <= 60\n"
         "    return lambda function: wrapped.append(function.__name__) or function\n"
     )
-    wrapped = ["steps_of", "noised_of", "denoised_of", "tries_of", "cells_of"]
+    wrapped = ["steps_of", "noised_of", "denoised_of", "forward_picture_of", "tries_of", "cells_of"]
     code = f"import app, spaces; app.build(); assert spaces.wrapped == {wrapped}"
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": path})

@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from diffusion import BadInput, Pipeline
-from diffusion.data import DIGITS
 from diffusion.lab import picture
 from diffusion.lab.edit import MASKS
 from ui.events import NEWEST, Update
-from ui.player import ASSETS, png
+from ui.player import ASSETS, asset, png
+from ui.work import things_of
 
-REAL = ASSETS / "real.png"  # 20 test digits of MNIST in a row for each digit
+REAL = "real.png"  # 20 test images of the data set in a row for each class
 SIDE = 28
 
 EMPTY = {"picture": "", "exact": False, "mask": ""}
@@ -50,13 +50,14 @@ class Canvas:
     """The panel's components, made inside a `gr.Blocks`. The event `drawn` of `pad` follows every stroke.
 
     Attributes:
-        offered: whether there are real digits such as these weights draw.
+        offered: whether there are real images such as these weights draw.
     """
 
     def __init__(self, pipe: Pipeline):
         self.shape = pipe.model.shape
-        self.offered = self.shape == (1, SIDE, SIDE) and pipe.names == DIGITS and REAL.is_file()
-        first = holding(real_digit(7, 0)) if self.offered else EMPTY
+        self.things = things_of(pipe.names)
+        self.offered = self.shape == (1, SIDE, SIDE) and asset(REAL, self.things).is_file()
+        first = holding(real_digit(7, 0, self.things)) if self.offered else EMPTY
         with gr.Row(elem_id="canvas"):
             self.pad = gr.HTML(
                 first,
@@ -72,7 +73,13 @@ class Canvas:
         """Make the buttons that bring a picture from elsewhere."""
         with gr.Row(elem_id="bring"):
             self.open = gr.UploadButton("Open a picture", elem_id="lab-open", size="sm", min_width=90)
-            self.real = gr.Button("A real digit", elem_id="real", size="sm", min_width=90, visible=self.offered)
+            self.real = gr.Button(
+                "A real digit" if self.things == "digits" else "A real image",
+                elem_id="real",
+                size="sm",
+                min_width=90,
+                visible=self.offered,
+            )
 
     def _script(self) -> str:
         _, height, width = self.shape
@@ -132,9 +139,9 @@ def decoded(uri: Any) -> bytes:
         raise BadInput("This picture is damaged: draw another one, or open a file.") from None
 
 
-def real_digit(label: int | None = None, number: int | None = None) -> np.ndarray:
-    """A test digit of MNIST, uint8 (28, 28): the one of a number in 0..19 of a label, else any."""
-    with Image.open(REAL) as sheet:
+def real_digit(label: int | None = None, number: int | None = None, things: str = "digits") -> np.ndarray:
+    """A test digit, or an image of other things, uint8 (28, 28): the one of a number in 0..19 of a label, else any."""
+    with Image.open(asset(REAL, things)) as sheet:
         pixels = np.asarray(sheet)
     row = random.randrange(pixels.shape[0] // SIDE) if label is None else label
     column = random.randrange(pixels.shape[1] // SIDE) if number is None else number

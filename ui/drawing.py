@@ -49,7 +49,7 @@ class Drawing:
             yield from self._draw_misses_again(drawn)
         labelled = self.plan.recipe.guidance > 0  # else the network drew what it liked
         read = status.read_back(drawn.readings, drawn.drawn) if drawn.readings and labelled else ""
-        self.finished = status.finished(self.plan.part, time.monotonic() - self.started, read)
+        self.finished = self.work.worded(status.finished(self.plan.part, time.monotonic() - self.started, read))
 
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
@@ -70,7 +70,7 @@ class Drawing:
             if time.monotonic() - shown >= pause:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
-                line = status.running(state.done, state.steps, shown - began, what)
+                line = status.running(state.done, state.steps, shown - began, what, state.share)
                 yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
         raise AssertionError("a run ends with its result")
 

@@ -62,7 +62,7 @@ def generate_with(work: Work) -> Callable[..., Iterator[Answer]]:
             guide_to: and up to this one, 0 to 999; few-step weights take 700.
             spacing: where the noise levels of the steps lie; few-step weights take trailing.
             eta: fresh noise in the sampler ddim, 0 to 1; few-step weights take 0.
-            weights: bundled takes its time, few-step is quick.
+            weights: bundled takes its time, few-step is quick; fashion and fashion-few-step draw clothes.
             thickness: mean width of the strokes in pixels, any or 0 to 28, as far as the weights know styles.
             slant: how far digits lean to the right in radians, any or -1.5 to 1.5; 0 is upright.
             width: of a digit set upright in pixels, any or 0 to 56.

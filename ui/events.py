@@ -50,7 +50,7 @@ COPY = """(query) => {
   if (!query) return;
   const link = location.origin + location.pathname + query;
   const line = document.querySelector("#%s p");
-  const done = () => { line.textContent = "The link is copied: it draws these digits again."; };
+  const done = () => { line.textContent = "The link is copied: it draws the same again."; };
   if (navigator.clipboard) navigator.clipboard.writeText(link).then(done, () => prompt("Copy this link:", link));
   else prompt("Copy this link:", link);
 }"""

@@ -14,6 +14,7 @@ from diffusion.recipe import SETTINGS
 from diffusion.settings import Setting
 from ui import request
 from ui.canvas import real_digit
+from ui.work import things_of
 
 Values = Mapping[str, Any]
 
@@ -183,7 +184,8 @@ def example(name: str, pipe: Pipeline) -> dict[str, Any]:
     found = defaults(name, pipe) | {"activity": name, "count": 1}
     found |= {name: setting.default for name, setting in each.declared.items()} | dict(each.example)
     if "images" in found:
-        found["images"] = real_digit(*found["images"])
+        label, number = found["images"]
+        found["images"] = real_digit(label, number, things_of(pipe.names))
     if "mask" in found:
         found["mask"] = picture.unpacked(edit.mask(found["mask"], pipe.model.shape))
     return found

@@ -199,4 +199,4 @@ class LabControls:
         return update
 
     def _about(self, name: str) -> str:
-        return f"<p>{html.escape(EXPERIMENTS[name].about)}</p>"
+        return f"<p>{html.escape(self.work.worded(EXPERIMENTS[name].about))}</p>"

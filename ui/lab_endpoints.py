@@ -5,7 +5,7 @@ The functions below say what each is asked for: others script against their sign
 """
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from inspect import Parameter, getdoc, signature
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def inpaint(
         mask: what to draw anew, as a picture of 28 x 28 pixels, white there and black elsewhere; or give mask_name.
         mask_name: what to draw anew, by name: a half of the picture, a hole in its middle, or random pixels.
         digits: what to draw it as, such as "7"; several like "4,9" draw one each; left out, the network chooses.
-        method: how the new part is made to fit the old one; few-step weights take replacement or repaint.
+        method: how the new part is made to fit the part that is kept; few-step weights take replacement or repaint.
         inner: rounds at each noise level in which both parts come to fit, 0 to 50.
         count: how many of each; 100 images in all at most.
         until_right: whether what reads wrong is drawn again from other seeds, up to ten times.
@@ -215,16 +215,13 @@ def draw_with(work: Work, name: str) -> Callable[..., Iterator[Answer]]:
         try:
             until_right = YesNo().check("until_right", values.pop("until_right", False))
             recipe = recipe_of(work, name, values)
-            run = drawn(work, recipe, until_right)
-            while True:
-                try:
-                    next(run)
-                except StopIteration as end:
-                    pictures, captions = end.value
-                    break
-                yield None, None, recipe.seed, []  # so that a caller who gives up frees the machine
+            for state in drawn(work, recipe, until_right):
+                if state is None:
+                    yield None, None, recipe.seed, []  # so that a caller who gives up frees the machine
         except BadInput as error:
             raise endpoint.refusal(error) from None
+        assert state is not None
+        pictures, captions = state
         with tempfile.TemporaryDirectory() as folder:
             paths = {ending: Path(folder) / f"{file_name(recipe)}{ending}" for ending in pictures}
             for ending, content in pictures.items():
@@ -268,26 +265,27 @@ def recipe_of(work: Work, name: str, given: Mapping[str, Any]) -> Recipe:
     return experiments.recipe(values, pipe)
 
 
-def drawn(work: Work, recipe: Recipe, until_right: bool) -> Generator[None, None, tuple[dict[str, bytes], list[str]]]:
-    """Draw a recipe, and stop here and there on the way: its files by ending, and what is read in each image."""
+def drawn(work: Work, recipe: Recipe, until_right: bool) -> Iterator[tuple[dict[str, bytes], list[str]] | None]:
+    """Draw a recipe: None now and then, and at last its files by ending, and what is read in each image."""
     if isinstance(recipe.activity, Denoising):
         rows = []
         for row in work.denoised(recipe):
             rows.append(row)
-            yield
+            yield None
         files = {ending: noise_panels.denoised_picture(ending, rows, recipe) for ending in ENDINGS}
-        return files, [caption for row in rows for caption in captions_of(row.result, _read(work, row.result))]
+        yield files, [caption for row in rows for caption in captions_of(row.result, _read(work, row.result))]
+        return
     looks: list[list[Reading]] = []
     if isinstance(recipe.activity, Forward):
         result = Result.blank(recipe, work.of(recipe).model.shape)
     else:
         session, plan = Session(), Plan(recipe, "", 0, rounds=experiments.rounds(recipe))
         for _ in Drawing(work, session, plan, reading=False, until_right=until_right):
-            yield
+            yield None
         assert session.shown is not None
         result = session.shown.result
         looks = session.shown.looks or _read(work, result)
-    return {ending: work.picture(result, ending, looks) for ending in ENDINGS}, captions_of(result, looks)
+    yield {ending: work.picture(result, ending, looks) for ending in ENDINGS}, captions_of(result, looks)
 
 
 def _read(work: Work, result: Result) -> list[list[Reading]]:

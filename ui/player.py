@@ -7,6 +7,7 @@ guesses), and what it needs to lay them out. It enlarges and plays them by itsel
 import base64
 import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from diffusion import Pipeline, Recipe, Result
 from diffusion.evaluation.readback import Reading
 from diffusion.files import render
 from diffusion.lab import Anagram, Morph
-from ui.work import Moment
+from ui.work import Moment, things_of
 
 ASSETS = Path(__file__).parent / "assets"
-EXAMPLE = ASSETS / "example.png"
+EXAMPLE = "example.png"
 GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the picture
 
 TRACKS = ("Noisy image", "The network's guess")
@@ -35,7 +36,7 @@ TURNS = {  # views that a browser can show, counterclockwise like these, as CSS
     "transpose": "matrix(0, 1, 1, 0, 0, 0)",
 }
 MORPH_MS = 110  # of a frame of a morph
-PLAYED = "Drawn before you came. Press Generate for digits of your own."
+PLAYED = "Drawn before you came. Press Generate to draw your own."
 
 TEMPLATE = """
 <div class="tracks">{tracks}</div>
@@ -54,6 +55,12 @@ TEMPLATE = """
 TOOLS = {"redraw": "Redraw it alone", "reseed": "Use this seed", "keep": "Keep its GIF", "edit": "Edit it in the Lab"}
 TOOL = '<button type="button" class="{0}">{1}</button>'
 TRACK = '<figure class="track"><figcaption>{name}</figcaption><div class="tiles" {role}></div></figure>'
+
+
+def asset(name: str, things: str) -> Path:
+    """The file of ASSETS that shows such things: of digits it has that name, of others theirs is added."""
+    path = ASSETS / name
+    return path if things == "digits" else path.with_stem(f"{path.stem}-{things}")
 
 
 def player(
@@ -90,7 +97,7 @@ def animation(
     tiles: Sequence[dict[str, Any]],
     *,
     columns: int = 0,
-    note: str = "Choose a digit to see it large.",
+    note: str = "Choose one to see it large.",
     pace: int = 70,
     **more: Any,
 ) -> dict[str, Any]:
@@ -198,12 +205,13 @@ def thumbnail(images: np.ndarray, columns: int = 0) -> str:
 
 def first_animation(pipe: Pipeline) -> dict[str, Any] | None:
     """The animation that plays before the first run: of assets/example.png, where these weights drew that."""
-    if not EXAMPLE.is_file():
+    path = asset(EXAMPLE, things_of(pipe.names))
+    if not path.is_file():
         return None
-    recipe = Recipe.from_file(EXAMPLE)
+    recipe = Recipe.from_file(path)
     if recipe.weights != pipe.weights:
         return None
-    with Image.open(EXAMPLE) as image:
+    with Image.open(path) as image:
         sprite = np.asarray(image)
     _, height, width = pipe.model.shape
     tiles = sprite.reshape(-1, height, 2 * len(recipe.digits), width, *sprite.shape[2:]).swapaxes(1, 2)
@@ -237,9 +245,11 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw assets/example.png."""
-    result = Pipeline.from_pretrained()(range(10), steps=39)
-    render.save_png(EXAMPLE, rows([result.frames, result.guesses]), result.recipe.to_json())
+    """Draw assets/example.png, of the weights that are named or of the bundled ones."""
+    pipe = Pipeline.from_pretrained(*sys.argv[1:2])
+    result = pipe(range(len(pipe.names)), steps=39)
+    path = asset(EXAMPLE, things_of(pipe.names))
+    render.save_png(path, rows([result.frames, result.guesses]), result.recipe.to_json())
 
 
 if __name__ == "__main__":

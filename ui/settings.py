@@ -213,9 +213,9 @@ class Control:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The lowest and the highest number that it takes, where it takes numbers."""
+        """The lowest and the highest number that it takes, where it takes any in between."""
         values = self.setting.values.of if isinstance(self.setting.values, Maybe) else self.setting.values
-        return (values.low, values.high) if isinstance(values, Number | Whole) else None
+        return (values.low, values.high) if isinstance(values, Number) else None
 
     def _ends_of_slider(self) -> tuple[float, float]:
         """The same, in whole steps."""

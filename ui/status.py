@@ -21,7 +21,7 @@ def line(sentence: str, done: int = 0) -> str:
 def running(done: int, steps: int, seconds: float, what: str = "Step", share: float | None = None) -> str:
     """A run under way; `share` is how much of its work is done, where steps are not alike."""
     share = done / steps if share is None else share
-    left = f"{seconds / share * (1 - share):.1f} s left" if done else "starting"
+    left = f"{seconds / share * (1 - share):.1f} s left" if share else "starting"
     return (
         f"<p>{what} {done} of {steps}, {left}</p>"
         f'<progress aria-label="Steps done" max="{steps}" value="{done}"></progress>'

@@ -1,6 +1,7 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from diffusion import Pipeline, Recipe, Result, checks
+from diffusion.data import DATASETS, with_classes
 from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading, Tried, trying
-from diffusion.evaluation.reader import Reader, load_reader
+from diffusion.evaluation.reader import Reader, load_reader, reader_of
 from diffusion.evaluation.sheet import Axis, Sheet
 from diffusion.lab import Denoising, Forward, forward, noise_panels, panels
 from diffusion.lab.forward import Denoised, Noisy
@@ -19,13 +21,17 @@ from diffusion.lab.forward import Denoised, Noisy
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run is: the steps done and in all, the level, the images and the newest guesses, uint8 (N, H, W[, 3])."""
+    """Where a run is: the steps done and in all, the level, the images and the newest guesses, uint8 (N, H, W[, 3]).
+
+    `share` is how much of the work is done, 0 to 1: some steps ask the network more often than others.
+    """
 
     done: int
     steps: int
     level: int
     noisy: np.ndarray
     guesses: np.ndarray
+    share: float = 0.0
 
 
 Cell = tuple[int, int, float, np.ndarray | None]
@@ -44,24 +50,54 @@ class Work:
     """
 
     def __init__(self, pipes: Mapping[str, Pipeline], gpu: Callable[..., Any] = lambda function: function):
+        self.whole = self
         self.pipes = dict(pipes)
         self.usual = next(iter(self.pipes))
         self.waiting = 0  # how many runs that somebody waits for are under way
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
         self.noised: Callable[[Recipe], tuple[Noisy, Tensor]] = gpu(self.noised_of)
         self.denoised: Callable[[Recipe], Iterator[Denoised]] = self._waited_for(gpu(self.denoised_of))
-        self.forward_picture: Callable[[str, Pipeline, Recipe], bytes] = gpu(noise_panels.forward_picture)
+        self.forward_picture: Callable[[str, Recipe], bytes] = gpu(self.forward_picture_of)
         self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
         self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(gpu(self.cells_of))
 
+    @property
+    def parts(self) -> list["Work"]:
+        """The same work for each group of weights that draw the same classes, which can do no more than those.
+
+        They draw together: where somebody waits for one of them, all are busy.
+        """
+        parts = []
+        for names in dict.fromkeys(pipe.names for pipe in self.pipes.values()):
+            part = copy(self)
+            part.pipes = {name: pipe for name, pipe in self.pipes.items() if pipe.names == names}
+            part.usual = next(iter(part.pipes))
+            parts.append(part)
+        return parts
+
     def pipe(self, weights: Any) -> Pipeline:
         """What draws with the weights of this name, or BadInput."""
+        if isinstance(weights, str) and weights in self.whole.pipes:
+            return self.pipes[self._mine(weights)]
         return self.pipes[checks.choice("weights", weights, self.pipes)]
 
+    def _mine(self, weights: str) -> str:
+        """The name of some weights, or BadInput where they draw something else."""
+        if weights not in self.pipes:
+            things = things_of(self.whole.pipes[weights].names)
+            raise checks.BadInput(
+                f"That is for the weights {weights}, which draw {things}: choose {things} above first."
+            )
+        return weights
+
     def name_of(self, recipe: Recipe) -> str:
-        """The name of the weights that a recipe names, where they are here; else of the usual ones."""
-        return next((name for name, pipe in self.pipes.items() if pipe.weights == recipe.weights), self.usual)
+        """The name of the weights that a recipe names, where they are here; else of the usual ones.
+
+        Raises BadInput where they are those of another part.
+        """
+        pipes = self.whole.pipes.items()
+        return self._mine(next((name for name, pipe in pipes if pipe.weights == recipe.weights), self.usual))
 
     def of(self, recipe: Recipe) -> Pipeline:
         """What draws a recipe."""
@@ -73,23 +109,45 @@ class Work:
         return self.pipes[self.usual].names
 
     @property
+    def things(self) -> str:
+        """What the classes are, in a word: digits, clothes."""
+        return things_of(self.names)
+
+    def worded(self, text: str) -> str:
+        """A text about digits, as it is said of what is drawn here."""
+        if self.things == "digits":
+            return text
+        for digit, image in (
+            (" each digit", " each"),
+            ("a digit", "an image"),
+            ("A digit", "An image"),
+            ("digit", "image"),
+            ("Digit", "Image"),
+        ):
+            text = text.replace(digit, image)
+        return text
+
+    @property
     def busy(self) -> bool:
         """Whether somebody waits for a run."""
-        return self.waiting > 0
+        return self.whole.waiting > 0
 
     def steps_of(self, recipe: Recipe) -> Iterator[Moment | Result]:
         """The moments of a run, from the start on, and at last its result."""
         pipe = self.of(recipe)
         denoises = isinstance(recipe.activity, Denoising)
         run = forward.denoising(pipe, recipe) if denoises else pipe.run(recipe)
+        work = [1.0] * run.length if denoises else pipe.work(recipe if recipe.activity else recipe.alone(0))
         yield Moment(0, run.length, run.level, run.frame, run.guess)
         for step in run:
-            yield Moment(step.index + 1, run.length, step.level, run.frame, run.guess)
+            done = step.index + 1
+            share = sum(work[:done]) / (sum(work) or 1)  # some recipes ask for no guess at all
+            yield Moment(done, run.length, step.level, run.frame, run.guess, share)
         yield replace(run.result(), recipe=replace(recipe, weights=pipe.weights))
 
     def tries_of(self, recipe: Recipe, tries: int) -> Iterator[Tried | None]:
         """A recipe, drawn until it reads right, at most so often: None after each step, at last what came of it."""
-        yield from trying(self.of(recipe), reader(), recipe, tries)
+        yield from trying(self.of(recipe), reader(self.of(recipe).names), recipe, tries)
 
     def cells_of(self, recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[Cell]:
         """A sheet as it is drawn, and in the end saved."""
@@ -111,6 +169,10 @@ class Work:
         """What a recipe with the activity `Denoising` asks for, a noise level after the other."""
         yield from forward.denoised(self.of(recipe), recipe)
 
+    def forward_picture_of(self, ending: str, recipe: Recipe) -> bytes:
+        """The file with an ending .png or .gif that shows the pictures of a recipe at its noise levels."""
+        return noise_panels.forward_picture(ending, self.of(recipe), recipe)
+
     def picture(self, result: Result, ending: str, looks: Sequence[Sequence[Reading]] = ()) -> bytes:
         """The file with an ending .png or .gif that shows what came of an activity.
 
@@ -119,14 +181,15 @@ class Work:
         """
         recipe, pipe = result.recipe, self.of(result.recipe)
         if isinstance(recipe.activity, Forward):
-            return self.forward_picture(ending, pipe, recipe)
+            return self.forward_picture(ending, recipe)
         if isinstance(recipe.activity, Denoising):
             return noise_panels.denoised_picture(ending, [*self.denoised(recipe)], recipe)
         return panels.picture(ending, result, pipe.names, [[each.caption for each in read] for read in looks])
 
     def read(self, result: Result) -> list[list[Reading]]:
         """What the reader makes of each image, for each way to look at it, or BadInput where it does not read these."""
-        return readback.read_looks(self.of(result.recipe), reader(), result)
+        pipe = self.of(result.recipe)
+        return readback.read_looks(pipe, reader(pipe.names), result)
 
     def _waited_for(self, work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """The work, with data sets standing back meanwhile."""
@@ -143,6 +206,12 @@ class Work:
 
 
 @cache
-def reader() -> Reader:
-    """The bundled one, loaded when it is first wanted; on the CPU, which is quick enough and always there."""
-    return load_reader().to("cpu")
+def reader(names: tuple[str, ...]) -> Reader:
+    """The bundled one of such classes, loaded when it is first wanted; on the CPU, quick enough and always there."""
+    return load_reader(reader_of(names)).to("cpu")
+
+
+def things_of(names: Sequence[str]) -> str:
+    """What classes of these names are, in a word."""
+    dataset = with_classes(names)
+    return DATASETS[dataset].things if dataset else "images"

@@ -6,26 +6,34 @@ import json
 import os
 import random
 import re
+import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks
-from diffusion.cli.flags import pipeline, wanted
+from diffusion.cli.flags import digits, pipeline, recipe, wanted
 from diffusion.cli.reading import ReadingBack
-from diffusion.evaluation.readback import until_right
-from diffusion.files.atomic import check_writable
+from diffusion.evaluation.readback import read, until_right
+from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
 from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
-from diffusion.pipeline import BATCH
-from diffusion.recipe import Recipe
+from diffusion.hub.data_card import MARK, data_card
+from diffusion.hub.push import CARD, PushFailed, check_push, push_dataset
+from diffusion.pipeline import BATCH, Edit
+from diffusion.recipe import SETTINGS, Recipe
+from diffusion.result import Result
+from diffusion.strings import LONGEST, Strings, lengths
 from diffusion.team import Team
 
+LENGTH = "4-6"  # of strings
 ONLY_PICTURES = ("track", "panel", "fps", "scale", "upscale")  # flags that mean nothing here
 
 
@@ -41,6 +49,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--shards", type=checks.typed, help="how many (default: one for 10,000 images, and at least 16 if they suffice)"
     )
     group.add_argument("--shard", metavar="K/N", help="draw the K-th of N shards and no other, like 3/16")
+    group.add_argument(
+        "--strings",
+        type=checks.typed,
+        metavar="COUNT",
+        help="draw so many strings of digits, each as one picture with its text",
+    )
+    group.add_argument("--length", help=f"of --strings, how many digits, up to {LONGEST} (default: {LENGTH})")
+    group.add_argument("--push-to-hub", metavar="USER/REPO", help="upload the data set with a card, once it is whole")
+    group.add_argument("--private", action="store_true", help="create that repository as private")
     group.add_argument("--reject", action="store_true", help="leave out what the reader does not read as asked")
 
 
@@ -55,9 +72,11 @@ def _folder(out: str) -> bool:
 
 def refuse(flags: argparse.Namespace) -> None:
     """BadInput for what a single file cannot have."""
-    for name in ("format", "shards", "shard", "reject"):
+    for name in ("format", "shards", "shard", "strings", "length", "reject", "push_to_hub", "private"):
         if getattr(flags, name):
-            raise checks.BadInput(f"--{name} belongs to a data set: give --out a folder, like digits/.")
+            raise checks.BadInput(
+                f"--{name.replace('_', '-')} belongs to a data set: give --out a folder, like digits/."
+            )
 
 
 def make(flags: argparse.Namespace) -> None:
@@ -68,6 +87,7 @@ def make(flags: argparse.Namespace) -> None:
     work.draw()
     if team.leads:
         work.finish()
+        work.push()
     team.part()
 
 
@@ -75,7 +95,7 @@ class _Work:
     """What there is to do, after all that could refuse it was asked."""
 
     def __init__(self, flags: argparse.Namespace, team: Team):
-        self.team, self.out = team, Path(flags.out)
+        self.flags, self.team, self.out = flags, team, Path(flags.out)
         if not _folder(flags.out):
             raise checks.BadInput("Several processes draw a data set: give --out a folder, like digits/.")
         self.format = checks.choice("--format", flags.format or next(iter(FORMATS)), FORMATS)
@@ -84,8 +104,13 @@ class _Work:
                 raise checks.BadInput(f"--{name} belongs to a picture or an animation: leave it out for a data set.")
         if flags.precision == "auto":
             raise checks.BadInput("All shards are drawn in one precision: choose fp32 or bf16 as --precision.")
+        if flags.private and not flags.push_to_hub:
+            raise checks.BadInput("--private belongs to --push-to-hub: add it, or leave this out.")
+        if flags.push_to_hub and team.leads:
+            check_push(flags.push_to_hub, later="draw first, and push the data set afterwards")
         again = Recipe.from_file(flags.recipe) if flags.recipe else None
         self.pipe = pipeline(flags, again)
+        self.strings = self._strings(flags, again)
         self.recipe = replace(self._recipe(flags, again), weights=self.pipe.weights)
         self.pipe.check(self.recipe)
         if self.recipe.guidance == 0:
@@ -94,33 +119,57 @@ class _Work:
         self.reject = flags.reject
         self.only, count = _shard(flags.shard)
         self.plan = self._plan(flags, count)
-        check(self.format, self.plan.count, len(self.pipe.names), colour=self.pipe.model.shape[0] > 1)
+        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": self.strings is not None}
+        check(self.format, self.plan.count, len(self.pipe.names), **holds)
         self.shards = Shards(self.out, self.plan, self.format)
         if self.only is not None and team.size > 1:
             raise checks.BadInput("torchrun shares the shards out by itself: leave --shard out.")
         if not self.shards.done:
             check_writable(self.out / INDEX)
 
+    def _strings(self, flags: argparse.Namespace, again: Recipe | None) -> Strings | None:
+        """The strings that are asked for: of all digits, or of those that --digits names."""
+        if flags.strings is None:
+            if flags.length is not None:
+                raise checks.BadInput("--length is that of strings: say how many with --strings.")
+            return None
+        if flags.count != 1 or flags.like or again:
+            raise checks.BadInput("--strings picks digits by lot: leave --count, --like and --recipe out.")
+        if any(len(name) != 1 for name in self.pipe.names):
+            raise checks.BadInput("Strings are written in single letters, and these weights draw other things.")
+        if flags.until_right is not None and self.pipe.offer.styles:
+            raise checks.BadInput("Digits that are drawn again would be in another hand: take --reject for strings.")
+        sizes = lengths(flags.length or LENGTH)
+        count = checks.whole("--strings", flags.strings, 1, checks.MAX_IMAGES // sizes[-1])
+        seed = checks.whole("seed", flags.seed or 0, 0, checks.MAX_SEED)
+        return Strings.by_lot(count, sizes, digits(flags, self.pipe), seed)
+
     def _recipe(self, flags: argparse.Namespace, again: Recipe | None) -> Recipe:
         """What to draw. Chance picks digits by the seed: all processes must come to the same."""
+        if self.strings:
+            return recipe(flags, self.pipe, self.strings.flat)
         seed = again.seed if flags.seed is None and again else flags.seed
         return wanted(flags, self.pipe, again, choose=random.Random(0 if seed is None else str(seed)).choice)
 
     def _plan(self, flags: argparse.Namespace, shards: int | None) -> Plan:
         if flags.shards is not None and shards is not None:
             raise checks.BadInput("--shard says how many shards there are: leave --shards out.")
-        about = {"recipe": self.recipe.to_json(), "precision": flags.precision}
+        about: dict[str, Any] = {"recipe": self.recipe.to_json(), "precision": flags.precision}
         if self.reading:
             about |= {
                 "reader": checkpoint.fingerprint(flags.reader),
                 "tries": self.reading.tries,
                 "reject": self.reject,
             }
-        batches = -(-len(self.recipe.digits) // BATCH)
+        count, batch = len(self.recipe.digits), BATCH
+        if self.strings:
+            about["strings"] = self.strings.starts
+            count, batch = len(self.strings.labels), max(1, BATCH // self.strings.longest)
+        batches = -(-count // batch)
         number = shards if flags.shards is None else flags.shards
         if number is not None:
             number = checks.whole("--shards", number, 1, batches)
-        plan = Plan(json.dumps(about), len(self.recipe.digits), BATCH, number or 0)
+        plan = Plan(json.dumps(about), count, batch, number or 0)
         if self.team.size > plan.shards:
             raise checks.BadInput(
                 f"There are {self.team.size} processes for {plan.shards} shards: start fewer, or divide the images "
@@ -153,18 +202,47 @@ class _Work:
     def _parts(self, shard: int, counts: Counter[str], tell: Callable[[int], object]) -> Iterator[Part]:
         """The images of a shard, batch after batch; `counts` is what became of them."""
         for numbers in self.plan.batches(shard):
-            recipe = self.recipe.part(numbers.start, numbers.stop)
-            if self.reading is None:
-                result = self.pipe.run(recipe).result()
-                kept = list(range(len(numbers)))
-            else:
-                tried = until_right(self.pipe, self.reading.reader, recipe, self.reading.tries)
-                result, right = tried.result, [k for k, reading in enumerate(tried.readings) if reading.right]
-                kept = right if self.reject else list(range(len(numbers)))
-                counts.update(kept=len(kept), right=len(right), drawn=tried.drawn)
-            labels, seeds = result.labels, result.seeds
-            yield Part(result.images[kept], *([values[k] for k in kept] for values in (labels, seeds, numbers)))
+            result, right, drawn = self._result(numbers)
+            seeds, labels, texts, widths = result.seeds, result.labels, [""] * len(numbers), [0] * len(numbers)
+            images = result.images
+            if self.strings:
+                rows = self.strings.divided(numbers, range(len(labels)))
+                texts = ["".join(self.pipe.names[labels[k]] for k in row) for row in rows]
+                widths = [len(row) * images.shape[2] for row in rows]
+                images = self.strings.rows(numbers, images)
+                seeds, right = [seeds[row.start] for row in rows], [all(right[k] for k in row) for row in rows]
+            kept = [k for k in range(len(numbers)) if right[k] or not self.reject]
+            if self.reading:
+                counts.update(kept=len(kept), right=sum(right), drawn=drawn)
+
+            def some(values: Sequence[Any], kept: list[int] = kept) -> list[Any]:
+                return [values[k] for k in kept]
+
+            part = Part(images[kept], [], some(seeds), some(numbers), some(texts), some(widths))
+            yield part if self.strings else replace(part, labels=some(labels), texts=[], widths=[])
             tell(len(numbers))
+
+    def _result(self, numbers: range) -> tuple[Result, list[bool], int]:
+        """Some images, or the digits of some strings; whether each reads right; how many were drawn for that."""
+        if self.strings:
+            first, last = self.strings.starts[numbers.start], self.strings.starts[numbers.stop]
+        else:
+            first, last = numbers.start, numbers.stop
+        recipe = self.recipe.part(first, last)
+        reader = self.reading and self.reading.reader
+        if self.reading and reader and self.reading.tries > 1:
+            tried = until_right(self.pipe, reader, recipe, self.reading.tries)
+            return tried.result, [reading.right for reading in tried.readings], tried.drawn
+        result = self.pipe.run(recipe, self._edit(recipe, numbers)).result()
+        right = [reading.right for reading in read(self.pipe, reader, result)] if reader else [True] * (last - first)
+        return result, right, last - first
+
+    def _edit(self, recipe: Recipe, numbers: range) -> Edit:
+        """Each string is in one hand, where the weights know styles and none is asked for."""
+        styles = self.pipe.offer.styles
+        if self.strings and styles and not recipe.asks_for_style:
+            return partial(self.strings.in_one_hand, styles, numbers, recipe.seeds)
+        return lambda setup: setup
 
     def finish(self) -> None:
         """Write the data set where no shard is missing, and say what there is."""
@@ -172,11 +250,17 @@ class _Work:
             several = "is" if len(missing) == 1 else "are"
             print(f"{len(missing)} of {self.plan.shards} shards {several} still missing in {self.out}.")
             return
-        recipe = json.loads(replace(self.recipe, digits=(0,), redrawn=(), words=()).to_json())
-        about = {"names": self.pipe.names, "settings": {name: recipe[name] for name in recipe if name != "digits"}}
+        told = json.loads(replace(self.recipe, digits=(0,), redrawn=(), words=()).to_json())
+        about = {
+            "names": self.pipe.names,
+            "shape": self.pipe.model.shape,
+            "strings": self.strings is not None,
+            "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
+            "command": _command(self.flags),
+        }
 
         def write(parts: Iterable[Part], count: int) -> Iterator[str]:
-            content = Content(self._told(parts, count), count, self.plan.shards, self.pipe.names)
+            content = Content(self._told(parts, count), count, self.plan.shards, self.pipe.names, bool(self.strings))
             return FORMATS[self.format].write(self.out, content)
 
         self.shards.finish(write, about)
@@ -185,14 +269,32 @@ class _Work:
             print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn")
         if left_out := index["images"] - index["kept"]:
             print(f"{left_out:,} that were not are left out")
-        print(f"{index['kept']:,} {'image' if index['kept'] == 1 else 'images'} in {self.out}")
+        self._write_card()
+        what = ("string" if self.strings else "image") + ("" if index["kept"] == 1 else "s")
+        print(f"{index['kept']:,} {what} in {self.out}")
+
+    def _write_card(self) -> None:
+        path = self.out / CARD
+        if not path.exists() or MARK in path.read_text("utf-8"):
+            write_text(path, data_card(self.out, self.flags.push_to_hub or self.out.resolve().name))
+
+    def push(self) -> None:
+        """Upload the data set where that is asked for and it is whole, and print where it is."""
+        if not self.flags.push_to_hub:
+            return
+        if not self.shards.done:
+            raise checks.BadInput("A data set is pushed once it is whole: draw the shards that are missing.")
+        try:
+            print(push_dataset(self.out, self.flags.push_to_hub, private=self.flags.private))
+        except PushFailed as error:
+            raise checks.BadInput(f"{str(error).removesuffix('.')} with the same command.") from None
 
     def _told(self, parts: Iterable[Part], count: int) -> Iterator[Part]:
         """The parts, with a bar of how far they are written."""
         with tqdm(total=count, unit="image", desc="write") as bar:
             for part in parts:
                 yield part
-                bar.update(len(part.labels))
+                bar.update(len(part.numbers))
 
 
 def _shard(text: str | None) -> tuple[int | None, int | None]:
@@ -202,3 +304,20 @@ def _shard(text: str | None) -> tuple[int | None, int | None]:
     if not (found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)) or not 1 <= int(found[1]) <= int(found[2]):
         raise checks.BadInput(f"--shard must be like 3/16, the third of 16 shards, not {checks.shown(text)}.")
     return int(found[1]) - 1, int(found[2])
+
+
+def _command(flags: argparse.Namespace) -> str:
+    """The command that draws such a data set, for its card: without what means something on this machine only."""
+    words = ["python -m diffusion sample"]
+    shown = ("digits", "count", "strings", "length", "until_right", "precision", "format")
+    for name in ("weights", "revision", "like", "recipe", *shown, *SETTINGS):
+        value = getattr(flags, name)
+        if value is None or value == {"count": 1, "precision": "fp32"}.get(name):
+            continue
+        if name == "weights" and value not in checkpoint.NAMES and not checkpoint.on_hub(value):
+            value = "WEIGHTS"
+        elif name in ("like", "recipe"):
+            value = Path(value).name
+        words.append(f"--{name.replace('_', '-')} {shlex.quote(checks.written(value))}")
+    words += [f"--{name}" for name in ("balance", "reject") if getattr(flags, name)]
+    return " ".join([*words, "--out digits/"])

@@ -12,7 +12,7 @@ from diffusion import checkpoint, checks, data, process
 from diffusion.checks import typed
 from diffusion.cli.flags import add_drawing, add_real, digits, real, recipe
 from diffusion.evaluation import judge, sweep
-from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.evaluation.reader import READER, Reader, load_reader, reader_of, save_reader, train_reader
 from diffusion.files.atomic import check_writable
 from diffusion.files.lock import locked
 from diffusion.pipeline import Pipeline
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure the quality, beside real digits")
     add_drawing(parser, count=1000, several=SWEPT)
     add_real(parser)
-    parser.add_argument("--reader", default=str(READER), help="the classifier that judges (default: the bundled one)")
+    parser.add_argument("--reader", help="the classifier that judges (default: the bundled one of the data set)")
     parser.add_argument("--quick", action="store_true", help="leave out the figures that train classifiers")
     parser.add_argument("--table", action="store_true", help="print a Markdown table instead of JSON")
     parser.add_argument(
@@ -50,6 +50,7 @@ def evaluate(flags: argparse.Namespace) -> None:
     file = checkpoint.find(flags.weights, flags.revision)
     pipe = Pipeline.from_pretrained(file, precision=flags.precision)
     recipes = _recipes(flags, pipe)
+    flags.reader = flags.reader or reader_of(pipe.names)
     reader = _reader(flags, pipe)
     measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
     names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}

@@ -14,6 +14,7 @@ from torch import Tensor
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
 from diffusion.denoiser import FewStep
+from diffusion.files.labels import missing, read_labels
 from diffusion.files.render import OPTIONS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
@@ -43,8 +44,8 @@ def add_drawing(
     """
     parser.add_argument(
         "--weights",
-        help=f"few-step, which {FEW_STEP}; {checkpoint.ONE_GUESS}, which takes noise away in one guess; or a file, a "
-        "folder, or user/repo on the Hub (default: the bundled weights)",
+        help=f"few-step, which {FEW_STEP}; fashion or fashion-few-step, for clothes; {checkpoint.ONE_GUESS}, which "
+        "takes noise away in one guess; or a file, a folder, or user/repo on the Hub (default: the bundled weights)",
     )
     parser.add_argument(
         "--embeddings", metavar="FILE", help="of text-to-image weights: prompts that were encoded before"
@@ -104,6 +105,13 @@ def styled(
     flags: argparse.Namespace, pipe: Pipeline, choose: Choose = random.choice
 ) -> tuple[list[int], dict[str, Any]]:
     """The same, and what else it says of them: how they are to be written, as a setting of a recipe."""
+    if like := getattr(flags, "like", None):
+        if texts(flags):
+            raise checks.BadInput("--like says which digits to draw: leave --digits out.")
+        labels = read_labels(like, pipe.names)
+        if flags.balance and not (labels := missing(labels)):
+            raise checks.BadInput(f"{like} has as many of each class already: leave --balance out.")
+        return labels, {}
     if flags.digits is None or pipe.offer.takes_text:
         return digits(flags, pipe), {}
     wanted, words = prompts.styled(flags.digits, pipe.names, choose=choose)
@@ -134,16 +142,26 @@ def warn(pipe: Pipeline, wanted: Recipe) -> None:
 
 def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choose: Choose = random.choice) -> Recipe:
     """What to draw: the flags, and what they do not say is as in the recipe to draw again, where there is one."""
+    if flags.balance and not flags.like:
+        raise checks.BadInput("--balance fills up the classes of a file: name it with --like.")
     if again is None:
         digits, words = styled(flags, pipe, choose)
         return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
     digits, words = ([*again.digits], {"words": again.words})
-    if texts(flags):
+    if texts(flags) or flags.like:
         digits, words = styled(flags, pipe, choose)
     drawn = recipe(flags, pipe, digits, **usual, **words)
     same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
     return replace(drawn, redrawn=again.redrawn) if same else drawn
+
+
+def add_like(parser: argparse.ArgumentParser) -> None:
+    """What to draw, by a file of labels."""
+    parser.add_argument("--like", metavar="FILE", help="draw the labels in a CSV, NPZ or IDX file, in their order")
+    parser.add_argument(
+        "--balance", action="store_true", help="of --like, draw what fills its classes up to equal numbers"
+    )
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

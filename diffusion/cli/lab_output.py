@@ -1,6 +1,8 @@
 """What the lab's commands draw into a file, with a bar of progress."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -19,6 +21,21 @@ from diffusion.recipe import Recipe
 from diffusion.result import Result
 
 ENDINGS = (".png", *render.ANIMATIONS, ".npz")
+
+
+@contextmanager
+def progress(work: Sequence[float]) -> Iterator[Callable[[], object]]:
+    """A bar over steps that are so much work each: the time left is told by work, as steps may differ a lot in it."""
+    left = deque(work)
+    with tqdm(total=sum(work), bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+
+        def on_step() -> None:
+            if not left:  # what reads wrong is drawn again
+                bar.reset()
+                left.extend(work)
+            bar.update(left.popleft())
+
+        yield on_step
 
 
 @dataclass(frozen=True)
@@ -60,9 +77,9 @@ class Output:
     def _drawn(self, wanted: Recipe) -> None:
         size = BATCH if self.ending == ".npz" else len(wanted.digits)
         parts = ceil(len(wanted.digits) / size)
-        with tqdm(total=parts * self.pipe.steps(wanted), unit="step") as bar:
+        with progress(parts * self.pipe.work(wanted)) as on_step:
             draw = self.reading.results if self.reading else self.pipe.batches
-            results = draw(wanted, size, bar.update)
+            results = draw(wanted, size, on_step)
             if self.ending == ".npz":
                 export.write(self.path, results, wanted)
                 return
@@ -71,11 +88,11 @@ class Output:
         self._picture(result, [[each.caption for each in look] for look in read])
 
     def _morph(self, wanted: Recipe, evens: bool) -> None:
-        before = morph.EVENED * morph.rough(wanted).steps if evens else 0
-        with tqdm(total=before + wanted.steps, unit="step") as bar:
+        before = morph.EVENED * self.pipe.work(morph.rough(wanted)) if evens else []
+        with progress([*before, *self.pipe.work(wanted)]) as on_step:
             if evens:
-                wanted = morph.smooth(self.pipe, wanted, bar.update)
-            [result] = self.pipe.batches(wanted, len(wanted.digits), bar.update)
+                wanted = morph.smooth(self.pipe, wanted, on_step)
+            [result] = self.pipe.batches(wanted, len(wanted.digits), on_step)
         assert isinstance(wanted.activity, Morph)
         if self.ending == ".npz":
             export.write(self.path, [result], wanted)

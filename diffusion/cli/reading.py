@@ -8,7 +8,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import typed
 from diffusion.evaluation.readback import MAX_TRIES, Reading, captions_of, until_right
-from diffusion.evaluation.reader import READER, Reader, load_reader
+from diffusion.evaluation.reader import Reader, load_reader, reader_of
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result
@@ -26,7 +26,7 @@ def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
             metavar="TRIES",
             help="while the reader reads a digit wrong, draw it again from another seed, at most TRIES times in all",
         )
-    parser.add_argument("--reader", default=str(READER), help="the classifier that reads (default: the bundled one)")
+    parser.add_argument("--reader", help="the classifier that reads (default: the bundled one of the data set)")
 
 
 class ReadingBack:
@@ -45,7 +45,7 @@ class ReadingBack:
         ):
             return None
         tries = 1 if tries is None else checks.whole("--until-right", tries, 1, MAX_TRIES)
-        return cls(pipe, load_reader(flags.reader), tries)
+        return cls(pipe, load_reader(flags.reader or reader_of(pipe.names)), tries)
 
     def captions(self, images: np.ndarray) -> list[str]:
         """What is read in images uint8 (N, H, W[, 3]), like "7, 99.8 %"."""

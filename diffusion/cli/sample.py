@@ -11,7 +11,7 @@ from tqdm import tqdm
 from diffusion import checks
 from diffusion.checks import typed
 from diffusion.cli import dataset
-from diffusion.cli.flags import add_drawing, add_pictures, pipeline, wanted
+from diffusion.cli.flags import add_drawing, add_like, add_pictures, pipeline, wanted
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.files import export, render
 from diffusion.files.atomic import check_writable
@@ -36,6 +36,7 @@ def add(commands: Any) -> None:
         metavar="WEIGHTS",
         help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger",
     )
+    add_like(parser)
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
     parser.add_argument(

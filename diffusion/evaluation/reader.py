@@ -1,5 +1,6 @@
 """The reader: a small classifier, trained here on real images only, that judges what was drawn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from tqdm import tqdm
 from diffusion.checkpoint import BUNDLED, write_weights
 from diffusion.checks import BadInput
 from diffusion.cores import sharing
-from diffusion.data import DATASETS, DEFAULT, to_float
+from diffusion.data import DATASETS, DEFAULT, to_float, with_classes
 from diffusion.hardware import CPU_FLOAT32, best_device
 
 READER = BUNDLED / "reader.safetensors"  # of MNIST
+READERS = {DEFAULT: READER, "fashion-mnist": BUNDLED / "fashion-reader.safetensors"}  # by data set: those that ship
 BATCH = 500  # images read at once
 
 
@@ -55,6 +57,12 @@ class Reader(nn.Module):
     def accuracy(self, images: np.ndarray | Tensor, labels: Tensor) -> float:
         """The share of images (N, H, W[, C]) read as their labels (N,) say."""
         return float((self.read(images)[0].argmax(axis=1) == labels.numpy()).mean())
+
+
+def reader_of(names: Sequence[str]) -> Path:
+    """The reader that ships for classes of these names; where there is none, that of MNIST."""
+    file = READERS.get(with_classes(names) or DEFAULT, READER)
+    return file if file.is_file() else READER
 
 
 def load_reader(path: str | Path = READER) -> Reader:

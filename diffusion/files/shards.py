@@ -3,7 +3,7 @@
 Which images a shard holds, and which of them are drawn at once, follows from the plan alone. So any process on any
 machine may draw any shard, and the images are the same. Until all are there, they lie in the folder of the data set:
 
-shards/00003-of-00016.npz    images uint8 (N, H, W[, 3]); labels, seeds and numbers int64 (N,); what it belongs to
+shards/00003-of-00016.npz    images uint8 (N, H, W[, 3]), the lists of `Part`, and what it belongs to
 
 At last they are written in the format that is asked for, an index beside it says what is there, and they are deleted.
 """
@@ -16,7 +16,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import repeat
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ VERSION = 1  # of how the images of a shard follow from a plan, and of its file
 FOLDER, INDEX, ABOUT = "shards", "index.json", "about.json"
 USUAL = 10_000  # images of a shard, in a large data set
 FEWEST = 16  # shards where there are enough images: as many processes can share the work
+LISTS: dict[str, Any] = {"labels": np.int64, "seeds": np.int64, "numbers": np.int64, "texts": str, "widths": np.int64}
 MOST_IMAGES = 50_000  # in a shard, which is held in memory
 
 
@@ -42,13 +44,22 @@ class Part:
     Attributes:
         images: uint8 (N, H, W), or (N, H, W, 3) in colour.
         numbers: which of the data set they are, counted from 0.
+        texts: of strings, which have no labels.
+        widths: of the pictures of strings, which are black at their ends.
     """
 
     images: np.ndarray
     labels: list[int]
     seeds: list[int]
     numbers: list[int]
+    texts: list[str] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
     viewed = None  # no other views: see export.py
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """The images, each as wide as it is."""
+        return [image[:, :width] for image, width in zip(self.images, self.widths or repeat(None), strict=False)]
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,8 @@ class Shards:
         """
         some = list(parts)
         arrays: dict[str, Any] = {"images": np.concatenate([part.images for part in some])}
-        for name in ("labels", "seeds", "numbers"):
-            arrays[name] = np.array([value for part in some for value in getattr(part, name)], np.int64)
+        for name, kind in LISTS.items():
+            arrays[name] = np.array([value for part in some for value in getattr(part, name)], kind)
         about = self.plan.identity | {"shard": shard, "counts": dict(counts)}
         with replacing(self._path(shard)) as temporary:
             with temporary.open("wb") as file:
@@ -200,12 +211,12 @@ class Shards:
         wanted = self.plan.images(shard)
         try:
             with np.load(path) as file:
-                part = Part(file["images"], *(file[name].tolist() for name in ("labels", "seeds", "numbers")))
+                part = Part(file["images"], **{name: file[name].tolist() for name in LISTS})
         except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError):
             raise _damaged(path) from None
         rising = all(a < b for a, b in zip(part.numbers, part.numbers[1:], strict=False))
         inside = not part.numbers or (wanted[0] <= part.numbers[0] and part.numbers[-1] <= wanted[-1])
-        sizes = {len(part.images), len(part.labels), len(part.seeds), len(part.numbers)}
+        sizes = {len(part.images), len(part.labels or part.texts), len(part.seeds), len(part.numbers)}
         if not rising or not inside or sizes != {counts.get("kept", len(wanted))}:
             raise _damaged(path)
         return part

@@ -62,7 +62,7 @@ def model_card(repo: str, tag: str, folder: str | Path, config: DenoiserConfig) 
         "\n".join(f"![{text}]({name})" for name, text in pictures(folder).items()),
         _usage(repo, tag, config),
         _training(settings),
-        _evaluation(evaluations),
+        evaluation_section(evaluations),
     ]
     body = "\n\n".join(section for section in sections if section)
     return f"---\n{_metadata(repo, dataset, config, evaluations)}\n---\n\n{body}\n"
@@ -74,14 +74,18 @@ def pictures(folder: str | Path) -> dict[str, str]:
     return {max(names, key=lambda name: (len(name), name)): text for text, names in found.items() if names}
 
 
-def read_evaluations(folder: str | Path) -> list[Evaluation]:
-    """What scores.json in a run's folder holds; nothing where there is none, BadInput where it is damaged.
+def read_evaluations(folder: str | Path, mine: str | None = None) -> list[Evaluation]:
+    """What scores.json in a folder holds; nothing where there is none, BadInput where it is damaged.
 
-    Scores of other weights than the folder's, from before the run was trained on, are left out.
+    Scores of other weights are left out: those of a run from before it was trained on, for one.
+
+    Args:
+        mine: the fingerprint of the weights, by default of those in the folder.
     """
     path, weights = Path(folder) / "scores.json", Path(folder) / WEIGHTS
     scores = _read(path)
-    mine = fingerprint(weights) if weights.exists() else None
+    if mine is None and weights.exists():
+        mine = fingerprint(weights)
     try:
         runs = [] if scores is None else [run for run in scores["runs"] if run.get("weights", mine) == mine]
         return [_read_evaluation(run) for run in runs]
@@ -223,7 +227,8 @@ def _value(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _evaluation(evaluations: list[Evaluation]) -> str:
+def evaluation_section(evaluations: list[Evaluation]) -> str:
+    """The figures as a section of a card, or no text where there are none."""
     if not evaluations:
         return ""
     parts = ["## How good is it?", "Each figure beside its floor, the same figure for real images."]

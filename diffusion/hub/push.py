@@ -1,4 +1,4 @@
-"""Pushing a run to the Hugging Face Hub: one commit with all of it, and a tag that names the weights.
+"""Pushing to the Hugging Face Hub: a run, or a data set, in one commit with all of it. A tag names a run's weights.
 
 Whatever goes wrong ends in one sentence. Nothing of the client's own error goes along, for it may quote the token.
 """
@@ -7,13 +7,20 @@ import hashlib
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffusion.checkpoint import WEIGHTS, check_connection, failures, fingerprint, load
 from diffusion.checks import BadInput, shown
+from diffusion.files.shards import INDEX, read_index
 from diffusion.hub.card import model_card, pictures
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+CARD = "README.md"
 TAG = r"[A-Za-z0-9][\w.-]{0,63}"
 
 
@@ -45,15 +52,14 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
     files: dict[str, bytes | str] = {
         WEIGHTS: str(folder / WEIGHTS),
         "config.json": json.dumps(asdict(config), indent=2).encode(),
-        "README.md": model_card(repo, name, folder, config).encode(),
+        CARD: model_card(repo, name, folder, config).encode(),
     }
     files |= {picture: str(folder / picture) for picture in pictures(folder)}
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
-    try:
+
+    def upload() -> str:
         api = HfApi()
-        api.create_repo(repo, private=private or None, exist_ok=True)
-        if private and not api.model_info(repo).private:
-            raise BadInput(f"{repo} exists and is public: make it private in its settings, or choose another name.")
+        _create(api, repo, "model", private)
         tagged = _weights_at(repo, name)
         if tagged not in (None, sha256):
             raise BadInput(
@@ -63,13 +69,58 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
         if tagged is None:
             api.create_tag(repo, tag=name, revision=commit.oid)
         return commit.commit_url
+
+    return _told(upload, "the run is safe, push it again")
+
+
+def push_dataset(folder: str | Path, repo: str, *, private: bool = False) -> str:
+    """Upload a whole data set, its index and its card to "user/repo" in one commit.
+
+    Files of a data set that was there before are deleted in it. Pushed again after a failure, large files that have
+    arrived are not sent twice. The arguments, the result and the errors are those of `push`.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    check_repo(repo)
+    folder = Path(folder)
+    index = read_index(folder)
+    if index is None:
+        raise BadInput(f"{folder} holds no whole data set: draw all its shards first.")
+    files = [*index["files"], INDEX, CARD]
+    if any(name.endswith("/") for name in files):
+        raise BadInput("The Hub takes a few large files, not one for each image: draw the data set in another format.")
+    if missing := next((name for name in files if not (folder / name).is_file()), None):
+        raise BadInput(f"{folder / missing} is missing: draw the data set again in another folder.")
+
+    def upload() -> str:
+        api = HfApi()
+        _create(api, repo, "dataset", private)
+        old = {file.rfilename for file in api.dataset_info(repo).siblings or []} - {*files, ".gitattributes"}
+        operations = [CommitOperationAdd(name, str(folder / name)) for name in files]
+        deletions = [CommitOperationDelete(name) for name in sorted(old)]
+        message = "Upload a data set drawn by Digit Diffusion"
+        commit = api.create_commit(repo, [*operations, *deletions], commit_message=message, repo_type="dataset")
+        return commit.commit_url
+
+    return _told(upload, "the data set is safe, push it again")
+
+
+def _create(api: "HfApi", repo: str, kind: str, private: bool) -> None:
+    """Create a repository where it is missing; BadInput where it is there and public, and private was asked for."""
+    api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
+    if private and not api.repo_info(repo, repo_type=kind).private:
+        raise BadInput(f"{repo} exists and is public: make it private in its settings, or choose another name.")
+
+
+def _told(upload: Callable[[], str], what_now: str) -> str:
+    """The address that an upload comes to, or PushFailed for whatever the Hub refuses."""
+    try:
+        return upload()
     except BadInput:
         raise
     except failures() as error:
         failure = _failure(error)
-    raise PushFailed(
-        f"{failure}; the run is safe, push it again."
-    )  # out here, so that it carries no error with a token
+    raise PushFailed(f"{failure}; {what_now}.")  # out here, so that it carries no error with a token
 
 
 def _weights_at(repo: str, revision: str) -> str | None:
@@ -84,8 +135,8 @@ def _weights_at(repo: str, revision: str) -> str | None:
         return ""
 
 
-def check_push(repo: str, tag: str | None = None) -> None:
-    """BadInput where a push to "user/repo" is bound to fail, for a wrong name or token: ask before a long training.
+def check_push(repo: str, tag: str | None = None, later: str = "train first, and push the run afterwards") -> None:
+    """BadInput where a push to "user/repo" is bound to fail, for a wrong name or token: ask before long work.
 
     Whether the token's owner may write to this very repository is for the Hub to say, at the push.
     """
@@ -105,7 +156,7 @@ def check_push(repo: str, tag: str | None = None) -> None:
     except failures() as error:
         failure = _failure(error)
     if failure:
-        raise BadInput(f"{failure}; or train first, and push the run afterwards.")
+        raise BadInput(f"{failure}; or {later}.")
 
 
 def check_repo(repo: str) -> None:

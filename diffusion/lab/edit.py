@@ -133,7 +133,7 @@ class Inpainting(WithPictures, name="inpaint"):
     mask: str = setting(
         picture.Packed(), "", "a picture of that size: what is white is drawn anew, what is black is kept"
     )
-    method: str = setting(Choice(METHODS), "langevin", "how the drawn part hears of the known one")
+    method: str = setting(Choice(METHODS), "langevin", "how the new part is made to fit the part that is kept")
     inner: int = setting(
         Whole(0, 50),
         1,

@@ -236,5 +236,5 @@ def _full(pipe: Pipeline) -> None:
     if pipe.offer.takes_guidance:
         raise checks.BadInput(
             "These weights know only a few steps from noise to images: to denoise from any level, choose the weights "
-            "named bundled."
+            "named bundled, which the page calls Quality."
         )

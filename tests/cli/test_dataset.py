@@ -1,17 +1,20 @@
 """python -m diffusion sample --out FOLDER/: the same for any number of processes, and nothing is lost or doubled."""
 
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from diffusion import Pipeline
 from diffusion.__main__ import main
@@ -27,8 +30,9 @@ def sample(weights: str, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("diffusion.cli.dataset.BATCH", BATCH)
     monkeypatch.chdir(tmp_path)
 
-    def run(*flags: str, out: str = "out/") -> None:
-        usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "4", "--format", "npz"]
+    def run(*flags: str, out: str = "out/", digits: str | None = "0-9") -> None:
+        usual = ["--weights", weights, "--steps", "2", "--count", "4", "--format", "npz"]
+        usual += [] if digits is None else ["--digits", digits]
         main(["sample", *usual, "--out", out, *flags])
 
     return run
@@ -38,7 +42,7 @@ def sample(weights: str, tmp_path: Path, monkeypatch):
 def refused(sample, capsys):
     """Runs what must end in one sentence, and returns that."""
 
-    def run(*flags: str, **where: str) -> str:
+    def run(*flags: str, **where) -> str:
         capsys.readouterr()
         with pytest.raises(SystemExit) as exit:
             sample(*flags, **where)
@@ -81,11 +85,11 @@ def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch):
     drawn = []
     run = Pipeline.run
 
-    def run_some(self, recipe):
+    def run_some(self, recipe, *edit):
         if len(drawn) == 4:
             raise KeyboardInterrupt
         drawn.append(recipe.seed)
-        return run(self, recipe)
+        return run(self, recipe, *edit)
 
     monkeypatch.setattr(Pipeline, "run", run_some)
     with pytest.raises(SystemExit):
@@ -137,7 +141,90 @@ def test_only_what_reads_right_is_kept_and_counted(sample, capsys):
     assert (seeds % 10 == labels).all()  # each still with its own seed
 
 
+def rows(folder: str = "out") -> dict[str, list]:
+    """What a reader of WebDataset files finds: of each ending, the contents in order."""
+    found: dict[str, list] = {"png": [], "cls": [], "txt": [], "json": []}
+    for path in sorted(Path(folder).glob("data/*.tar")):
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                data = archive.extractfile(entry).read()
+                ending = entry.name.split(".")[1]
+                read = {"png": lambda data: np.asarray(Image.open(io.BytesIO(data))), "json": json.loads}
+                found[ending].append(read.get(ending, bytes.decode)(data))
+    return found
+
+
+class TestStrings:
+    """Digits in one row as one picture with its text."""
+
+    FLAGS = ("--digits", "0-9", "--count", "1", "--strings", "9", "--length", "2-4", "--format", "webdataset")
+
+    def test_each_picture_shows_the_digits_of_its_text(self, sample, weights):
+        sample(*self.FLAGS, "--shard", "2/2", "--seed", "5")
+        sample(*self.FLAGS, "--shards", "2", "--seed", "5")
+        found = rows()
+        texts = found["txt"]
+        assert len(texts) == 9
+        assert {len(text) for text in texts} == {2, 3, 4}
+        assert [picture.shape for picture in found["png"]] == [(28, 28 * len(text)) for text in texts]
+        seeds = [about["seed"] for about in found["json"]]
+        assert seeds == [5 + sum(map(len, texts[:k])) for k in range(9)]
+        alone = Pipeline.from_pretrained(weights)([int(digit) for digit in texts[4]], steps=2, seed=seeds[4])
+        np.testing.assert_allclose(np.concatenate(alone.images, 1).astype(int), found["png"][4].astype(int), atol=1)
+
+    def test_one_hand_writes_each_where_the_weights_know_styles(self, make_denoiser, styles, sample, tmp_path):
+        Pipeline(make_denoiser(styles=styles)).save_pretrained(tmp_path / "styled")
+        sample(*self.FLAGS, "--weights", str(tmp_path / "styled"))
+        found = rows()
+        text, seed = found["txt"][3], found["json"][3]["seed"]
+        pipe = Pipeline.from_pretrained(str(tmp_path / "styled"))
+        alone = pipe([int(digit) for digit in text], steps=2, seed=seed, hand=seed)
+        np.testing.assert_allclose(np.concatenate(alone.images, 1).astype(int), found["png"][3].astype(int), atol=1)
+
+    def test_a_string_is_left_out_where_a_digit_is_misread(self, sample, capsys):
+        sample(*self.FLAGS, "--length", "1-2", "--strings", "40", "--reject")
+        reader = load_reader()
+        found = rows()
+        assert 0 < len(found["txt"]) < 40
+        for picture, text in zip(found["png"], found["txt"], strict=True):
+            digits = np.stack(np.split(picture, len(text), 1))
+            assert reader.read(digits)[0].argmax(1).tolist() == [int(digit) for digit in text]
+
+    @pytest.mark.parametrize(
+        ("flags", "sentence"),
+        [
+            (["--length", "41"], "A row holds at most 40 digits, not 41: ask for shorter strings"),
+            (["--length", "3-2"], "length must be like 5 or 4-6, not '3-2'"),
+            (["--strings", "0"], "--strings must be a whole number from 1 to 250,000, not 0"),
+            (["--strings", "some"], "--strings must be a whole number from 1"),
+            (["--count", "2"], "leave --count, --like and --recipe out"),
+            (["--format", "npz"], "npz holds no texts: choose one of parquet, webdataset, images for strings"),
+        ],
+    )
+    def test_what_cannot_be(self, refused, flags, sentence):
+        assert sentence in refused(*self.FLAGS, *flags)
+
+    def test_a_length_without_strings(self, refused):
+        assert "say how many with --strings" in refused("--length", "3")
+
+
+def test_as_many_as_in_a_file_or_what_it_lacks(sample):
+    Path("labels.csv").write_text("file,label\na,7\nb,7\nc,3\nd,7\n")
+    flags = ("--like", "labels.csv", "--count", "1", "--format", "webdataset")
+    sample(*flags, digits=None)
+    assert rows()["cls"] == ["7", "7", "3", "7"]
+    sample(*flags, "--balance", digits=None, out="more/")
+    assert rows("more")["cls"] == ["3", "3"]
+
+
 class TestBadInput:
+    def test_labels(self, refused):
+        Path("labels.csv").write_text("3\n7\n")
+        like = ["--like", "labels.csv"]
+        assert "leave --digits out" in refused(*like)
+        assert "as many of each class already" in refused(*like, "--balance", digits=None)
+        assert "name it with --like" in refused("--balance")
+
     def test_shards_that_do_not_fit_together(self, sample, refused, make_denoiser):
         sample("--shard", "2/3")
         assert "of a data set of 40 images, not 50" in refused("--count", "5", "--shard", "1/3")

@@ -95,6 +95,19 @@ def test_npz_by_numpy(written):
         assert [(image.tobytes(), label, seed) for image, label, seed in found] == rows
 
 
+@pytest.mark.process
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["parquet", "images"])
+def test_strings_by_datasets(digits, tmp_path, name):
+    import datasets
+
+    pictures = digits[0].numpy()[:4].reshape(2, 2, 28, 28).swapaxes(1, 2).reshape(2, 28, 56)
+    part = Part(pictures, [], [5, 7], [0, 1], ["07", "4"], [56, 28])
+    list(FORMATS[name].write(tmp_path / "out", Content([part], 2, 1, NAMES, strings=True)))
+    found = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [(row["image"].size, row["text"], row["seed"]) for row in found] == [((56, 28), "07", 5), ((28, 28), "4", 7)]
+
+
 @pytest.mark.parametrize(
     ("name", "count", "classes", "colour", "sentence"),
     [

@@ -16,12 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from huggingface_hub import constants
+from huggingface_hub.utils import close_session
+
 WRITER = "hf_aTokenThatMayWrite"
 READER = "hf_aTokenThatMayOnlyRead"
 STRANGER = "hf_aTokenThatNobodyKnows"
 ROLES = {WRITER: "write", READER: "read"}
 
-LARGE = (".safetensors", ".gif")  # what goes by LFS
+LARGE = (".safetensors", ".gif", ".parquet", ".tar")  # what goes by LFS
 
 
 @dataclass
@@ -82,6 +85,13 @@ def running() -> Iterator[Hub]:
             thread.join()
 
 
+def turn_to(address: str, monkeypatch: Any) -> None:
+    """Turn the client in this process to a server."""
+    close_session()
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+
+
 class Refusal(Exception):
     """An answer that is an error: its status, and the Hub's code for it."""
 
@@ -112,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
                     raise Refusal(*(why if isinstance(why, tuple) else (why,)))
             for method, pattern, answer in ROUTES:
                 if self.command in method and (match := re.fullmatch(pattern, path)):
-                    answer(self, body, **match.groupdict())
+                    answer(self, body, **match.groupdict(""))
                     return
             raise Refusal(404)
         except Refusal as refusal:
@@ -170,7 +180,8 @@ class Handler(BaseHTTPRequestHandler):
     def create(self, body: bytes) -> None:
         self.must_write()
         wanted = json.loads(body)
-        repo = f"{wanted['organization']}/{wanted['name']}"
+        kind = "datasets/" if wanted.get("type") == "dataset" else ""
+        repo = f"{kind}{wanted['organization']}/{wanted['name']}"
         url = {"url": f"{self.server.address}/{repo}"}
         if repo in self.server.repositories:
             self.answer(url, 409)
@@ -180,7 +191,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def describe(self, body: bytes, repo: str, revision: str = "main") -> None:
         repository = self.repository(repo)
-        self.answer({"id": repo, "private": repository.private, "sha": repository.head})
+        siblings = [{"rfilename": path} for path in repository.files(revision) or {}]
+        name = repo.removeprefix("datasets/")
+        self.answer({"id": name, "private": repository.private, "sha": repository.head, "siblings": siblings})
+
+    def tree(self, body: bytes, repo: str, revision: str, folder: str = "") -> None:
+        """The files in a folder, and the folders in it or else, where that is asked for, the files below those."""
+        files = self.repository(repo).files(revision) or {}
+        start = f"{folder}/" if folder else ""
+        found: dict[str, dict[str, Any]] = {}
+        for path, content in files.items():
+            if path.startswith(start):
+                below = start + path.removeprefix(start).split("/")[0]
+                if below == path or "recursive=true" in self.path.lower():
+                    found[path] = {"type": "file", "path": path, "size": len(content), "oid": etag(path, content)}
+                else:
+                    found[below] = {"type": "directory", "path": below, "oid": etag(below, b"")}
+        self.answer(json.dumps(list(found.values())).encode())
 
     def check_card(self, body: bytes) -> None:
         valid = json.loads(body)["content"].startswith("---\n")
@@ -222,6 +249,8 @@ class Handler(BaseHTTPRequestHandler):
             value = operation["value"]
             if operation["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "deletedFile":
+                del files[value["path"]]
             elif operation["key"] == "lfsFile":
                 files[value["path"]] = self.server.uploaded[value["oid"]]
         oid = hashlib.sha1(f"{repo} {len(repository.commits)}".encode()).hexdigest()
@@ -235,16 +264,6 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(409)
         repository.tags[name] = repository.head or "" if revision == "main" else revision
         self.answer(b"")
-
-    def tree(self, body: bytes, repo: str, revision: str) -> None:
-        self.role()
-        listed = []
-        for path, content in (self.repository(repo).files(revision) or {}).items():
-            file = {"type": "file", "path": path, "size": len(content), "oid": etag("", content)}
-            if path.endswith(LARGE):
-                file["lfs"] = {"oid": etag(path, content), "size": len(content), "pointerSize": 134}
-            listed.append(file)
-        self.answer(json.dumps(listed).encode())
 
     def resolve(self, body: bytes, repo: str, revision: str, path: str) -> None:
         self.role()
@@ -265,18 +284,18 @@ def etag(path: str, content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-MODEL = r"/api/models/(?P<repo>[^/]+/[^/]+)"
+MODEL = r"/api/(?:models/(?=[^/]+/)|(?=datasets/))(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
 ROUTES = [
     ("GET", "/api/whoami-v2", Handler.who_am_i),
     ("POST", "/api/repos/create", Handler.create),
     ("POST", "/api/validate-yaml", Handler.check_card),
     ("GET", MODEL, Handler.describe),
     ("GET", MODEL + "/revision/(?P<revision>.+)", Handler.describe),
-    ("GET", MODEL + "/tree/(?P<revision>[^/]+)", Handler.tree),
+    ("GET", MODEL + "/tree/(?P<revision>[^/]+)(?:/(?P<folder>.+))?", Handler.tree),
     ("POST", MODEL + "/preupload/(?P<revision>.+)", Handler.preupload),
     ("POST", MODEL + "/commit/(?P<revision>.+)", Handler.commit),
     ("POST", MODEL + "/tag/(?P<revision>.+)", Handler.tag),
-    ("POST", r"/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", Handler.lfs_batch),
+    ("POST", r"/(?P<repo>(?:datasets/)?[^/]+/[^/]+)\.git/info/lfs/objects/batch", Handler.lfs_batch),
     ("PUT", "/lfs/(?P<oid>[0-9a-f]{64})", Handler.lfs_upload),
-    ("GET HEAD", r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.resolve),
+    ("GET HEAD", r"/(?P<repo>(?:datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", Handler.resolve),
 ]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny_if
-from hub_server import READER, ROUTES, STRANGER, WRITER, Hub, Repository, running
+from hub_server import READER, ROUTES, STRANGER, WRITER, Hub, Repository, turn_to
 from huggingface_hub import ModelCard, constants
 from huggingface_hub.utils import close_session
 from safetensors import safe_open
@@ -75,32 +75,6 @@ SETTINGS = {
     "learning_rate": 0.001,
     "epochs": 12,
 }
-
-
-@pytest.fixture
-def hub():
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def client(hub: Hub, tmp_path: Path, monkeypatch):
-    """The real client in this process, turned to the local server, with a token that may write."""
-    monkeypatch.chdir(tmp_path)
-    turn_to(hub.address, monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
-    monkeypatch.setenv("HF_TOKEN", WRITER)
-    yield
-    close_session()
-
-
-def turn_to(address: str, monkeypatch) -> None:
-    close_session()
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 @pytest.fixture

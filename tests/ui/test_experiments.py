@@ -95,6 +95,13 @@ def test_noise_is_taken_away_from_the_level_that_is_asked_for(pipe) -> None:
     assert result.recipe == replace(recipe, weights=pipe.weights)
 
 
+def test_the_share_that_is_done_counts_the_work_of_each_step(pipe) -> None:
+    recipe = recipes.anagram(pipe, [6, 9], inner=1, steps=4, guidance=1)
+    *moments, _ = Work({"bundled": pipe}).run(recipe)
+    asks = np.cumsum([2, 4, 4, 2])  # two digits a guess; inner steps, but for the first level and the last
+    assert [moment.share for moment in moments] == [0, *asks / 12]
+
+
 def test_some_images_are_drawn_again_with_their_own_pictures(pipe) -> None:
     recipe = recipes.edit(pipe, [real_digit(3, 0), real_digit(4, 0)], [8, 9], seed=3)
     part = Plan(recipe, "", 0, base=pipe.run(replace(recipe, steps=2)).result(), again=(1,)).part

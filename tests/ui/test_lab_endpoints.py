@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import is_one_sentence
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from sentences import is_one_sentence
 
 from diffusion import Pipeline, Recipe
 from diffusion.lab import picture, recipes

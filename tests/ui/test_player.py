@@ -11,7 +11,7 @@ from diffusion import Recipe, Result
 from diffusion.lab import ImageToImage
 from diffusion.lab.picture import packed
 from ui import player
-from ui.tabs.learned import evolution
+from ui.tabs.learned import EVOLUTION, evolution
 from ui.work import Moment
 
 DIGITS = tuple("0123456789")
@@ -68,7 +68,7 @@ def test_the_animation_that_plays_at_first_is_of_the_ten_digits(pipe) -> None:
 
 
 def test_the_evolution_is_cut_out_of_the_grids_that_training_made(pipe) -> None:
-    animation = evolution(pipe)
+    animation = evolution(pipe, player.asset(EVOLUTION, "digits"))
     assert animation is not None
     sprite = pixels(animation["sprite"])
     assert sprite.shape == (len(animation["captions"]) * 28, len(animation["tiles"]) * 28)

@@ -19,14 +19,14 @@ FRAME_SECONDS = 0.5  # between pictures of an unfinished sheet
 
 EVERY = "every digit"  # values of an axis: the names of all
 
-# The two axes with their values, and the weights.
-EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], str]] = {
-    "guidance against steps": (("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
-    "samplers against steps": (("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), "bundled"),
-    "digits against guidance": (("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), "bundled"),
-    "seeds against steps": (("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), "bundled"),
-    "thickness against slant": (("thickness", "1.5, 2, 3, 4, 5"), ("slant", "-0.3, 0, 0.3, 0.6"), "bundled"),
-    "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), "few-step"),
+# The two axes with their values, and whether the weights are instant ones.
+EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], bool]] = {
+    "guidance against steps": (("steps", "1, 2, 4, 10, 20, 50"), ("guidance", "0, 1, 2, 5, 10"), False),
+    "samplers against steps": (("steps", "2, 4, 8, 16, 32"), ("sampler", "ddim, dpm++2m, ddpm"), False),
+    "digits against guidance": (("digits", EVERY), ("guidance", "0, 1, 2, 5, 10"), False),
+    "seeds against steps": (("seed", "1, 2, 3, 4, 5, 6"), ("steps", "1, 2, 4, 10, 20"), False),
+    "thickness against slant": (("thickness", "1.5, 2, 3, 4, 5"), ("slant", "-0.3, 0, 0.3, 0.6"), False),
+    "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), True),
 }
 
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
@@ -49,7 +49,7 @@ class Compare:
             with gr.Column(min_width=280, scale=9):
                 self._show()
         buttons = [self.status, self.start, self.stop]
-        values = by_choice({name: self.values(name) for name in EXAMPLES})
+        values = by_choice({name: self.values(name) for name in EXAMPLES if self.can_draw(name)})
         self.example.input(None, self.example, [*self.axes, self.weights], js=values, **AT_ONCE)
         waiting = in_browser(status.line(status.WAITING), OFF, ON, OFF)
         drawing = self.start.click(None, None, [*buttons, self.keep], js=waiting, **AT_ONCE).then(
@@ -75,7 +75,7 @@ class Compare:
         )
         self.digits = gr.Textbox(
             request.words([min(7, len(names) - 1)], names),
-            label="Digits",
+            label=self.work.things.capitalize(),
             info="In every cell, unless digits are compared.",
             max_lines=1,
         )
@@ -92,9 +92,15 @@ class Compare:
             self.stop = gr.Button("Stop", variant="stop", elem_id="compare-stop", interactive=False, min_width=80)
 
     def can_draw(self, example: str) -> bool:
-        """Whether its weights are there, and offer what it compares."""
-        x, y, weights = EXAMPLES[example]
-        return weights in self.work.pipes and all(self._offered(axis, weights) for axis, _ in (x, y))
+        """Whether there are weights for it, which offer what it compares."""
+        x, y, _ = EXAMPLES[example]
+        weights = self._weights(example)
+        return weights is not None and all(self._offered(axis, weights) for axis, _ in (x, y))
+
+    def _weights(self, example: str) -> str | None:
+        """The weights that an example is for, where they are there."""
+        pipes = self.work.pipes.items()
+        return next((name for name, pipe in pipes if pipe.offer.instant == EXAMPLES[example][2]), None)
 
     def _offered(self, axis: str, weights: str | None = None) -> bool:
         """Whether these weights, or any, leave a choice of what an axis compares."""
@@ -152,11 +158,11 @@ class Compare:
             values["digits"] = [0]  # each cell has its own
         return request.recipe(values, pipe), axis(x, x_values, pipe.names), axis(y, y_values, pipe.names)
 
-    def values(self, example: str) -> list[str]:
+    def values(self, example: str) -> list[str | None]:
         """The axes and the weights of an example."""
-        x, y, weights = EXAMPLES[example]
+        x, y, _ = EXAMPLES[example]
         every = request.words(range(len(self.work.names)), self.work.names)
-        return [every if text == EVERY else text for text in (*x, *y)] + [weights]
+        return [every if text == EVERY else text for text in (*x, *y)] + [self._weights(example)]
 
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF}

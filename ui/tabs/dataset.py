@@ -38,11 +38,11 @@ class DataSet:
 
     def __init__(self, work: Work, settings: Settings):
         self.work, self.settings = work, settings
-        gr.Markdown(TEXT, elem_id="dataset-text")
+        gr.Markdown(work.worded(TEXT), elem_id="dataset-text")
         with gr.Column(elem_id="dataset"):
             every = request.words(range(len(work.names)), work.names)
-            self.prompt = gr.Textbox(every, label="Which digits", max_lines=1)
-            self.count = gr.Slider(1, MOST, value=10, step=1, label="Images of each digit")
+            self.prompt = gr.Textbox(every, label=f"Which {work.things}", max_lines=1)
+            self.count = gr.Slider(1, MOST, value=10, step=1, label=work.worded("Images of each digit"))
             self.hands = gr.Checkbox(
                 False,
                 label="Many hands",
@@ -114,7 +114,7 @@ class DataSet:
                 while True:  # others come first
                     if time.monotonic() - shown >= STATUS_SECONDS:
                         shown = time.monotonic()
-                        yield {self.status: status.making(share, len(recipe.digits), shown - started)}
+                        yield {self.status: self.work.worded(status.making(share, len(recipe.digits), shown - started))}
                     if not self.work.busy:
                         break
                     time.sleep(0.05)
@@ -124,7 +124,7 @@ class DataSet:
             size = path.stat().st_size
             made = f"{len(recipe.digits):,} digits, {size / 1000:,.0f} kB, seed {recipe.seed}."
             yield self.ended() | {
-                self.status: status.line(made, 1),
+                self.status: status.line(self.work.worded(made), 1),
                 self.file: gr.update(value=str(path), visible=True),
             }
 

@@ -47,7 +47,7 @@ class Draw:
         self.examples = examples(self.usual)
 
     def _show(self) -> None:
-        self.status = gr.HTML(status.line(status.EMPTY), elem_id="status", elem_classes="status")
+        self.status = gr.HTML(status.line(self.work.worded(status.EMPTY)), elem_id="status", elem_classes="status")
         self.first = first_animation(self.usual)
         self.player = player(self.first, TRACKS, "player")
         with gr.Row(elem_id="keeping"):
@@ -66,12 +66,12 @@ class Draw:
             self.reading = gr.Checkbox(
                 False,
                 label="Read back",
-                info="A classifier trained on real digits says what it reads.",
+                info=f"A classifier trained on real {self.work.things} says what it reads.",
                 min_width=120,
                 elem_id="reading",
             )
             self.until_right = gr.Checkbox(
-                False, label="Until it reads right", info=f"Up to {TRIES} tries for each digit.", min_width=120
+                False, label="Until it reads right", info=f"Up to {TRIES} tries for each.", min_width=120
             )
         self.downloads.more()
         self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file

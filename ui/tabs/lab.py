@@ -222,7 +222,7 @@ class Lab:
         return {self.ready: ""} if k is None or drawn is None else self.take(drawn.result.images[k])
 
     def take_real(self) -> Update:
-        return self.controls.canvas.put(real_digit())
+        return self.controls.canvas.put(real_digit(things=self.work.things))
 
     def take_cell(self, session: Session, event: gr.EventData) -> Update:
         """A cell of the table of ambigrams."""

@@ -1,5 +1,6 @@
 """The tab How it learned: the same noise drawn after every epoch, and the loss, from the files that training made."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,32 +9,32 @@ from PIL import Image, ImageSequence
 
 from diffusion import Pipeline
 from diffusion.files.render import PADDING
-from ui.player import ASSETS, animation, player
+from ui.player import animation, asset, player
 
-EVOLUTION = ASSETS / "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
-LOSS = ASSETS / "learned-loss.png"
+EVOLUTION = "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
+LOSS = "learned-loss.png"
 SAME = "The same noise, epoch by epoch"
 
-TEXT = """Training shows the network a real digit with noise on it, again and again, and corrects its guess of the digit
-without noise. Here digits are drawn from the same {seeds} seeds after each *epoch*. One epoch goes once through all
-training digits. The digits can be read after a single epoch; the later ones bring better curves and fewer mistakes. The
-*loss* is the squared error of what the network predicts: on the digits that it trains on, and on held-out digits, which
-it never trains on."""
+TEXT = """Training shows the network a real image with noise on it, again and again, and corrects its guess of the image
+without noise. Here {things} are drawn from the same {seeds} seeds after each *epoch*. One epoch goes once through all
+training {things}. They can be told apart after a single epoch; the later ones bring better shapes and fewer mistakes.
+The *loss* is the squared error of what the network predicts: on the {things} that it trains on, and on held-out
+{things}, which it never trains on."""
 
 
-def tab(pipe: Pipeline) -> None:
-    """The tab's components, where training left its files."""
-    epochs = evolution(pipe)
-    if epochs is None or not LOSS.is_file():
+def tab(pipe: Pipeline, things: str) -> None:
+    """The tab's components, where training left its files of such things."""
+    epochs, loss = evolution(pipe, asset(EVOLUTION, things)), asset(LOSS, things)
+    if epochs is None or not loss.is_file():
         gr.Markdown("The files of the training are not here.")
         return
-    gr.Markdown(TEXT.format(seeds=len(epochs["tiles"])), elem_id="learned-text")
+    gr.Markdown(TEXT.format(seeds=len(epochs["tiles"]), things=things), elem_id="learned-text")
     with gr.Row(elem_id="learned"):
         with gr.Column(min_width=300):
             player(epochs, [SAME], "evolution", tools={})
         with gr.Column(min_width=300):
             gr.Image(
-                str(LOSS),
+                str(loss),
                 label="Loss",
                 alt_text="Line plot of the training loss and the held-out loss, falling over the epochs",
                 show_label=False,
@@ -43,14 +44,14 @@ def tab(pipe: Pipeline) -> None:
             )
 
 
-def evolution(pipe: Pipeline) -> dict[str, Any] | None:
-    """The animation of the epochs, or None where there is none of such images."""
-    if not EVOLUTION.is_file():
+def evolution(pipe: Pipeline, path: Path) -> dict[str, Any] | None:
+    """The animation of the epochs in a file, or None where there is none of such images."""
+    if not path.is_file():
         return None
     channels, height, width = pipe.model.shape
     columns = len(pipe.names)
     mode = "L" if channels == 1 else "RGB"
-    with Image.open(EVOLUTION) as file:
+    with Image.open(path) as file:
         grids = np.stack([np.asarray(frame.convert(mode)) for frame in ImageSequence.Iterator(file)])
     row, side = columns * (width + PADDING), height + PADDING
     scale, rest = divmod(grids.shape[2], row - PADDING)
