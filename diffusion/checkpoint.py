@@ -35,7 +35,6 @@ REPO = r"[\w.-]{1,96}/[\w.-]{1,96}"  # what may be a name on the Hub: there its 
 WEIGHTS = "model.safetensors"  # the name in every folder and on the Hub
 INDEX = "model_index.json"  # the name, in a folder and on the Hub, of what names the parts of a text-to-image model
 ONE_GUESS = "course-denoiser"  # a small network of the course that takes noise away in one guess
-GUESSED = (CourseConfig.image_channels, CourseConfig.image_size, CourseConfig.image_size)  # of its images
 NAMES = {  # of the weights that ship
     "bundled": WEIGHTS,
     "few-step": "few-step.safetensors",
@@ -235,7 +234,7 @@ def _asked(repo: str, what: str, ask: Callable[[], Answer], revision: str | None
     raise BadInput(message)  # out here, so that it carries no error with a request in it
 
 
-class Hidden(tqdm):  # type: ignore[misc]
+class Hidden(tqdm):  # type: ignore[misc]  # it has no types
     """A bar of progress that is not shown."""
 
     def __init__(self, *items: Any, **options: Any):

@@ -31,12 +31,12 @@ def add(commands: Any) -> None:
         ".idx.zip: MNIST's own files; FOLDER/: a data set",
     )
     add_drawing(parser)
-    add_like(parser)
     parser.add_argument(
         "--upscale",
         metavar="WEIGHTS",
         help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger",
     )
+    add_like(parser)
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
     add_pictures(parser)
     parser.add_argument(

@@ -10,6 +10,7 @@ read when something is drawn: first the text encoder, which is let go of before 
 """
 
 import copy
+import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -162,7 +163,16 @@ class Parts:
             tokens = tokenizer(text, padding="max_length", max_length=TOKENS, return_tensors="pt").to(self.device)
             with torch.no_grad():
                 found[prompt] = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0][0].cpu()
+        del encoder
+        self.release()
         return found
+
+    def release(self) -> None:
+        """Let go of the U-Net, and of the memory that parts had which are gone."""
+        self.__dict__.pop("unet", None)
+        gc.collect()  # parts that were moved between memories refer to themselves
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 class TextToImage:
@@ -241,9 +251,7 @@ class TextToImage:
 
     def free(self) -> None:
         """Let go of the network, so that another one has room: it comes back when it is needed."""
-        self.parts.__dict__.pop("unet", None)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.parts.release()
 
     def null(self, condition: Tensor) -> Tensor:
         return torch.full_like(condition, len(self.prompts))
