@@ -19,7 +19,6 @@ from diffusion.activity import Setup
 from diffusion.data import to_uint8
 from diffusion.lab.edit import WithPictures, noised
 from diffusion.lab.illusions import low_pass
-from diffusion.networks.course import CourseConfig
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result, Run
@@ -29,7 +28,6 @@ from diffusion.settings import Choice, Several, Whole, setting
 RADII = tuple(round(0.3 * 1.15**k, 3) for k in range(24))  # of the blurs that are tried: 0.3 to 7.5 pixels
 STRIDE = 30  # levels between the guesses of many steps
 OWN = "own"  # one step by the network that takes many, too
-GUESSED = (CourseConfig.image_channels, CourseConfig.image_size, CourseConfig.image_size)  # of the images of another
 
 
 LEVELS = setting(Several(Whole(0, T - 1), 1, T), (250, 500, 750), "the noise levels, in order")
@@ -76,8 +74,8 @@ class Denoising(WithPictures, name="denoise"):
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         super().check(digits, shape, classes)
-        if self.one_step != OWN and shape != GUESSED:
-            raise checks.BadInput(f"{self.one_step} knows grey images of 28 x 28 only: leave one_step out.")
+        if self.one_step != OWN and shape != guesser(self.one_step).model.shape:
+            raise checks.BadInput(f"{self.one_step} knows images of another shape than these weights: leave it out.")
 
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
         return self.levels
@@ -200,8 +198,13 @@ def one_step(pipe: Pipeline, recipe: Recipe, noisy: Noisy) -> Tensor:
     _full(pipe)
     by = recipe.activity.one_step if isinstance(recipe.activity, Denoising) else OWN
     if by != OWN:
-        return guess_of(Pipeline.from_pretrained(by, device=pipe.model.device), noisy)
+        return guess_of(guesser(by, pipe.model.device), noisy)
     return pipe.setup(recipe).denoise(noisy.x, noisy.level.index)
+
+
+def guesser(name: str, device: torch.device | str = "cpu") -> Pipeline:
+    """A small network that ships and makes one guess."""
+    return Pipeline.from_pretrained(name, device=device)
 
 
 def guess_of(other: Pipeline, noisy: Noisy) -> Tensor:
