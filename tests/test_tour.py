@@ -28,7 +28,8 @@ def test_the_tour_can_be_taken(mnist_folder: Path, monkeypatch: pytest.MonkeyPat
     assert sum(pictures(kept)) > 8
 
 
-def test_the_tour_is_small_and_says_nothing_of_the_machine_it_was_taken_on() -> None:
+def test_the_tour_is_a_notebook_small_and_says_nothing_of_the_machine_it_was_taken_on() -> None:
+    nbformat.validate(nbformat.read(TOUR, as_version=4))
     assert TOUR.stat().st_size < 2_000_000
     text = TOUR.read_text("utf-8")
     assert '"output_type": "error"' not in text
