@@ -78,8 +78,8 @@ class Denoising(WithPictures, name="denoise"):
 
     def check(self, digits: Sequence[int], shape: tuple[int, int, int], classes: int) -> None:
         super().check(digits, shape, classes)
-        if self.one_step != OWN and shape != checkpoint.GUESSED:
-            raise checks.BadInput(f"{self.one_step} knows grey images of 28 x 28 only: leave one_step out.")
+        if self.one_step != OWN and shape != guesser(self.one_step).model.shape:
+            raise checks.BadInput(f"{self.one_step} knows images of another shape than these weights: leave it out.")
 
     def guessed_at(self, path: Sequence[int]) -> Sequence[int]:
         return self.levels
@@ -202,8 +202,13 @@ def one_step(pipe: Pipeline, recipe: Recipe, noisy: Noisy) -> Tensor:
     _full(pipe)
     by = recipe.activity.one_step if isinstance(recipe.activity, Denoising) else OWN
     if by != OWN:
-        return guess_of(Pipeline.from_pretrained(by, device=pipe.model.device), noisy)
+        return guess_of(guesser(by, pipe.model.device), noisy)
     return pipe.setup(recipe).denoise(noisy.x, noisy.level.index)
+
+
+def guesser(name: str, device: torch.device | str = "cpu") -> Pipeline:
+    """A small network that ships and makes one guess."""
+    return Pipeline.from_pretrained(name, device=device)
 
 
 def guess_of(other: Pipeline, noisy: Noisy) -> Tensor:
