@@ -70,7 +70,7 @@ class Output:
         self._picture(result, self._captions(result))
 
     def _morph(self, wanted: Recipe, evens: bool) -> None:
-        before = morph.EVENED * morph.rough(wanted).steps if evens else 0
+        before = morph.EVENED * wanted.steps if evens else 0
         with tqdm(total=before + wanted.steps, unit="step") as bar:
             if evens:
                 wanted = morph.smooth(self.pipe, wanted, bar.update)
