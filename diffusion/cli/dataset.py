@@ -225,9 +225,8 @@ class _Work:
         self.shards.finish(write, about)
         index = read_index(self.out) or {}
         if "right" in index:
-            print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn")
-        if left_out := index["images"] - index["kept"]:
-            print(f"{left_out:,} that were not are left out")
+            left_out = f", {out:,} left out" if (out := index["images"] - index["kept"]) else ""
+            print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn{left_out}")
         self._write_card()
         what = ("string" if self.drawing.strings else "image") + ("" if index["kept"] == 1 else "s")
         print(f"{index['kept']:,} {what} in {self.out}")

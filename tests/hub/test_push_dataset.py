@@ -115,7 +115,7 @@ class TestCard:
         command = "python -m diffusion sample --weights WEIGHTS --digits '2, 7' --count 4 --steps 2 --seed 5 --reject"
         assert f"{command} --out digits/" in card.text
         assert f"{index['kept']} labelled images, 28 x 28 pixels, grey. They are synthetic" in card.text
-        assert f"Of 8, a classifier that was trained on real images read {index['right']} as asked" in card.text
+        assert f"A classifier, trained on real images, read {index['right']} of 8 as asked" in card.text
         assert f"| weights | {fingerprint(Path('weights/model.safetensors'))} |" in card.text
 
     def test_it_has_the_figures_of_the_same_weights_and_settings(self, sample):
