@@ -10,7 +10,6 @@ At last they are written in the format that is asked for, an index beside it say
 
 import hashlib
 import json
-import shutil
 import zipfile
 import zlib
 from collections import Counter
@@ -200,8 +199,11 @@ class Shards:
                     **more,
                 }
                 write_text(self.folder / INDEX, json.dumps(index, indent=2))
-            with suppress(FileNotFoundError):
-                shutil.rmtree(self._work)
+            left_over = self._work.glob(".*.part")  # of processes that were killed
+            for path in (*(self._path(k) for k in range(self.plan.shards)), *left_over):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody keeps something else there, or it is gone
+                self._work.rmdir()
 
     def _parts(self, labels: Counter[int]) -> Iterator[Part]:
         """What is in the shards, one after another; `labels` counts along."""

@@ -99,8 +99,11 @@ def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch, capsys):
     assert "Stopped: what is written stays, and the same command goes on" in capsys.readouterr().err
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
     drawn.clear()
+    for name in ("notes.txt", ".0a1b2c3d.part"):
+        Path("out/shards", name).write_text("")
     sample("--shards", "3")
     assert drawn == [28, 35]
+    assert [path.name for path in Path("out/shards").iterdir()] == ["notes.txt"]  # and no file that was half written
     assert content("out") == content("whole")
     drawn.clear()
     sample("--shards", "3")
