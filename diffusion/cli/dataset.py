@@ -216,11 +216,11 @@ class _Work:
             "command": _command(self.flags),
         }
 
-        def write(parts: Iterable[Part], count: int) -> Iterator[str]:
+        def write(folder: Path, parts: Iterable[Part], count: int) -> Iterator[str]:
             with tqdm(total=count, unit="image", desc="write") as bar:
                 strings = self.drawing.strings is not None
                 content = Content(_told(parts, bar), count, self.plan.shards, self.pipe.names, strings)
-                yield from FORMATS[self.format].write(self.out, content)
+                yield from FORMATS[self.format].write(folder, content)
 
         self.shards.finish(write, about)
         index = read_index(self.out) or {}

@@ -10,6 +10,7 @@ At last they are written in the format that is asked for, an index beside it say
 
 import hashlib
 import json
+import shutil
 import zipfile
 import zlib
 from collections import Counter
@@ -29,7 +30,7 @@ from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 
 VERSION = 1  # of how the images of a shard follow from a plan, and of its file
-FOLDER, INDEX, ABOUT = "shards", "index.json", "about.json"
+FOLDER, WRITTEN, INDEX, ABOUT = "shards", "written", "index.json", "about.json"
 USUAL = 10_000  # images of a shard, in a large data set
 FEWEST = 16  # shards where there are enough images: as many processes can share the work
 LISTS: dict[str, Any] = {"labels": np.int64, "seeds": np.int64, "numbers": np.int64, "texts": str, "widths": np.int64}
@@ -166,11 +167,12 @@ class Shards:
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
 
-    def finish(self, write: Callable[[Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
+    def finish(self, write: Callable[[Path, Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
         """The last step: see that nothing is missing or doubled, write the data set and its index, delete the shards.
 
         Args:
-            write: writes what it is given, a shard at a time, so many images in all, and names its files.
+            write: writes what it is given to a folder, a shard at a time, so many images in all, and names its files.
+                They are moved to their place once all are there.
             more: what else the index shall say.
 
         Raises BadInput where something is missing or damaged.
@@ -188,7 +190,14 @@ class Shards:
                     counts.update(self._check(self._path(k))["counts"])
                 labels: Counter[int] = Counter()
                 kept = counts.pop("kept", self.plan.count)
-                files = sorted(write(self._parts(labels), kept))
+                written = self._work / WRITTEN
+                shutil.rmtree(written, ignore_errors=True)  # of a process that was killed, in any format
+                files = sorted(write(written, self._parts(labels), kept))
+                for path in written.iterdir():
+                    if (self.folder / path.name).is_dir():  # likewise
+                        shutil.rmtree(self.folder / path.name)
+                    path.replace(self.folder / path.name)
+                written.rmdir()
                 index = {
                     **self.plan.identity,
                     "format": self.format,

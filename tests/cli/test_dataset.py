@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion import Pipeline
+from diffusion import BadInput, Pipeline
 from diffusion.__main__ import main
 from diffusion.evaluation.reader import load_reader
 
@@ -125,16 +125,19 @@ def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refuse
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
 
 
-def test_a_disk_that_is_full_at_the_end_is_the_same(sample, refused, monkeypatch):
-    def full(self, *_):
-        raise OSError(28, "No space left on device")
+def test_what_is_half_written_at_the_end_is_written_again_in_any_format(sample, refused, monkeypatch):
+    def full(path, content):
+        if path.suffix == ".png" and len(list(Path("out").rglob("*.png"))) == 5:
+            raise BadInput(f"Cannot write {path}: No space left on device. Free space or choose another path.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("diffusion.files.export.npz", full)
-        assert "Cannot write out/digits.npz: No space left on device. Free space" in refused("--shards", "3")
-    assert len(shards()) == 3
+        patch.setattr("diffusion.files.formats.write_bytes", full)
+        assert "No space left on device. Free space" in refused("--shards", "3", "--format", "images")
+    assert [path.name for path in Path("out").iterdir() if path.is_dir()] == ["shards"]
     sample("--shards", "3")
-    assert not Path("out/shards").exists()
+    assert {path.name for path in Path("out").iterdir()} == {"digits.npz", "index.json", "README.md"}
 
 
 def test_chance_picks_the_same_digits_in_every_process(sample):
