@@ -217,18 +217,17 @@ class _Work:
             "command": _command(self.flags),
         }
 
-        def write(parts: Iterable[Part], count: int) -> Iterator[str]:
+        def write(folder: Path, parts: Iterable[Part], count: int) -> Iterator[str]:
             with tqdm(total=count, unit="image", desc="write") as bar:
                 strings = self.drawing.strings is not None
                 content = Content(_told(parts, bar), count, self.plan.shards, self.pipe.names, strings)
-                yield from FORMATS[self.format].write(self.out, content)
+                yield from FORMATS[self.format].write(folder, content)
 
         self.shards.finish(write, about)
         index = read_index(self.out) or {}
         if "right" in index:
-            print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn")
-        if left_out := index["images"] - index["kept"]:
-            print(f"{left_out:,} that were not are left out")
+            left_out = f", {out:,} left out" if (out := index["images"] - index["kept"]) else ""
+            print(f"{index['right']:,} of {index['images']:,} read as asked, {index['drawn']:,} drawn{left_out}")
         self._write_card()
         what = ("string" if self.drawing.strings else "image") + ("" if index["kept"] == 1 else "s")
         print(f"{index['kept']:,} {what} in {self.out}")

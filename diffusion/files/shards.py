@@ -30,7 +30,7 @@ from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 
 VERSION = 1  # of how the images of a shard follow from a plan, and of its file
-FOLDER, INDEX, ABOUT = "shards", "index.json", "about.json"
+FOLDER, WRITTEN, INDEX, ABOUT = "shards", "written", "index.json", "about.json"
 USUAL = 10_000  # images of a shard, in a large data set
 FEWEST = 16  # shards where there are enough images: as many processes can share the work
 LISTS: dict[str, Any] = {"labels": np.int64, "seeds": np.int64, "numbers": np.int64, "texts": str, "widths": np.int64}
@@ -167,11 +167,12 @@ class Shards:
             with zipfile.ZipFile(temporary, "a") as archive:
                 archive.writestr(zipfile.ZipInfo(ABOUT), json.dumps(about))
 
-    def finish(self, write: Callable[[Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
+    def finish(self, write: Callable[[Path, Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
         """The last step: see that nothing is missing or doubled, write the data set and its index, delete the shards.
 
         Args:
-            write: writes what it is given, a shard at a time, so many images in all, and names its files.
+            write: writes what it is given to a folder, a shard at a time, so many images in all, and names its files.
+                They are moved to their place once all are there.
             more: what else the index shall say.
 
         Raises BadInput where something is missing or damaged.
@@ -189,7 +190,14 @@ class Shards:
                     counts.update(self._check(self._path(k))["counts"])
                 labels: Counter[int] = Counter()
                 kept = counts.pop("kept", self.plan.count)
-                files = sorted(write(self._parts(labels), kept))
+                written = self._work / WRITTEN
+                shutil.rmtree(written, ignore_errors=True)  # of a process that was killed, in any format
+                files = sorted(write(written, self._parts(labels), kept))
+                for path in written.iterdir():
+                    if (self.folder / path.name).is_dir():  # likewise
+                        shutil.rmtree(self.folder / path.name)
+                    path.replace(self.folder / path.name)
+                written.rmdir()
                 index = {
                     **self.plan.identity,
                     "format": self.format,
@@ -200,8 +208,11 @@ class Shards:
                     **more,
                 }
                 write_text(self.folder / INDEX, json.dumps(index, indent=2))
-            with suppress(FileNotFoundError):
-                shutil.rmtree(self._work)
+            left_over = self._work.glob(".*.part")  # of processes that were killed
+            for path in (*(self._path(k) for k in range(self.plan.shards)), *left_over):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody keeps something else there, or it is gone
+                self._work.rmdir()
 
     def _parts(self, labels: Counter[int]) -> Iterator[Part]:
         """What is in the shards, one after another; `labels` counts along."""

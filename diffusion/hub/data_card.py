@@ -84,11 +84,9 @@ def _making(index: dict[str, Any]) -> str:
     table = "\n".join(["| setting | value |", "| --- | --- |", *rows])
     read = ""
     if "right" in index:
-        left_out = index["images"] - index["kept"]
-        outcome = f"the other {left_out:,} were left out" if left_out else "all of them are here"
         read = (
-            f"\n\nOf {index['images']:,}, a classifier that was trained on real images read {index['right']:,} as "
-            f"asked; {outcome}. {index['drawn']:,} were drawn."
+            f"\n\nA classifier, trained on real images, read {index['right']:,} of {index['images']:,} as asked. "
+            f"Drawn in all: {index['drawn']:,}. Left out: {index['images'] - index['kept']:,}."
         )
     return f"## How it was made\n\n```bash\n{index['command']}\n```\n\n{table}{read}"
 

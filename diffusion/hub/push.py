@@ -76,8 +76,8 @@ def push(folder: str | Path, repo: str, *, private: bool = False, tag: str | Non
 def push_dataset(folder: str | Path, repo: str, *, private: bool = False) -> str:
     """Upload a whole data set, its index and its card to "user/repo" in one commit.
 
-    Files of a data set that was there before are deleted in it. Pushed again after a failure, large files that have
-    arrived are not sent twice. The arguments, the result and the errors are those of `push`.
+    The files that the index of an earlier one names are deleted in it. Pushed again after a failure, large files that
+    have arrived are not sent twice. The arguments, the result and the errors are those of `push`.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -86,7 +86,10 @@ def push_dataset(folder: str | Path, repo: str, *, private: bool = False) -> str
     index = read_index(folder)
     if index is None:
         raise BadInput(f"{folder} holds no whole data set: draw all its shards first.")
-    files = [*index["files"], INDEX, CARD]
+    named = index.get("files")
+    if not isinstance(named, list) or not all(isinstance(name, str) and ".." not in name for name in named):
+        raise BadInput(f"{folder} has a damaged index: draw the data set again in another folder.")
+    files = [*named, INDEX, CARD]
     if any(name.endswith("/") for name in files):
         raise BadInput("The Hub takes a few large files, not one for each image: draw the data set in another format.")
     if missing := next((name for name in files if not (folder / name).is_file()), None):
@@ -95,7 +98,7 @@ def push_dataset(folder: str | Path, repo: str, *, private: bool = False) -> str
     def upload() -> str:
         api = HfApi()
         _create(api, repo, "dataset", private)
-        old = {file.rfilename for file in api.dataset_info(repo).siblings or []} - {*files, ".gitattributes"}
+        old = _drawn_before(api, repo) - {*files}
         operations = [CommitOperationAdd(name, str(folder / name)) for name in files]
         deletions = [CommitOperationDelete(name) for name in sorted(old)]
         message = "Upload a data set drawn by Digit Diffusion"
@@ -103,6 +106,19 @@ def push_dataset(folder: str | Path, repo: str, *, private: bool = False) -> str
         return commit.commit_url
 
     return _told(upload, "the data set is safe, push it again")
+
+
+def _drawn_before(api: "HfApi", repo: str) -> set[str]:
+    """The files of the data set that was pushed there before; BadInput where the repository holds anything else."""
+    there = {file.rfilename for file in api.dataset_info(repo).siblings or []} - {".gitattributes", CARD}
+    if not there:
+        return set()
+    index = None
+    if INDEX in there:
+        index = read_index(Path(api.hf_hub_download(repo, INDEX, repo_type="dataset")).parent)
+    if not index or not isinstance(index.get("files"), list):
+        raise BadInput(f"{repo} holds something else than a data set that was drawn here: choose another name.")
+    return there & {str(name) for name in index["files"]}
 
 
 def _create(api: "HfApi", repo: str, kind: str, private: bool) -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusion import Pipeline
+from diffusion import BadInput, Pipeline
 from diffusion.__main__ import main
 from diffusion.evaluation.reader import load_reader
 
@@ -99,8 +99,11 @@ def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch, capsys):
     assert "Stopped: what is written stays, and the same command goes on" in capsys.readouterr().err
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
     drawn.clear()
+    for name in ("notes.txt", ".0a1b2c3d.part"):
+        Path("out/shards", name).write_text("")
     sample("--shards", "3")
     assert drawn == [28, 35]
+    assert [path.name for path in Path("out/shards").iterdir()] == ["notes.txt"]  # and no file that was half written
     assert content("out") == content("whole")
     drawn.clear()
     sample("--shards", "3")
@@ -122,16 +125,19 @@ def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refuse
     assert shards() == ["00001-of-00003.npz", "00002-of-00003.npz"]
 
 
-def test_a_disk_that_is_full_at_the_end_is_the_same(sample, refused, monkeypatch):
-    def full(self, *_):
-        raise OSError(28, "No space left on device")
+def test_what_is_half_written_at_the_end_is_written_again_in_any_format(sample, refused, monkeypatch):
+    def full(path, content):
+        if path.suffix == ".png" and len(list(Path("out").rglob("*.png"))) == 5:
+            raise BadInput(f"Cannot write {path}: No space left on device. Free space or choose another path.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
     with monkeypatch.context() as patch:
-        patch.setattr("diffusion.files.export.npz", full)
-        assert "Cannot write out/digits.npz: No space left on device. Free space" in refused("--shards", "3")
-    assert len(shards()) == 3
+        patch.setattr("diffusion.files.formats.write_bytes", full)
+        assert "No space left on device. Free space" in refused("--shards", "3", "--format", "images")
+    assert [path.name for path in Path("out").iterdir() if path.is_dir()] == ["shards"]
     sample("--shards", "3")
-    assert not Path("out/shards").exists()
+    assert {path.name for path in Path("out").iterdir()} == {"digits.npz", "index.json", "README.md"}
 
 
 def test_chance_picks_the_same_digits_in_every_process(sample):
@@ -145,13 +151,12 @@ def test_only_what_reads_right_is_kept_and_counted(sample, capsys):
     reader = load_reader()
     capsys.readouterr()
     sample("--reject")
-    total, left_out, kept = capsys.readouterr().out.splitlines()
+    total, kept = capsys.readouterr().out.splitlines()
     with np.load("out/digits.npz") as file:
         labels, seeds = file["labels"], file["seeds"]
         assert (reader.read(file["images"])[0].argmax(1) == labels).all()
     assert 0 < len(labels) < 40  # these weights are random
-    assert total == f"{len(labels)} of 40 read as asked, 40 drawn"
-    assert left_out == f"{40 - len(labels)} that were not are left out"
+    assert total == f"{len(labels)} of 40 read as asked, 40 drawn, {40 - len(labels)} left out"
     assert kept.startswith(f"{len(labels)} image")
     assert (seeds % 10 == labels).all()  # each still with its own seed
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hub_server import READER, WRITER, Hub
+from hub_server import READER, WRITER, Hub, Repository
 from huggingface_hub import DatasetCard
 
 from diffusion import Pipeline
@@ -42,8 +42,12 @@ def test_one_commit_carries_all_and_deletes_what_was_there(hub: Hub, sample, cap
     for name, content in repository.files("main").items():
         assert (Path("out") / name).read_bytes() == content
     main(["sample", "--weights", "weights", "--steps", "2", "--format", "webdataset", "--out", "other/"])
+    first_files = repository.files("main")
+    repository.commits[first] = first_files | {"notes.txt": b"mine"}
     push_dataset("other", REPO)
-    assert set(repository.files("main")) == {"README.md", "index.json", "data/train-000000.tar"}
+    assert repository.files("main").pop("notes.txt") == b"mine"  # which is none of the data set
+    now = {"README.md", "index.json", "data/train-000000.tar"}
+    assert set(repository.files("main")) == now
     assert len(repository.commits) == 2
 
 
@@ -78,6 +82,24 @@ def test_nothing_private_goes_to_a_public_repository(hub: Hub, sample, refuses):
         push_dataset("out", REPO, private=True)
     push_dataset("out", "user/secret", private=True)
     assert hub.repositories["datasets/user/secret"].private
+
+
+def test_what_others_keep_there_is_left_alone(hub: Hub, sample, refuses):
+    hub.repositories[KEPT] = Repository(False, {"0" * 40: {"precious.csv": b"1,2"}})
+    sample()
+    with refuses("holds something else than a data set that was drawn here"):
+        push_dataset("out", REPO)
+    assert list(hub.repositories[KEPT].commits) == ["0" * 40]
+
+
+@pytest.mark.parametrize("files", [7, ["../weights/model.safetensors"], None])
+def test_a_damaged_index_uploads_nothing(hub: Hub, sample, refuses, files):
+    sample()
+    index = json.loads(Path("out/index.json").read_text())
+    Path("out/index.json").write_text(json.dumps(index | {"files": files}))
+    with refuses("has a damaged index"):
+        push_dataset("out", REPO)
+    assert not hub.repositories
 
 
 def test_what_cannot_be_pushed(hub: Hub, sample, refuses, capsys):
@@ -115,7 +137,7 @@ class TestCard:
         command = "python -m diffusion sample --weights WEIGHTS --digits '2, 7' --count 4 --steps 2 --seed 5 --reject"
         assert f"{command} --out digits/" in card.text
         assert f"{index['kept']} labelled images, 28 x 28 pixels, grey. They are synthetic" in card.text
-        assert f"Of 8, a classifier that was trained on real images read {index['right']} as asked" in card.text
+        assert f"A classifier, trained on real images, read {index['right']} of 8 as asked" in card.text
         assert f"| weights | {fingerprint(Path('weights/model.safetensors'))} |" in card.text
 
     def test_it_has_the_figures_of_the_same_weights_and_settings(self, sample):
