@@ -1,5 +1,6 @@
 """DeepFloyd IF under this project's loops: against diffusers' own, with tiny random networks of the real classes."""
 
+import io
 import shutil
 import sys
 import weakref
@@ -17,6 +18,7 @@ from safetensors.torch import save
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
+from diffusion.cli.interactive import interact
 from diffusion.data import to_float
 from diffusion.guidance import thresholded
 from diffusion.lab import recipes
@@ -235,6 +237,13 @@ class TestPrompts:
         pipe([0], steps=1)
         assert asked == [[CAT, DOG, ""]]
         assert not np.array_equal(first, other)
+
+    def test_what_is_typed_is_the_prompt(self, whole, monkeypatch, capsys) -> None:
+        lines = ["steps 1", CAT, f"weights {whole}", "steps 1", CAT, "weights bundled", "steps 1", "7"]
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        interact(str(whole))
+        drawn = [line.partition(": seed")[0] for line in capsys.readouterr().out.splitlines() if ": seed" in line]
+        assert drawn == [CAT, CAT, "7"]
 
     def test_long_ones_are_refused_before_the_encoder_is_read(self, whole, refuses) -> None:
         with refuses("the text encoder takes 77"):
