@@ -285,6 +285,8 @@ class TestBadInput:
     def test_embeddings_of_others(self, repository, tmp_path, refuses) -> None:
         with refuses("must be 16 wide"):
             self.draw(repository / "one", known={CAT: torch.ones(5, 15), "": torch.ones(5, 15)})
+        with refuses("as many tokens"):
+            self.draw(repository / "one", known=tiny_if.embeddings(CAT) | {"": torch.ones(7, tiny_if.WIDTH)})
         with refuses(f"no embedding of '{DOG}'"):
             self.draw(repository / "one", DOG)
         for content in (b"", b"\x80\x04N.", b"PK"):
@@ -300,7 +302,7 @@ class TestBadInput:
         with refuses("GB of memory and 0.0 GB are free: use a larger machine"):
             self.draw(repository / "one")
         monkeypatch.setitem(sys.modules, "diffusers", None)
-        with refuses("need diffusers: install what they need with `pip install -e .[pretrained]`"):
+        with refuses("need diffusers: install what they need with `pip install -e '.[pretrained]'`"):
             self.draw(repository / "one")
 
     def test_what_belongs_to_other_weights(self, pipe, repository, tiny_denoiser, refuses) -> None:
