@@ -123,6 +123,13 @@ def test_every_sampler_draws_what_the_prompts_say(pipe, sampler) -> None:
     assert not np.array_equal(first, other)
 
 
+def test_many_go_through_the_network_a_few_at_a_time(pipe, monkeypatch) -> None:
+    many = pipe([0, 1] * 5, steps=2, seed=3)
+    monkeypatch.setattr("diffusion.networks.pretrained.CHUNK", 3)
+    few = pipe([0, 1] * 5, steps=2, seed=3)
+    assert np.abs(many.images.astype(int) - few.images).max() <= 1
+
+
 def test_guidance_zero_is_the_empty_prompt(pipe) -> None:
     told = pipe.told([""])
     assert np.array_equal(pipe([0], steps=2, guidance=0).images, told([0], steps=2, guidance=1).images)
