@@ -54,8 +54,7 @@ class Drawing:
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
         for k in range(self.plan.rounds):
-            rough = replace(self.plan, recipe=morph.rough(self.plan.recipe))
-            result = yield from self._once(rough, f"Evening {k + 1} of {self.plan.rounds}: step")
+            result = yield from self._once(self.plan, f"Evening {k + 1} of {self.plan.rounds}: step")
             self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
         return (yield from self._once(self.plan, "Step"))
 

@@ -88,7 +88,7 @@ class Output:
         self._picture(result, [[each.caption for each in look] for look in read])
 
     def _morph(self, wanted: Recipe, evens: bool) -> None:
-        before = morph.EVENED * self.pipe.work(morph.rough(wanted)) if evens else []
+        before = morph.EVENED * self.pipe.work(wanted) if evens else []
         with progress([*before, *self.pipe.work(wanted)]) as on_step:
             if evens:
                 wanted = morph.smooth(self.pipe, wanted, on_step)

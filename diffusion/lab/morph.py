@@ -28,7 +28,6 @@ FRAMES = 24
 MAX_FRAMES = 240
 BLEND = 0.25  # of a new morph
 EVENED = 2  # times that a new morph is drawn to find the moments between which nothing jumps
-ROUGH = 10  # steps of these drawings, which nobody sees
 ROUNDS = 4  # of the fixed point that inverts a step of DDIM
 
 
@@ -55,7 +54,7 @@ class Morph(Activity, name="morph"):
         "on how much of the way from stop to stop, around its middle, the digit changes; 0 is at once",
     )
 
-    defaults = MappingProxyType({"guidance": 3.0, "guidance_interval": (400, 900)})  # of digits, not of pictures
+    defaults = MappingProxyType({"steps": 12, "guidance": 3.0, "guidance_interval": (400, 900)})  # without pictures
     retried = False
 
     def __post_init__(self) -> None:
@@ -172,19 +171,16 @@ def nearest(morph: Morph) -> list[int]:
     return [morph.digits[int(moment + 0.5)] for moment in morph.moments]
 
 
-def rough(recipe: Recipe) -> Recipe:
-    """The recipe in fewer steps: enough to see how far its images lie apart."""
-    return replace(recipe, steps=min(recipe.steps, ROUGH))
-
-
 def smooth(pipe: Pipeline, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Recipe:
     """The recipe of a new morph, `evened` so that no image jumps from the last.
 
+    It is drawn in all its steps: in fewer, the digits would change at other moments.
+
     Args:
-        on_step: is called after each of the EVENED * rough(recipe).steps steps that this takes.
+        on_step: is called after each of the EVENED * recipe.steps steps that this takes.
     """
     for _ in range(EVENED):
-        [result] = pipe.batches(rough(recipe), len(recipe.digits), on_step)
+        [result] = pipe.batches(recipe, len(recipe.digits), on_step)
         recipe = evened(recipe, result)
     return recipe
 
