@@ -125,7 +125,7 @@ class Pipeline:
         model = cast(TextModel, self.model)
         model.free()
         recipe = replace(result.recipe, activity=None, guidance=by.offer.defaults["guidance"])
-        larger = cast(TextModel, by.model).told(recipe.prompts, model.known)
+        larger = cast(TextModel, by.model).told(recipe.prompts, model.known or None)
         noise = Noise(recipe.seeds, larger.shape, larger.device)
         start = larger.scheduler.start * noise()
         seeing = larger.seeing(to_float(torch.from_numpy(result.images)).to(larger.device), noise())

@@ -114,7 +114,8 @@ class Conversation:
         """Draw, show and remember one image per digit, some of them as words say."""
         render.check_tiles(len(digits))
         seed = random.randint(0, checks.MAX_SEED) if self.seed is None else self.seed
-        run = self.pipe.run(replace(self.recipe, digits=tuple(digits), words=words, seed=seed))
+        told: dict[str, Any] = {"digits": tuple(digits), "words": words, "prompts": self.pipe.offer.prompts}
+        run = self.pipe.run(replace(self.recipe, seed=seed, **told))
         for _ in tqdm(run, total=self.recipe.steps, unit="step", leave=False, disable=None):
             pass
         self.result = run.result()
@@ -153,7 +154,8 @@ class Conversation:
         """Draw with these weights from now on."""
         pipe = Pipeline.from_pretrained(name)
         before, after = self.pipe.offer.settings, pipe.offer.settings
-        wanted = replace(self.recipe, **{name: after[name].default for name in after if after[name] != before[name]})
+        changed = {name: after[name].default for name in after if after[name] != before[name]}
+        wanted = replace(self.recipe, **changed, prompts=pipe.offer.prompts)
         pipe.check(wanted)
         self.pipe, self.weights, self.recipe = pipe, name, wanted
 
@@ -173,6 +175,10 @@ class Conversation:
 
     def _digits(self, line: str, command: str) -> tuple[list[int], tuple[tuple[int, str], ...]]:
         """What a line asks to draw, and how, or BadInput, which names the command that may be meant."""
+        if self.pipe.offer.takes_text:
+            self.pipe = self.pipe.told([line.strip()])
+            self.recipe = replace(self.recipe, prompts=self.pipe.offer.prompts)
+            return [0], ()
         try:
             return prompts.styled(line, self.pipe.names)
         except checks.BadInput:

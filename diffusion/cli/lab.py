@@ -168,7 +168,7 @@ def _digits(
     if command.image and command.activity is not Morph:
         if flags.guidance == 0 or not pipe.offer.knows_labels:
             return None
-        raise checks.BadInput("Say what to draw: add --digits, or --guidance 0 to leave it to the network.")
+        raise checks.BadInput("Say what to draw: add --digits or --prompt, or --guidance 0 to leave it to the network.")
     raise checks.BadInput(f"Say what to draw: add --digits {command.digits}.")
 
 

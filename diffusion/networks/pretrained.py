@@ -195,7 +195,6 @@ class TextToImage:
         )
         self.prompts: tuple[str, ...] = ("",)
         self.known: Mapping[str, Tensor] = {}  # embeddings by prompt
-        self.encodes = True  # whether prompts that are not known may be encoded
         self.seen: Tensor | None = None  # by the second stage: the small pictures, enlarged and noised
 
     @property
@@ -226,20 +225,18 @@ class TextToImage:
         other = copy.copy(self)
         other.prompts = tuple(prompts)
         if embeddings is not None:
-            other.known, other.encodes = {name: self._checked(each) for name, each in embeddings.items()}, False
+            other.known = {name: each[0] if each.ndim == 3 else each for name, each in embeddings.items()}
+            if any(each.ndim != 2 or each.shape[1] != self.width for each in other.known.values()):
+                raise BadInput(
+                    f"The embeddings must be {self.width} wide for these weights, and some are not: choose those of "
+                    "their text encoder."
+                )
+            if len({len(each) for each in other.known.values()}) > 1:
+                raise BadInput("The embeddings must all be of as many tokens: have them encoded in one way.")
             for prompt in dict.fromkeys([*prompts, ""]):
                 if prompt not in other.known:
                     raise BadInput(f"There is no embedding of {shown(prompt)}: choose others, or leave them out.")
         return other
-
-    def _checked(self, embedding: Tensor) -> Tensor:
-        words = embedding[0] if embedding.ndim == 3 and len(embedding) == 1 else embedding
-        if words.ndim != 2 or words.shape[1] != self.width:
-            raise BadInput(
-                f"The embeddings must be {self.width} wide for these weights, and one is {tuple(embedding.shape)}: "
-                "choose those of another text encoder."
-            )
-        return words
 
     def seeing(self, pictures: Tensor, noise: Tensor) -> "TextToImage":
         """The second stage, as it makes these small pictures (B, C, h, w) large; the noise is (B, C, H, W)."""
@@ -264,19 +261,18 @@ class TextToImage:
         channels, level = self.shape[0], self.scheduler.level(i)
         guesses = []
         for part, labels in zip(x.split(CHUNK), condition.split(CHUNK), strict=True):
-            words = self.embeddings[labels.cpu()].to(self.device, self.parts.dtype)
+            words = self.words(labels)
             told = torch.full((len(part),), NOISE_LEVEL, device=self.device) if self.seen is not None else None
             out = self.parts.unet(part.to(self.parts.dtype), i, words, class_labels=told, return_dict=False)[0]
             guesses.append((part[:, :channels] - level.sigma * out[:, :channels].float()) / level.alpha)
         return torch.cat(guesses)
 
-    @property
-    def embeddings(self) -> Tensor:
-        """Those of the prompts, and last that of the empty one: (P + 1, L, D)."""
-        wanted = list(dict.fromkeys([*self.prompts, ""]))
-        if missing := [prompt for prompt in wanted if prompt not in self.known]:
+    def words(self, labels: Tensor) -> Tensor:
+        """The embeddings (B, L, D) of labels (B,): all prompts that are not known yet are encoded at once."""
+        told = (*self.prompts, "")
+        if missing := [prompt for prompt in dict.fromkeys(told) if prompt not in self.known]:
             self.known = {**self.known, **self.parts.encoded(missing)}
-        return torch.stack([self.known[prompt] for prompt in (*self.prompts, "")])
+        return torch.stack([self.known[told[label]] for label in labels.tolist()]).to(self.device, self.parts.dtype)
 
 
 def _imported(library: str) -> Any:
@@ -289,6 +285,6 @@ def _imported(library: str) -> Any:
             logging.disable_progress_bar()
     except ImportError:
         raise BadInput(
-            f"Text-to-image weights need {library}: install what they need with `pip install -e .[pretrained]`."
+            f"Text-to-image weights need {library}: install what they need with `pip install -e '.[pretrained]'`."
         ) from None
     return found

@@ -1,5 +1,6 @@
 """DeepFloyd IF under this project's loops: against diffusers' own, with tiny random networks of the real classes."""
 
+import io
 import shutil
 import sys
 import weakref
@@ -17,6 +18,7 @@ from safetensors.torch import save
 
 from diffusion import Pipeline, Recipe, checkpoint
 from diffusion.__main__ import main
+from diffusion.cli.interactive import interact
 from diffusion.data import to_float
 from diffusion.guidance import thresholded
 from diffusion.lab import recipes
@@ -119,6 +121,13 @@ def test_every_sampler_draws_what_the_prompts_say(pipe, sampler) -> None:
     first, other = (pipe([k, k], steps=3, sampler=sampler, seed=3).images for k in (0, 1))
     assert first.shape == (2, tiny_if.SIZE, tiny_if.SIZE, 3)
     assert not np.array_equal(first, other)
+
+
+def test_many_go_through_the_network_a_few_at_a_time(pipe, monkeypatch) -> None:
+    many = pipe([0, 1] * 5, steps=2, seed=3)
+    monkeypatch.setattr("diffusion.networks.pretrained.CHUNK", 3)
+    few = pipe([0, 1] * 5, steps=2, seed=3)
+    assert np.abs(many.images.astype(int) - few.images).max() <= 1
 
 
 def test_guidance_zero_is_the_empty_prompt(pipe) -> None:
@@ -236,6 +245,13 @@ class TestPrompts:
         assert asked == [[CAT, DOG, ""]]
         assert not np.array_equal(first, other)
 
+    def test_what_is_typed_is_the_prompt(self, whole, monkeypatch, capsys) -> None:
+        lines = ["steps 1", CAT, f"weights {whole}", "steps 1", CAT, "weights bundled", "steps 1", "7"]
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        interact(str(whole))
+        drawn = [line.partition(": seed")[0] for line in capsys.readouterr().out.splitlines() if ": seed" in line]
+        assert drawn == [CAT, CAT, "7"]
+
     def test_long_ones_are_refused_before_the_encoder_is_read(self, whole, refuses) -> None:
         with refuses("the text encoder takes 77"):
             Pipeline.from_pretrained(whole, device="cpu").told(["very " * 40])([0], steps=1)
@@ -276,6 +292,8 @@ class TestBadInput:
     def test_embeddings_of_others(self, repository, tmp_path, refuses) -> None:
         with refuses("must be 16 wide"):
             self.draw(repository / "one", known={CAT: torch.ones(5, 15), "": torch.ones(5, 15)})
+        with refuses("as many tokens"):
+            self.draw(repository / "one", known=tiny_if.embeddings(CAT) | {"": torch.ones(7, tiny_if.WIDTH)})
         with refuses(f"no embedding of '{DOG}'"):
             self.draw(repository / "one", DOG)
         for content in (b"", b"\x80\x04N.", b"PK"):
@@ -291,7 +309,7 @@ class TestBadInput:
         with refuses("GB of memory and 0.0 GB are free: use a larger machine"):
             self.draw(repository / "one")
         monkeypatch.setitem(sys.modules, "diffusers", None)
-        with refuses("need diffusers: install what they need with `pip install -e .[pretrained]`"):
+        with refuses("need diffusers: install what they need with `pip install -e '.[pretrained]'`"):
             self.draw(repository / "one")
 
     def test_what_belongs_to_other_weights(self, pipe, repository, tiny_denoiser, refuses) -> None:
