@@ -79,7 +79,8 @@ def build(
         others: by the name of their weights.
     """
     if pipe is None:
-        names = [name for name in checkpoint.shipped() if name != checkpoint.ONE_GUESS]
+        names = dict.fromkeys(["bundled", "few-step", *checkpoint.shipped()])
+        names.pop(checkpoint.ONE_GUESS, None)  # the Lab alone has a use for it
         pipes = {name: Pipeline.from_pretrained(name, precision=PRECISION) for name in names}
     else:
         pipes = {"bundled": pipe} | ({"few-step": few_step} if few_step else {}) | dict(others or {})

@@ -338,11 +338,12 @@ class TestAmbigrams:
             again.draw(replace(recipe, guidance=2.0), range(3))
 
     def test_tries_are_those_of_until_right(self, scores, monkeypatch):
-        asked = []
-        monkeypatch.setattr(readback, "_readings", lambda *_: asked.append(_[2].seeds) or [Reading(6, 0, 1, 0, "0")])
+        drawn = []
+        wrong = [[Reading(6, 0, 1, 0, "0")]]
+        monkeypatch.setattr(readback, "read_looks", lambda *given: drawn.append(given[2].seeds) or wrong)
         recipe = scores.pipe.recipe([6], activity=Anagram((9,)), steps=1, guidance=1)
         readback.until_right(scores.pipe, scores.reader, recipe, 4)
-        assert [seed for [seed] in asked[:4]] == ambigrams.tried(4)
+        assert [seed for [seed] in drawn[:4]] == ambigrams.tried(4)
 
     def test_tries_end_with_the_first_batch_that_has_one_right(self, scores, monkeypatch):
         right = ambigrams.tried(32)[10]

@@ -50,7 +50,13 @@ def forward(image: Any = None, levels: Any = None, seed: Any = None, as_is: Any 
 
 
 def denoise(
-    image: Any = None, levels: Any = None, digits: Any = None, stride: Any = None, as_is: Any = None, **settings: Any
+    image: Any = None,
+    levels: Any = None,
+    digits: Any = None,
+    stride: Any = None,
+    one_step: Any = None,
+    as_is: Any = None,
+    **settings: Any,
 ) -> None:
     """Add noise to a picture of a digit and take it away in three ways: a blur, one guess, and many steps.
 
@@ -62,6 +68,7 @@ def denoise(
         levels: noise levels that rise, 0 (clean) to 999 (pure noise), such as "250,500,750".
         digits: which digit the network is told that it sees, such as "7"; left out, it is not told.
         stride: levels between the guesses of the many steps, 0 to 1,000; 0 takes as many guesses as steps.
+        one_step: whose the one guess is: own, the same network's, or course-denoiser, a small one made for level 499.
         as_is: whether to leave a picture of 28 x 28 pixels as it is; else the digit is cut out and centred.
     """
 

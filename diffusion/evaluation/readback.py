@@ -84,11 +84,11 @@ def worst(looks: Sequence[Sequence[Reading]]) -> list[Reading]:
 
 def captions_of(result: Result, looks: Sequence[Sequence[Reading]]) -> list[str]:
     """What was read in each image, if anything, like "7, 99.8 %", or "upright 6, 99.1 %; rotate-180 9, 97.3 %"."""
-    said = (
+    captions = (
         [f"{look.title} {each.caption}".strip() for each in read]
         for look, read in zip(result.looks, looks, strict=False)
     )
-    return ["; ".join(each) for each in zip(*said, strict=True)]
+    return ["; ".join(each) for each in zip(*captions, strict=True)]
 
 
 def until_right(

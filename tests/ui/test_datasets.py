@@ -85,7 +85,7 @@ def test_each_data_set_has_its_reader(work, shipped) -> None:
     assert reader_of(CLOTHES).parent == shipped
     assert reader_of(DATASETS["kmnist"].names) == readers.READER, "which then says that it reads others"
     clothes = work.parts[1]
-    [reading] = clothes.read(clothes.pipe("fashion")([7], steps=1))
+    [[reading]] = clothes.read(clothes.pipe("fashion")([7], steps=1))
     assert reading.name in CLOTHES
 
 

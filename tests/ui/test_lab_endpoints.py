@@ -25,7 +25,7 @@ SAID_IN_WORDS = {"thickness", "slant", "width", "hand"}
 
 OWN = {  # by position: what others send as a list stays what it is
     "forward": ["image", "levels", "seed", "as_is"],
-    "denoise": ["image", "levels", "digits", "stride", "as_is"],
+    "denoise": ["image", "levels", "digits", "stride", "one_step", "as_is"],
     "edit": ["image", "digits", "strength", "count", "until_right", "as_is"],
     "inpaint": ["image", "mask", "mask_name", "digits", "method", "inner", "count", "until_right", "as_is"],
     "anagram": ["digits", "views", "reduction", "inner", "count", "until_right"],
