@@ -25,8 +25,11 @@ CLOTHES = DATASETS["fashion-mnist"].names
 
 
 @pytest.fixture(scope="module")
-def shipped(make_denoiser, tmp_path_factory) -> Iterator[Path]:
-    """A folder of weights that ship, very small ones of digits and clothes."""
+def shipped(pipe, few_step, make_denoiser, tmp_path_factory) -> Iterator[Path]:
+    """A folder of weights that ship, very small ones of digits and clothes.
+
+    Those that all tests share are loaded first: they are not of this folder.
+    """
     folder = tmp_path_factory.mktemp("checkpoints")
     for names, prefix in (((), ""), (CLOTHES, "fashion-")):
         student = {"few_step": FewStep(4, (1.0, 2.5), (300, 600))}
@@ -72,10 +75,10 @@ def test_all_are_busy_while_one_draws(work) -> None:
 
 def test_what_is_for_the_weights_of_another_data_set_is_refused(work, refuses) -> None:
     digits, clothes = work.parts
-    told = "That is for the weights {}, which draw {}: choose {} above first."
-    with refuses(told.format("fashion", *["clothes"] * 2)):
+    sentence = "That is for the weights {}, which draw {}: choose {} above first."
+    with refuses(sentence.format("fashion", *["clothes"] * 2)):
         from_link("?digits=bag&weights=fashion", digits)
-    with refuses(told.format("few-step", *["digits"] * 2)):
+    with refuses(sentence.format("few-step", *["digits"] * 2)):
         clothes.of(Recipe((7,), weights=digits.pipe("few-step").weights))
     with refuses("weights must be one of fashion, fashion-few-step"):
         from_link("?digits=bag&weights=mine", clothes)
