@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, wraps
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -138,11 +139,11 @@ class Work:
         denoises = isinstance(recipe.activity, Denoising)
         run = forward.denoising(pipe, recipe) if denoises else pipe.run(recipe)
         work = [1.0] * run.length if denoises else pipe.work(recipe if recipe.activity else recipe.alone(0))
+        done = [*accumulate(work)]
         yield Moment(0, run.length, run.level, run.frame, run.guess)
         for step in run:
-            done = step.index + 1
-            share = sum(work[:done]) / (sum(work) or 1)  # some recipes ask for no guess at all
-            yield Moment(done, run.length, step.level, run.frame, run.guess, share)
+            share = done[step.index] / (done[-1] or 1)  # some recipes ask for no guess at all
+            yield Moment(step.index + 1, run.length, step.level, run.frame, run.guess, share)
         yield replace(run.result(), recipe=replace(recipe, weights=pipe.weights))
 
     def tries_of(self, recipe: Recipe, tries: int) -> Iterator[Tried | None]:

@@ -21,8 +21,7 @@ from tqdm import tqdm
 from diffusion import checkpoint, checks
 from diffusion.cli.dataset_drawing import Drawing
 from diffusion.cli.flags import digits, pipeline, recipe, wanted
-from diffusion.cli.reading import ReadingBack
-from diffusion.evaluation.reader import reader_of
+from diffusion.cli.reading import ReadingBack, reader_file
 from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
 from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
@@ -160,7 +159,7 @@ class _Work:
             raise checks.BadInput("--shard says how many shards there are: leave --shards out.")
         about = self.drawing.about | {"precision": flags.precision}
         if self.drawing.reading:
-            about["reader"] = checkpoint.fingerprint(flags.reader or reader_of(self.pipe.names))
+            about["reader"] = checkpoint.fingerprint(reader_file(flags, self.pipe))
         count, batch = self.drawing.count, self.drawing.batch
         batches = -(-count // batch)
         number = shards if flags.shards is None else flags.shards

@@ -11,8 +11,9 @@ from typing import Any
 from diffusion import checkpoint, checks, data, process
 from diffusion.checks import typed
 from diffusion.cli.flags import add_drawing, add_real, digits, real, recipe
+from diffusion.cli.reading import reader_file
 from diffusion.evaluation import judge, sweep
-from diffusion.evaluation.reader import READER, Reader, load_reader, reader_of, save_reader, train_reader
+from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
 from diffusion.files.atomic import check_writable
 from diffusion.files.lock import locked
 from diffusion.pipeline import Pipeline
@@ -56,7 +57,7 @@ def evaluate(flags: argparse.Namespace) -> None:
         pipe = Pipeline.from_pretrained(file, precision=flags.precision)
         if team.leads:
             recipes = _recipes(flags, pipe)
-            flags.reader = flags.reader or reader_of(pipe.names)
+            flags.reader = reader_file(flags, pipe)
             reader = _reader(flags, pipe)
             measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
     if not team.leads:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,11 @@ def add_reading(parser: argparse.ArgumentParser, *, again: bool = True) -> None:
     parser.add_argument("--reader", help="the classifier that reads (default: the bundled one of the data set)")
 
 
+def reader_file(flags: argparse.Namespace, pipe: Pipeline) -> str | Path:
+    """The reader that is asked for, or else the one that ships for what these weights draw."""
+    return flags.reader or reader_of(pipe.names)
+
+
 class ReadingBack:
     """Drawing and reading back: `report` gets a line for each of the first images and for each miss, then the sum."""
 
@@ -45,7 +51,7 @@ class ReadingBack:
         ):
             return None
         tries = 1 if tries is None else checks.whole("--until-right", tries, 1, MAX_TRIES)
-        return cls(pipe, load_reader(flags.reader or reader_of(pipe.names)), tries)
+        return cls(pipe, load_reader(reader_file(flags, pipe)), tries)
 
     def captions(self, images: np.ndarray) -> list[str]:
         """What is read in images uint8 (N, H, W[, 3]), like "7, 99.8 %"."""
