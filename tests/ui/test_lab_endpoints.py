@@ -41,7 +41,8 @@ def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_written_signatures_follow_the_declarations(pipe: Pipeline, few_step: Pipeline, name: str) -> None:
-    draw = lab_endpoints.draw_with(Work({"bundled": pipe, "few-step": few_step}), name)
+    work = Work({"bundled": pipe, "few-step": few_step})
+    draw = lab_endpoints.draw_with(work, name, lab_endpoints.about_settings(work))
     parameters, activity = signature(draw).parameters, EXPERIMENTS[name].activity
     shared = [] if name == "forward" else [*lab_endpoints.SHARED]
     assert [*parameters] == OWN[name] + shared
