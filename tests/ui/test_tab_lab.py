@@ -192,6 +192,12 @@ def test_a_photo_of_a_digit_is_opened(lab: Page) -> None:
 
 def test_a_cell_of_the_table_is_drawn_turned_and_linked(lab: Page) -> None:
     act(lab, "anagram")
+    for width in (1240, 1000, PHONE["width"]):
+        lab.set_viewport_size({"width": width, "height": 900})
+        panel, cell = (lab.locator(each).bounding_box() for each in ("#lab-result", "#ambigrams .cells :last-child"))
+        assert panel and cell
+        assert cell["x"] + cell["width"] <= panel["x"] + panel["width"], width
+        assert min(cell["width"], cell["height"]) > 24, width  # for a finger
     lab.get_by_label("6 upright, 9 when turned").click()
     done(lab)
     expect(lab.locator("#lab-player figcaption").nth(1)).to_have_text("rotate-180: 9")
