@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_function_description
 from gradio_client.utils import is_file_obj_with_meta  # type: ignore[import-untyped]
 
 from diffusion import BadInput, Pipeline, Recipe, Result, checks, prompts
-from diffusion.evaluation.readback import Reading, captions_of
+from diffusion.evaluation.readback import Reading, captions_of, labels_in
 from diffusion.files.atomic import write_bytes
-from diffusion.lab import Denoising, Forward, noise_panels, picture
+from diffusion.lab import Denoising, Forward, Morph, noise_panels, picture
 from diffusion.lab.edit import MASKS
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice, YesNo
@@ -27,13 +28,14 @@ from ui.events import MODEL
 from ui.experiments import EXPERIMENTS
 from ui.lab_signatures import FUNCTIONS
 from ui.session import Plan, Session
-from ui.work import Work
+from ui.settings import STYLE
+from ui.work import Work, reader
 
 Answer = tuple[str | None, str | None, int, list[str]]  # the paths of the PNG and the GIF, the seed, and the captions
 
-SHARED = ("guidance", "steps", "sampler", "seed", "guide_from", "guide_to", "spacing", "eta", "weights")
+SHARED = ("guidance", "steps", "sampler", "seed", "guide_from", "guide_to", "spacing", "eta", "weights", *STYLE)
 FILES = ("image", "mask", "images")
-TEXTS = ("digits", "levels", "strength", "views")  # one or several; a list does, too
+TEXTS = ("digits", "levels", "strength", "views", "hand")  # one or several, where a list does, too; or a word
 ENDINGS = (".png", ".gif")
 SWITCHES = ("as_is", "until_right")
 
@@ -126,10 +128,14 @@ def recipe_of(work: Work, name: str, given: Mapping[str, Any]) -> Recipe:
                 values["mask"] = checks.choice("mask_name", value, MASKS)
             case "digits":
                 values["digits"] = _digits(value, pipe)
+            case "thickness" | "slant" | "width" | "hand":
+                values[each] = SETTINGS[each].values.read(value) if isinstance(value, str) else value
             case "levels" | "strength" | "views":
                 values[each] = checks.several(value)
             case _:
                 values[each] = value
+    if name == Morph.name and "images" in values and "digits" not in values:
+        values["digits"] = labels_in(pipe, reader(pipe.names), np.stack(values["images"]))
     return experiments.recipe(values, pipe)
 
 

@@ -145,9 +145,9 @@ def morph(digits: Any = None, frames: Any = None, images: Any = None, as_is: Any
     Returns the frames (PNG), the film (GIF), the seed, and what a classifier reads in each frame.
 
     Args:
-        digits: where to go from and to, such as "3,8"; more than two are stops on the way.
+        digits: where to go from and to, such as "3,8"; more than two are stops on the way; those of pictures are read.
         frames: how many images, 2 to 100.
-        images: pictures to go from and to, one for each of the digits; left out, these are drawn.
+        images: pictures to go from and to, two or more; left out, the digits are drawn.
         as_is: whether to leave pictures of 28 x 28 pixels as they are; else the digits are cut out and centred.
     """
 

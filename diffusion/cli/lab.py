@@ -24,6 +24,7 @@ from diffusion.cli import lab_output
 from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, texts, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading, reader_file
+from diffusion.evaluation.readback import labels_in
 from diffusion.evaluation.reader import load_reader
 from diffusion.files.render import Options
 from diffusion.lab import Anagram, Denoising, ImageToImage, Inpainting, Morph, morph
@@ -174,7 +175,7 @@ def _digits(
 
 def _read(flags: argparse.Namespace, pipe: Pipeline, images: Sequence[np.ndarray]) -> list[int]:
     """What the reader reads in pictures."""
-    found = ReadingBack(pipe, load_reader(reader_file(flags, pipe)), 1).labels(np.stack(images))
+    found = labels_in(pipe, load_reader(reader_file(flags, pipe)), np.stack(images))
     print(f"The pictures are read as {', '.join(pipe.names[label] for label in found)}.", file=sys.stderr)
     return found
 

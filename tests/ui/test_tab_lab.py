@@ -195,7 +195,8 @@ def test_a_cell_of_the_table_is_drawn_turned_and_linked(lab: Page) -> None:
     for width in (1240, 1000, PHONE["width"]):
         lab.set_viewport_size({"width": width, "height": 900})
         panel, cell = (lab.locator(each).bounding_box() for each in ("#lab-result", "#ambigrams .cells :last-child"))
-        assert panel and cell
+        assert panel
+        assert cell
         assert cell["x"] + cell["width"] <= panel["x"] + panel["width"], width
         assert min(cell["width"], cell["height"]) > 24, width  # for a finger
     lab.get_by_label("6 upright, 9 when turned").click()
