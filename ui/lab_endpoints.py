@@ -134,7 +134,7 @@ def recipe_of(work: Work, name: str, given: Mapping[str, Any]) -> Recipe:
                 values[each] = checks.several(value)
             case _:
                 values[each] = value
-    if name == Morph.name and "images" in values and "digits" not in values:
+    if name == Morph.name and pipe.offer.knows_labels and "images" in values and "digits" not in values:
         values["digits"] = labels_in(pipe, reader(pipe.names), np.stack(values["images"]))
     return experiments.recipe(values, pipe)
 

@@ -82,6 +82,7 @@ def check_flags(flags: argparse.Namespace) -> str:
 
 def drawing(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> Drawing:
     """What there is to draw, which these weights can. Chance picks by the seed: all processes must come to the same."""
+    pipe.offer.check_labels("A data set")
     strings = _strings(flags, pipe, again)
     if strings:
         asked = recipe(flags, pipe, strings.flat)

@@ -162,12 +162,12 @@ def _digits(
         raise checks.BadInput("A morph needs two pictures: name another one with --image.")
     if texts(flags):
         return digits(flags, pipe)
-    if command.activity is Denoising:
+    if command.activity is Denoising or not pipe.offer.knows_labels:
         return None
     if command.activity is Morph and images:
         return _read(flags, pipe, images)
     if command.image and command.activity is not Morph:
-        if flags.guidance == 0 or not pipe.offer.knows_labels:
+        if flags.guidance == 0:
             return None
         raise checks.BadInput("Say what to draw: add --digits or --prompt, or --guidance 0 to leave it to the network.")
     raise checks.BadInput(f"Say what to draw: add --digits {command.digits}.")
