@@ -95,7 +95,8 @@ def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
     """The reader, or BadInput where it and the weights are not both of the data set that is asked for."""
     if not pipe.offer.knows_labels:
         raise checks.BadInput(
-            "These weights know no labels, so there is nothing to read back: choose weights that do, such as those named bundled."
+            "These weights know no labels, so there is nothing to read back: choose weights that do, such as those "
+            "named bundled."
         )
     dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]
     if (pipe.names, pipe.model.shape) != (dataset.names, (dataset.channels, dataset.size, dataset.size)):
