@@ -24,7 +24,7 @@ from math import prod
 
 from diffusion.checks import MAX_IMAGES, BadInput, shown
 from diffusion.style import WORDS, contradiction
-from diffusion.vocabulary import Word, cannot_read, class_count, examples, quoted, words_of
+from diffusion.vocabulary import Word, are_digits, cannot_read, class_count, examples, quoted, words_of
 
 MAX_LENGTH = 10_000  # characters of a prompt
 
@@ -57,7 +57,7 @@ def styled(
     ([4, 3, 3], ((1, 'thick'), (2, 'thick')))
     """
     if len(text) > MAX_LENGTH:
-        raise BadInput(f"That is too long: write digits like {examples(names)}.")
+        raise BadInput(f"That is too long: write {examples(names)}.")
     wanted: list[int] = []
     how: list[tuple[int, str]] = []
     for pool, count, by_chance, words in _things(_with_styles(words_of(text, names)), names):
@@ -67,7 +67,8 @@ def styled(
         wanted += [choose(pool) for _ in range(count)] if by_chance else list(pool) * count
         how += [(k, word) for k in range(first, len(wanted)) for word in words]
     if not wanted:
-        raise BadInput(f"No digits asked for: write them like {examples(names)}.")
+        what = "No digits asked for" if are_digits(names) else "Nothing asked for"
+        raise BadInput(f"{what}: write {examples(names)}.")
     return wanted, tuple(how)
 
 

@@ -171,7 +171,7 @@ def _unknown(token: str, typed: str, known: dict[str, Word], names: Sequence[str
 
 def cannot_read(words: Sequence[Word], names: Sequence[str]) -> BadInput:
     """For words that are known, and say nothing where they stand."""
-    return BadInput(f"Cannot read {quoted(words)} as digits: write them like {examples(names)}.")
+    return BadInput(f"Cannot read {quoted(words)}{' as digits' * are_digits(names)}: write {examples(names)}.")
 
 
 def quoted(words: Sequence[Word]) -> str:
@@ -181,7 +181,11 @@ def quoted(words: Sequence[Word]) -> str:
 
 def examples(names: Sequence[str]) -> str:
     """What can be written, for those who are told to."""
-    some = '"2026", "0-9" or "a 4 and two 3s"'
-    if any(not re.fullmatch(r"[0-9]+", name) for name in names):
-        some += f", or these names: {shorten(', '.join(names), 110, placeholder=' ...')}"
-    return some
+    if are_digits(names):
+        return 'them like "2026", "0-9" or "a 4 and two 3s"'
+    return f'what to draw like "two of each", or by these names: {shorten(", ".join(names), 110, placeholder=" ...")}'
+
+
+def are_digits(names: Sequence[str]) -> bool:
+    """Whether the classes are called like digits, or not at all."""
+    return all(re.fullmatch(r"[0-9]+", name) for name in names)

@@ -67,7 +67,7 @@ def defaults(pipe: Pipeline) -> dict[str, Any]:
 def check_number(digits: int, most: int = MAX_DIGITS) -> None:
     """BadInput for more digits than `most`, by default as many as the page shows."""
     if digits > most:
-        raise BadInput(f"That is {digits:,} digits: ask for at most {most:,} at once.")
+        raise BadInput(f"That is {digits:,} images: ask for at most {most:,} at once.")
 
 
 def any_digit(prompt: str) -> bool:

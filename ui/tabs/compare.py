@@ -64,10 +64,10 @@ class Compare:
 
     def _ask(self) -> None:
         examples = [name for name in EXAMPLES if self.can_draw(name)]
-        names_of_axes = [name for name in AXES if self._offered(name)]
+        names_of_axes = [(self.work.things if name == "digits" else name, name) for name in AXES if self._offered(name)]
         names = self.work.names
         self.example = gr.Dropdown(
-            examples,
+            [(name.replace("digits", self.work.things), name) for name in examples],
             value=examples[0],
             label="Example",
             info="Fills in what is across and down.",
@@ -76,7 +76,7 @@ class Compare:
         self.digits = gr.Textbox(
             request.words([min(7, len(names) - 1)], names),
             label=self.work.things.capitalize(),
-            info="In every cell, unless digits are compared.",
+            info=f"In every cell, unless {self.work.things} are compared.",
             max_lines=1,
         )
         self.axes: list[Any] = []
@@ -115,7 +115,7 @@ class Compare:
         )
         self.picture = gr.Image(
             label="Sheet",
-            alt_text="Sheet of digits, two settings against each other",
+            alt_text=f"Sheet of {self.work.things}, two settings against each other",
             format="png",
             show_label=False,
             interactive=False,

@@ -22,7 +22,7 @@ BATCH = 50  # drawn at once
 MOST = 1000  # of each digit
 MAX_DIGITS = 10_000
 STATUS_SECONDS = 0.3  # between lines of status
-KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single digits (.zip)": ".zip"}
+KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single images (.zip)": ".zip"}
 
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
 settings and the weights of the tab *Draw*, whenever nobody else is drawing: leave this page open. A hundred digits take
@@ -46,7 +46,7 @@ class DataSet:
             self.hands = gr.Checkbox(
                 False,
                 label="Many hands",
-                info="Each image in a style of its own, spread as in real digits, unless the tab Draw asks for one.",
+                info="Each image in a style of its own, spread as in real ones, unless the tab Draw asks for one.",
                 visible=bool(work.pipes[work.usual].offer.styles),
                 elem_id="hands",
             )

@@ -245,7 +245,7 @@ class Lab:
             if recipe and recipe.activity:
                 return self.put_recipe(session, recipe)
             if recipe and len(recipe.digits) > 1:
-                raise BadInput("There are several digits on that picture: open it in the tab Draw and choose one.")
+                raise BadInput("There are several images on that picture: open it in the tab Draw and choose one.")
             if "images" in EXPERIMENTS[data[self.controls.activity]].takes:
                 return {**self.controls.canvas.load(path), self.ready: ""}
             return self.take(load(path, self.controls.canvas.shape)[0])
