@@ -586,6 +586,12 @@ def test_bad_input_gets_a_sentence_and_loses_nothing(page: Page) -> None:
     for seed, written in (("", "nothing"), ("1.5", "1.5"), ("-1", "-1")):
         set_seed(page, seed)
         refused(f"seed must be a whole number from 0 to 4,294,967,295, not {written}.")
+    set_seed(page, "5")
+    expect(page.locator("#status [role=alert]")).to_have_count(0)  # it was about another seed
+    expect(page.locator("#status")).to_contain_text("press Generate")
+    set_number(page, "Guidance", "3")
+    set_number(page, "Guidance", "")
+    expect(page.get_by_label("number input for Guidance")).to_have_value("3")  # not 0, the least
 
 
 # How it looks

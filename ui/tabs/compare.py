@@ -11,7 +11,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe
 from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import request, status
-from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, in_browser
+from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, forget_refusal, in_browser
 from ui.settings import Settings, weights_radio
 from ui.work import Work
 
@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], bool]] = {
     "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), True),
 }
 
+EMPTY = "Press <b>Compare</b>, or choose other settings."
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
 those of the tab *Draw*."""
 
@@ -61,6 +62,7 @@ class Compare:
         )
         drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
+        forget_refusal(self.status, {self.digits, *self.axes, self.weights, self.example}, status.line(EMPTY))
 
     def _ask(self) -> None:
         examples = [name for name in EXAMPLES if self.can_draw(name)]
@@ -109,7 +111,7 @@ class Compare:
 
     def _show(self) -> None:
         self.status = gr.HTML(
-            status.line("Press <b>Compare</b>, or choose other settings."),
+            status.line(EMPTY),
             elem_id="compare-status",
             elem_classes="status",
         )
