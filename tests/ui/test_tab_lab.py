@@ -107,7 +107,7 @@ def test_one_guess_falls_apart_where_many_steps_still_find_a_digit(lab: Page) ->
 
 def test_a_digit_is_drawn_erased_edited_kept_and_dropped_back(lab: Page, tmp_path: Path) -> None:
     lab.click("#pad [data-do=clear]")
-    expect(lab.locator("#seen")).to_contain_text("Draw a digit")
+    expect(lab.locator("#seen")).to_contain_text("Draw something")
     stroke(lab, (0.3, 0.2), (0.7, 0.2), (0.4, 0.85))
     expect(lab.locator("#seen img")).to_be_visible()
     whole = seen(lab)
