@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.stopwatch import table
-from diffusion import BadInput, Pipeline, checks, style
+from diffusion import BadInput, Pipeline, checks, strokes, style
 from diffusion.evaluation.reader import load_reader
 from diffusion.hardware import use_allowed_cores
 from diffusion.recipe import Recipe
@@ -58,7 +58,7 @@ def study(pipe: Pipeline, recipe: Recipe) -> str:
     reader = load_reader()
     wanted = styles.targets(recipe.digits, recipe.seeds, anything, style.MANY, ())
     assert wanted is not None
-    explained = r_squared(wanted, style.measured(drawn["many"]))
+    explained = r_squared(wanted, strokes.measured(drawn["many"]))
     rows = [[f"R^2 of {name}", f"{value:.3f}"] for name, value in zip(style.ATTRIBUTES, explained, strict=True)]
     rows += [[f"read right, style {name}", f"{reader.accuracy(drawn[name], labels):.2%}"] for name in drawn]
     rows += [[f"exactly black, style {name}", f"{(drawn[name] == 0).float().mean():.4f}"] for name in drawn]

@@ -25,8 +25,13 @@ Walk = Callable[[Denoise, Tensor, Sequence[Level], Callable[[], Tensor]], Iterat
 class Guide(Protocol):
     """Makes the denoise function of other digits, guided as the recipe says or by another scale."""
 
-    def __call__(self, labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
-        """For labels (B,). Without `clip` the guess may leave [-1, 1], to be clipped after it was combined."""
+    def __call__(
+        self, labels: Tensor, guidance: float | None = None, clip: bool = True, images: Tensor | None = None
+    ) -> Denoise:
+        """For labels (B,). Without `clip` the guess may leave [-1, 1], to be clipped after it was combined.
+
+        Where they are not one for each image of the run, `images` says of which image each has the style.
+        """
 
 
 @dataclass(frozen=True)

@@ -82,9 +82,17 @@ class Offer:
             if self.knows_labels:
                 raise
         raise checks.BadInput(
-            "These weights know no labels and draw whatever comes: leave the digits out, and say how many images by "
-            "the count."
+            "These weights know no labels and draw whatever comes: leave the digits out or ask for any, and say how "
+            "many images by the count."
         )
+
+    def check_labels(self, what: str) -> None:
+        """BadInput for what needs labels, where these weights know none."""
+        if not self.knows_labels:
+            raise checks.BadInput(
+                f"{what} needs labels, and these weights know none: choose weights that do, such as those named "
+                "bundled."
+            )
 
     def strange(self, levels: Iterable[int]) -> str:
         """A sentence where some noise level is none that these weights were trained for, or else no text."""

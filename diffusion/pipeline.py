@@ -231,10 +231,12 @@ class Pipeline:
         styles = self.offer.styles
         targets = styles.targets(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
 
-        def guide(labels: Tensor, guidance: float | None = None, clip: bool = True) -> Denoise:
+        def guide(
+            labels: Tensor, guidance: float | None = None, clip: bool = True, images: Tensor | None = None
+        ) -> Denoise:
             guidance = recipe.guidance if guidance is None else guidance
-            if targets is not None and len(labels) == len(targets):  # whatever an image becomes, its hand stays
-                labels = conditions(labels, targets)
+            if targets is not None:  # whatever an image becomes, its hand stays
+                labels = conditions(labels, targets if images is None else targets[images.cpu()])
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
             return guided(self.drawing, labels, guidance, recipe.guidance_interval, clips if clip else None)

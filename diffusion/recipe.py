@@ -30,8 +30,8 @@ class Recipe:
     """
 
     digits: tuple[int, ...]  # the label of each image
-    guidance: float = setting(Number(0, checks.MAX_GUIDANCE), 1.5, "1 is off, more is clearer, 0 ignores the digits")
-    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to digits", advice="20 is plenty, 1 is a blur")
+    guidance: float = setting(Number(0, checks.MAX_GUIDANCE), 1.5, "1 is off, more is clearer, 0 draws anything")
+    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to image", advice="20 is plenty, 1 is a blur")
     sampler: str = setting(
         Choice(tuple(SAMPLERS)),
         "dpm++2m",

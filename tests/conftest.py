@@ -14,7 +14,7 @@ import torch
 from sentences import is_one_sentence
 from torch import Tensor, nn
 
-from diffusion import BadInput, Pipeline, style
+from diffusion import BadInput, Pipeline, strokes
 from diffusion.denoiser import Denoiser, DenoiserConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.samplers import Denoise
@@ -101,7 +101,7 @@ def randomised(network: nn.Module) -> nn.Module:
 def styles(digits: tuple[Tensor, Tensor]) -> Styles:
     """How those digits are written."""
     images, labels = digits
-    return Styles.of(style.measured(images), labels, 10)
+    return Styles.of(strokes.measured(images), labels, 10)
 
 
 @pytest.fixture

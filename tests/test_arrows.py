@@ -20,11 +20,12 @@ LAYERS = (  # from the top to the ground: a module imports from its own layer an
     "ui diffusion.cli diffusion.hub",
     "diffusion.lab diffusion.training diffusion.evaluation",
     "diffusion.pipeline",
-    "diffusion.result diffusion.checkpoint diffusion.precision diffusion.strings",
-    "diffusion.denoiser diffusion.guidance diffusion.model diffusion.recipe diffusion.activity "
+    "diffusion.result diffusion.checkpoint diffusion.download diffusion.precision diffusion.strings",
+    "diffusion.denoiser diffusion.config diffusion.guidance diffusion.model diffusion.recipe diffusion.activity "
     "diffusion.networks.pretrained",
     "diffusion.samplers diffusion.networks",
-    "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.settings diffusion.style",
+    "diffusion.scheduler diffusion.data diffusion.files diffusion.prompts diffusion.vocabulary diffusion.settings "
+    "diffusion.style diffusion.strokes",
     "diffusion.checks diffusion.noise diffusion.hardware diffusion.process diffusion.cores diffusion.team",
 )
 STRANGERS = (  # who does not know whom

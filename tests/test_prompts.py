@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from diffusion import BadInput, Pipeline, prompts
+from diffusion import BadInput, Pipeline, prompts, vocabulary
 from diffusion.__main__ import main
 from diffusion.checks import MAX_IMAGES
 from diffusion.data import DATASETS, DIGITS
@@ -213,10 +213,10 @@ def test_none_is_not_enough(text: str, refuses) -> None:
 def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], refuses) -> None:
     chance = random.Random(0)
     signs = [chr(chance.randrange(0x110000)) for _ in range(100)] + list("0123456789 -,.x*'<>&\n\\%{}\"")
-    vocabulary = [*prompts._DICTIONARY, *prompts._counted(names), *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
+    known = [*vocabulary.DICTIONARY, *vocabulary.counted(names), *names, "7s", "10", "2026", "sevn", "-", "0-9", ","]
     understood = 0
     for turn in range(1000):
-        pieces, joint = (signs, "") if turn % 2 else (vocabulary, " ")
+        pieces, joint = (signs, "") if turn % 2 else (known, " ")
         text = joint.join(chance.choices(pieces, k=chance.randint(1, 8)))
         try:
             drawn = prompts.digits(text, names)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffusion import style
+from diffusion import strokes
 from diffusion.style import ATTRIBUTES, Styles
 
 
@@ -28,60 +28,62 @@ class TestMeasured:
     @pytest.mark.parametrize("thickness", [2, 3, 4])
     def test_the_thickness_of_a_bar_and_of_a_ring(self, thickness):
         ring = shape(lambda x, y: (torch.hypot(x, y) - 8).abs() < thickness / 2)
-        assert style.measured(ring)[0, 0] == pytest.approx(thickness, abs=0.16)
-        assert style.measured(shape(bar(thickness)))[0, 0] == pytest.approx(thickness, rel=0.08)  # its ends are thinner
+        assert strokes.measured(ring)[0, 0] == pytest.approx(thickness, abs=0.16)
+        assert strokes.measured(shape(bar(thickness)))[0, 0] == pytest.approx(
+            thickness, rel=0.08
+        )  # its ends are thinner
 
     @pytest.mark.parametrize("slant", [-0.4, 0.0, 0.2, 0.6])
     def test_the_slant_and_the_width_of_what_was_sheared(self, slant):
         leaning = shape(lambda x, y: ((x + y * math.tan(slant)) / 5) ** 2 + (y / 10) ** 2 < 1)
         box = shape(lambda x, y: ((x + y * math.tan(slant)).abs() < 5) & (y.abs() < 8))
         for picture in (leaning, box):
-            assert style.measured(picture)[0, 1] == pytest.approx(slant, abs=0.02)
-        assert style.measured(box)[0, 2] == pytest.approx(10, abs=0.5)
-        assert style.measured(leaning)[0, 2] == pytest.approx(9.5, abs=0.5)  # where an ellipse of 10 has little ink
+            assert strokes.measured(picture)[0, 1] == pytest.approx(slant, abs=0.02)
+        assert strokes.measured(box)[0, 2] == pytest.approx(10, abs=0.5)
+        assert strokes.measured(leaning)[0, 2] == pytest.approx(9.5, abs=0.5)  # where an ellipse of 10 has little ink
 
     def test_distances_are_exact(self):
         stroke = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0)) > 0.1
         stroke[:, [0, -1]] = stroke[:, :, [0, -1]] = False
-        for mask, found in zip(stroke, style._squared_distance(stroke), strict=True):
+        for mask, found in zip(stroke, strokes._squared_distance(stroke), strict=True):
             inside, outside = mask.nonzero().float(), (~mask).nonzero().float()
             assert torch.equal(found[mask], torch.cdist(inside, outside).square().min(1).values.round())
             assert not found[~mask].any()
 
     def test_real_digits_are_as_people_write(self, digits):
         images, labels = digits
-        found = style.measured(images)
+        found = strokes.measured(images)
         assert found.isfinite().all()
         assert 2 < found[:, 0].mean() < 3
         assert 0 < found[:, 1].mean() < 0.3  # most hands lean to the right
         assert found[labels == 1, 2].mean() < 0.5 * found[labels == 0, 2].mean()
 
     def test_black_has_no_style(self):
-        assert not style.measured(torch.zeros(2, 28, 28, dtype=torch.uint8)).any()
-        assert style.measured(torch.zeros(0, 28, 28, dtype=torch.uint8)).shape == (0, 3)
+        assert not strokes.measured(torch.zeros(2, 28, 28, dtype=torch.uint8)).any()
+        assert strokes.measured(torch.zeros(0, 28, 28, dtype=torch.uint8)).shape == (0, 3)
 
 
 class TestKept:
     def test_it_is_measured_once_and_again_for_other_images(self, digits, tmp_path, monkeypatch):
         images, path = digits[0][:20], tmp_path / "style.npz"
-        first = style.kept(images, path)
+        first = strokes.kept(images, path)
         with monkeypatch.context() as patch:
-            patch.setattr(style, "measured", lambda _: pytest.fail("measured again"))
-            assert torch.equal(style.kept(images, path), first)
-        assert torch.equal(style.kept(images.flip(0), path), first.flip(0))
+            patch.setattr(strokes, "measured", lambda _: pytest.fail("measured again"))
+            assert torch.equal(strokes.kept(images, path), first)
+        assert torch.equal(strokes.kept(images.flip(0), path), first.flip(0))
         path.write_bytes(b"damaged")
-        assert torch.equal(style.kept(images, path), first)
+        assert torch.equal(strokes.kept(images, path), first)
         assert np.load(path)["style"].shape == (20, 3)
 
     def test_a_folder_that_cannot_be_written_is_no_hindrance(self, digits, tmp_path):
         (tmp_path / "file").touch()
-        assert style.kept(digits[0][:2], tmp_path / "file" / "style.npz").shape == (2, 3)
+        assert strokes.kept(digits[0][:2], tmp_path / "file" / "style.npz").shape == (2, 3)
 
 
 class TestStyles:
     def test_they_hold_the_range_and_the_spread_of_each_class(self, digits, styles):
         images, labels = digits
-        measured = style.measured(images)
+        measured = strokes.measured(images)
         assert len(styles.spread) == 10
         ends = styles.scaled(torch.tensor([styles.low, styles.high]))
         assert torch.allclose(ends, torch.tensor([[0.0] * 3, [1.0] * 3]))

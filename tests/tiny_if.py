@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
-from diffusion.networks.pretrained import INDEX
+from diffusion.networks.parts import INDEX
 
 WIDTH = 16  # of an embedding
 SIZE = 16  # pixels of the first stage; the second has twice as many

@@ -18,7 +18,7 @@ from ui.player import ASSETS
 PICTURE, DATA = ASSETS / "ambigrams.png", ASSETS / "ambigrams.json"
 
 CELL = (
-    '<button type="button" tabindex="{tab}" data-cell="{row},{column}" style="background-position: {x}% {y}%" '
+    '<button type="button" tabindex="{tab}" data-cell="{row},{column}" style="--row: {row}; --column: {column}" '
     'title="{about}" aria-label="{about}"></button>'
 )
 PRESSED = """
@@ -52,25 +52,23 @@ def table(pipe: Pipeline) -> gr.HTML | None:
             tab=-1 if row or column else 0,
             row=row,
             column=column,
-            x=100 * column / (count - 1),
-            y=100 * row / (count - 1),
             about=f"{pipe.names[row]} upright, {pipe.names[column]} when turned",
         )
         for row in range(count)
         for column in range(count)
     )
     with Image.open(PICTURE) as image:
-        ratio = f"{image.width} / {image.height}"
+        ratio = image.width / image.height
     sheet = f"data:image/png;base64,{base64.b64encode(PICTURE.read_bytes()).decode()}"
     names = "".join(f"<span>{name}</span>" for name in pipe.names)
     return gr.HTML(
         None,
         html_template=(
             '<p class="about">All pairs: the row says what a picture is upright, the column what it is when turned. '
-            'Press one to draw it.</p><div class="scroll"><div class="table">'
+            'Press one to draw it.</p><div class="table">'
             f'<div class="across" aria-hidden="true">{names}</div><div class="down" aria-hidden="true">{names}</div>'
             f'<div class="cells" role="group" aria-label="Table of ambigrams" '
-            f'style="--sheet: url({sheet}); aspect-ratio: {ratio}">{cells}</div></div></div>'
+            f'style="--sheet: url({sheet}); --ratio: {ratio}; --last: {count - 1}">{cells}</div></div>'
         ),
         js_on_load=PRESSED,
         apply_default_css=False,

@@ -25,11 +25,11 @@ START = "#lab-start"  # the button
 EMPTY = "Press <b>Start</b>, or try the example."
 NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
 MOST_NOISE = 2  # sigma of the noise that is added to pixels from 0 to 1
-WHY = """The best single guess is the mean of all digits that may lie under the noise: the more noise, the more of them,
+WHY = """The best single guess is the mean of all images that may lie under the noise: the more noise, the more of them,
 and the mean is none of them. Many steps decide bit by bit for one. *One guess* is by a small network that was trained
 at sigma 0.5 alone and never met more noise; *many steps* are by the one that draws on this page."""
 NOTE = "Choose one to see it large."
-MORPH_NOTE = "From one digit to the other, and back. Choose it to take a moment of it."
+MORPH_NOTE = "From one to the other, and back. Choose it to take a moment of it."
 
 
 class Bench:

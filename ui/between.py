@@ -52,7 +52,7 @@ class Between:
         if k is None:
             return {self.draw.ready: ""}
         one = replace(session.shown.result.recipe.alone(k), activity=None)
-        drawn.wanted, drawn.note = one, "The same digit from the same noise, without the Lab."
+        drawn.wanted, drawn.note = one, "From the same noise, without the Lab."
         return {self.tabs: gr.update(selected="draw"), self.draw.ready: "yes", **self.draw.put_recipe(one)}
 
     def open_link(self, query: Any, session: Any) -> Update:

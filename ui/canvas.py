@@ -23,7 +23,7 @@ REAL = "real.png"  # 20 test images of the data set in a row for each class
 SIDE = 28
 
 EMPTY = {"picture": "", "exact": False, "mask": ""}
-NOTHING = "Draw a digit, open a picture, or take a real one."
+NOTHING = "Draw something, open a picture, or take a real one."
 
 TEMPLATE = """
 <div class="pad" role="group" aria-label="Picture">
@@ -132,7 +132,7 @@ def holding(pixels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, Any
 def decoded(uri: Any) -> bytes:
     """The bytes of a data URI, or BadInput."""
     if not uri:
-        raise BadInput("There is no picture: draw one, open one or take a real digit.")
+        raise BadInput("There is no picture: draw one, open one or take a real one.")
     try:
         return base64.b64decode(str(uri).partition(",")[2], validate=True)
     except binascii.Error:

@@ -16,7 +16,7 @@ from ui.player import TRACKS
 from ui.session import Session
 from ui.work import Work
 
-KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single digits (ZIP)": ".zip"}
+KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single images (ZIP)": ".zip"}
 
 
 class Downloads:

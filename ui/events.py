@@ -1,7 +1,7 @@
 """How the page's events run, what becomes of components, and what the browser does by itself."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -63,6 +63,13 @@ FETCH = """(file) => {
   link.download = file.orig_name;
   link.click();
 }"""
+
+
+def forget_refusal(line: gr.HTML, controls: Iterable[Any], instead: str) -> None:
+    """Take a refusal off a line of status once a control is changed: it was about what was asked for before."""
+    changes = [each.input for each in controls if "input" in each.EVENTS and not isinstance(each, gr.HTML)]
+    js = f"(line) => {{ if (line.includes('role=\"alert\"')) return {json.dumps(instead)}; }}"
+    gr.on(changes, None, line, line, js=js, **AT_ONCE)
 
 
 def by_choice(values: Mapping[str, Sequence[Any]]) -> str:

@@ -13,9 +13,10 @@ from diffusion.lab.views import VIEWS
 from diffusion.scheduler import T
 from ui import experiments
 from ui.canvas import Canvas
+from ui.control import Control
 from ui.events import Update
 from ui.experiments import EXPERIMENTS
-from ui.settings import Control, Settings
+from ui.settings import Settings
 from ui.work import Work
 
 ANY = -1  # the digit that is left to the network

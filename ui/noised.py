@@ -13,7 +13,7 @@ from diffusion.lab.forward import Denoised, Noisy
 from diffusion.lab.noise_panels import pixels
 from ui.player import png
 
-EMPTY = '<p class="formula">Draw a digit, open a picture or take a real one: its noise is shown here.</p>'
+EMPTY = '<p class="formula">Draw something, open a picture or take a real one: its noise is shown here.</p>'
 
 
 def view(noisy: Noisy, guess: Tensor) -> str:

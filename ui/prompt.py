@@ -26,13 +26,13 @@ class Prompt:
     """
 
     def __init__(self, work: Work):
-        self.names = work.names
+        self.work, self.names = work, work.names
         every = list(range(len(self.names)))
         first = self.understand(request.words(every, self.names))
         self.text = gr.Textbox(
             first["prompt"],
             label="What to draw",
-            placeholder="seven, a 4 and two 3s, 2026, even digits, any",
+            placeholder=self._placeholder(),
             max_lines=1,
             elem_id="prompt",
         )
@@ -40,7 +40,7 @@ class Prompt:
         self.picker = gr.CheckboxGroup(
             list(zip(self.names, every, strict=True)),
             value=every,
-            label="Digits",
+            label=work.things.capitalize(),
             show_label=False,
             elem_id="digits",
             elem_classes="words" if max(map(len, self.names)) > 2 else None,
@@ -60,8 +60,14 @@ class Prompt:
         try:
             sentence, digits = request.understood(prompt, self.names)
         except BadInput as error:
-            return {"prompt": prompt, "hint": status.hint(str(error), unclear=True), "digits": None}
-        return {"prompt": prompt, "hint": status.hint(sentence), "digits": digits or []}
+            return {"prompt": prompt, "hint": status.hint(self.work.worded(str(error)), unclear=True), "digits": None}
+        return {"prompt": prompt, "hint": status.hint(self.work.worded(sentence)), "digits": digits or []}
+
+    def _placeholder(self) -> str:
+        """Some prompts, of what is drawn here."""
+        if self.work.things == "digits":
+            return "seven, a 4 and two 3s, 2026, even digits, any"
+        return f"{self.names[-1]}, 3 x {self.names[0]}, two of each, any"
 
 
 def edit(names: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
 from diffusion.recipe import SETTINGS
 from diffusion.style import repeated
+from diffusion.vocabulary import in_ascii
 
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
@@ -66,7 +67,7 @@ def defaults(pipe: Pipeline) -> dict[str, Any]:
 def check_number(digits: int, most: int = MAX_DIGITS) -> None:
     """BadInput for more digits than `most`, by default as many as the page shows."""
     if digits > most:
-        raise BadInput(f"That is {digits:,} digits: ask for at most {most:,} at once.")
+        raise BadInput(f"That is {digits:,} images: ask for at most {most:,} at once.")
 
 
 def any_digit(prompt: str) -> bool:
@@ -76,7 +77,7 @@ def any_digit(prompt: str) -> bool:
 
 def columns(prompt: str) -> int:
     """How wide to lay a prompt's digits out: a number is one row, as it is written. 0 leaves it open."""
-    number = prompts.in_ascii(prompt.strip())
+    number = in_ascii(prompt.strip())
     return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) else 0
 
 

@@ -3,10 +3,6 @@
 import argparse
 import io
 import json
-import os
-import random
-import re
-import shlex
 import signal
 import sys
 import time
@@ -19,62 +15,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from diffusion import checkpoint, checks
-from diffusion.cli.dataset_drawing import Drawing
-from diffusion.cli.flags import digits, pipeline, recipe, wanted
-from diffusion.cli.reading import ReadingBack, reader_file
+from diffusion.cli.dataset_flags import check_flags, command, drawing, shard
+from diffusion.cli.flags import pipeline
+from diffusion.cli.reading import reader_file
 from diffusion.files.atomic import check_writable, write_text
 from diffusion.files.formats import FORMATS, Content, check
-from diffusion.files.shards import INDEX, Part, Plan, Shards, read_index
+from diffusion.files.plan import Part, Plan
+from diffusion.files.shards import INDEX, Shards, read_index
 from diffusion.hub.data_card import MARK, data_card
 from diffusion.hub.push import CARD, PushFailed, check_push, push_dataset
-from diffusion.recipe import SETTINGS, Recipe
-from diffusion.strings import LONGEST, Strings, lengths
+from diffusion.recipe import Recipe
 from diffusion.team import Team
-
-LENGTH = "4-6"  # of strings
-ONLY_PICTURES = ("track", "panel", "fps", "scale", "upscale")  # flags that mean nothing here
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """The flags of a data set, among those of `sample`."""
-    group = parser.add_argument_group(
-        "data sets",
-        "--out FOLDER/ draws a data set in shards, as many at once as torchrun starts processes, or one at a time with "
-        "--shard on any machines. Whatever was stopped goes on when it is started again.",
-    )
-    group.add_argument("--format", help=f"of the data set: {', '.join(FORMATS)} (default: {next(iter(FORMATS))})")
-    group.add_argument(
-        "--shards", type=checks.typed, help="how many (default: one for 10,000 images, and at least 16 if they suffice)"
-    )
-    group.add_argument("--shard", metavar="K/N", help="draw the K-th of N shards and no other, like 3/16")
-    group.add_argument(
-        "--strings",
-        type=checks.typed,
-        metavar="COUNT",
-        help="draw so many strings of digits, each as one picture with its text",
-    )
-    group.add_argument("--length", help=f"of --strings, how many digits, up to {LONGEST} (default: {LENGTH})")
-    group.add_argument("--push-to-hub", metavar="USER/REPO", help="upload the data set with a card, once it is whole")
-    group.add_argument("--private", action="store_true", help="create that repository as private")
-    group.add_argument("--reject", action="store_true", help="leave out what the reader does not read as asked")
-
-
-def is_dataset(flags: argparse.Namespace) -> bool:
-    """Whether a data set is asked for, and no single file: by a folder, or by several processes."""
-    return _folder(flags.out) or Team.started() > 1
-
-
-def _folder(out: str) -> bool:
-    return out.endswith(("/", os.sep)) or Path(out).is_dir()
-
-
-def refuse(flags: argparse.Namespace) -> None:
-    """BadInput for what a single file cannot have."""
-    for name in ("format", "shards", "shard", "strings", "length", "reject", "push_to_hub", "private"):
-        if getattr(flags, name) is not None and getattr(flags, name) is not False:
-            raise checks.BadInput(
-                f"--{name.replace('_', '-')} belongs to a data set: give --out a folder, like digits/."
-            )
 
 
 def make(flags: argparse.Namespace) -> None:
@@ -100,59 +51,26 @@ class _Work:
 
     def __init__(self, flags: argparse.Namespace, team: Team):
         self.flags, self.team, self.out = flags, team, Path(flags.out)
-        if not _folder(flags.out):
-            raise checks.BadInput("Several processes draw a data set: give --out a folder, like digits/.")
-        self.format = checks.choice("--format", flags.format or next(iter(FORMATS)), FORMATS)
-        for name in ONLY_PICTURES:
-            if getattr(flags, name) != ("noisy" if name == "track" else None):
-                raise checks.BadInput(f"--{name} belongs to a picture or an animation: leave it out for a data set.")
-        if flags.precision == "auto":
-            raise checks.BadInput("All shards are drawn in one precision: choose fp32 or bf16 as --precision.")
-        if flags.private and not flags.push_to_hub:
-            raise checks.BadInput("--private belongs to --push-to-hub: add it, or leave this out.")
+        self.format = check_flags(flags)
         if flags.push_to_hub and team.leads:
             check_push(flags.push_to_hub, later="draw first, and push the data set afterwards")
         again = Recipe.from_file(flags.recipe) if flags.recipe else None
         self.pipe = pipeline(flags, again)
-        strings = self._strings(flags, again)
-        recipe = replace(self._recipe(flags, again, strings), weights=self.pipe.weights)
-        self.pipe.check(recipe)
-        if recipe.guidance == 0:
-            raise checks.BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
-        self.drawing = Drawing(self.pipe, recipe, strings, ReadingBack.from_flags(flags, self.pipe), flags.reject)
-        self.only, count = _shard(flags.shard)
+        self.drawing = drawing(flags, self.pipe, again)
+        self.only, count = shard(flags.shard)
         self.plan = self._plan(flags, count)
-        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": strings is not None}
+        self.shards = self._shards()
+
+    def _shards(self) -> Shards:
+        """The shards in the folder, which can be written there, and as a data set in the format."""
+        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": self.drawing.strings is not None}
         check(self.format, self.plan.count, len(self.pipe.names), **holds)
-        self.shards = Shards(self.out, self.plan, self.format)
-        if self.only is not None and team.size > 1:
+        shards = Shards(self.out, self.plan, self.format)
+        if self.only is not None and self.team.size > 1:
             raise checks.BadInput("torchrun shares the shards out by itself: leave --shard out.")
-        if not self.shards.done:
+        if not shards.done:
             check_writable(self.out / INDEX)
-
-    def _strings(self, flags: argparse.Namespace, again: Recipe | None) -> Strings | None:
-        """The strings that are asked for: of all digits, or of those that --digits names."""
-        if flags.strings is None:
-            if flags.length is not None:
-                raise checks.BadInput("--length is that of strings: say how many with --strings.")
-            return None
-        if flags.count != 1 or flags.like or again:
-            raise checks.BadInput("--strings picks digits by lot: leave --count, --like and --recipe out.")
-        if any(len(name) != 1 for name in self.pipe.names):
-            raise checks.BadInput("Strings are written in single letters, and these weights draw other things.")
-        if flags.until_right is not None and self.pipe.offer.styles:
-            raise checks.BadInput("Digits that are drawn again would be in another hand: take --reject for strings.")
-        sizes = lengths(flags.length or LENGTH)
-        count = checks.whole("--strings", flags.strings, 1, checks.MAX_IMAGES // sizes[-1])
-        seed = checks.whole("seed", flags.seed or 0, 0, checks.MAX_SEED)
-        return Strings.by_lot(count, sizes, digits(flags, self.pipe), seed)
-
-    def _recipe(self, flags: argparse.Namespace, again: Recipe | None, strings: Strings | None) -> Recipe:
-        """What to draw. Chance picks digits by the seed: all processes must come to the same."""
-        if strings:
-            return recipe(flags, self.pipe, strings.flat)
-        seed = again.seed if flags.seed is None and again else flags.seed
-        return wanted(flags, self.pipe, again, choose=random.Random(str(seed or 0)).choice)
+        return shards
 
     def _plan(self, flags: argparse.Namespace, shards: int | None) -> Plan:
         if flags.shards is not None and shards is not None:
@@ -213,7 +131,7 @@ class _Work:
             "shape": self.pipe.model.shape,
             "strings": self.drawing.strings is not None,
             "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
-            "command": _command(self.flags),
+            "command": command(self.flags),
         }
 
         def write(folder: Path, parts: Iterable[Part], count: int) -> Iterator[str]:
@@ -253,29 +171,3 @@ def _told(parts: Iterable[Part], bar: tqdm) -> Iterator[Part]:
     for part in parts:
         yield part
         bar.update(len(part.numbers))
-
-
-def _shard(text: str | None) -> tuple[int | None, int | None]:
-    """The shard, counted from 0, and the number of shards in a text like 3/16, or BadInput."""
-    if text is None:
-        return None, None
-    if not (found := re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)) or not 1 <= int(found[1]) <= int(found[2]):
-        raise checks.BadInput(f"--shard must be like 3/16, the third of 16 shards, not {checks.shown(text)}.")
-    return int(found[1]) - 1, int(found[2])
-
-
-def _command(flags: argparse.Namespace) -> str:
-    """The command that draws such a data set, for its card: without what means something on this machine only."""
-    words = ["python -m diffusion sample"]
-    shown = ("digits", "count", "strings", "length", "until_right", "precision", "format")
-    for name in ("weights", "revision", "like", "recipe", *shown, *SETTINGS):
-        value = getattr(flags, name)
-        if value is None or value == {"count": 1, "precision": "fp32"}.get(name):
-            continue
-        if name == "weights" and value not in checkpoint.NAMES and not checkpoint.on_hub(value):
-            value = "WEIGHTS"
-        elif name in ("like", "recipe"):
-            value = Path(value).name
-        words.append(f"--{name.replace('_', '-')} {shlex.quote(checks.written(value))}")
-    words += [f"--{name}" for name in ("balance", "reject") if getattr(flags, name)]
-    return " ".join([*words, "--out digits/"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffusion.cli.reading import ReadingBack
 from diffusion.evaluation.readback import read, until_right
-from diffusion.files.shards import Part
+from diffusion.files.plan import Part
 from diffusion.pipeline import BATCH, Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import Result

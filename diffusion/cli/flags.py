@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diffusion import checkpoint, checks, data, prompts
 from diffusion.checks import typed, written
-from diffusion.denoiser import FewStep
+from diffusion.config import FewStep
 from diffusion.files.labels import missing, read_labels
 from diffusion.files.render import OPTIONS
 from diffusion.pipeline import Pipeline

@@ -24,6 +24,7 @@ from diffusion.cli import lab_output
 from diffusion.cli.flags import add_drawing, add_pictures, digits, pipeline, texts, warn
 from diffusion.cli.lab_commands import COMMANDS, Command
 from diffusion.cli.reading import ReadingBack, add_reading, reader_file
+from diffusion.evaluation.readback import labels_in
 from diffusion.evaluation.reader import load_reader
 from diffusion.files.render import Options
 from diffusion.lab import Anagram, Denoising, ImageToImage, Inpainting, Morph, morph
@@ -161,12 +162,12 @@ def _digits(
         raise checks.BadInput("A morph needs two pictures: name another one with --image.")
     if texts(flags):
         return digits(flags, pipe)
-    if command.activity is Denoising:
+    if command.activity is Denoising or not pipe.offer.knows_labels:
         return None
     if command.activity is Morph and images:
         return _read(flags, pipe, images)
     if command.image and command.activity is not Morph:
-        if flags.guidance == 0 or not pipe.offer.knows_labels:
+        if flags.guidance == 0:
             return None
         raise checks.BadInput("Say what to draw: add --digits or --prompt, or --guidance 0 to leave it to the network.")
     raise checks.BadInput(f"Say what to draw: add --digits {command.digits}.")
@@ -174,7 +175,7 @@ def _digits(
 
 def _read(flags: argparse.Namespace, pipe: Pipeline, images: Sequence[np.ndarray]) -> list[int]:
     """What the reader reads in pictures."""
-    found = ReadingBack(pipe, load_reader(reader_file(flags, pipe)), 1).labels(np.stack(images))
+    found = labels_in(pipe, load_reader(reader_file(flags, pipe)), np.stack(images))
     print(f"The pictures are read as {', '.join(pipe.names[label] for label in found)}.", file=sys.stderr)
     return found
 

@@ -58,11 +58,6 @@ class ReadingBack:
         likely, _ = self.reader.read(images)
         return [f"{self.pipe.names[each.argmax()]}, {100 * each.max():.1f} %" for each in likely]
 
-    def labels(self, images: np.ndarray) -> list[int]:
-        """The same, as labels."""
-        likely, _ = self.reader.read(images)
-        return likely.argmax(1).tolist()
-
     def results(self, wanted: Recipe, size: int, on_step: Callable[[], object]) -> Iterator[Result]:
         """As `Pipeline.batches`, but what does not read right is drawn again until its tries are over."""
         done = drawn = right = 0

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from diffusion import checks
 from diffusion.checks import typed
-from diffusion.cli import dataset
+from diffusion.cli import dataset, dataset_flags
 from diffusion.cli.flags import add_drawing, add_like, add_pictures, pipeline, wanted
 from diffusion.cli.reading import ReadingBack, add_reading
 from diffusion.files import export, render
@@ -49,15 +49,15 @@ def add(commands: Any) -> None:
         help=f"a .png with a row for each digit: so many moments from noise to digit, 2 to {render.FRAMES}",
     )
     add_reading(parser)
-    dataset.add(parser)
+    dataset_flags.add(parser)
     parser.set_defaults(command=sample)
 
 
 def sample(flags: argparse.Namespace) -> None:
     """Draw into one file, after all that could refuse it was asked."""
-    if dataset.is_dataset(flags):
+    if dataset_flags.is_dataset(flags):
         return dataset.make(flags)
-    dataset.refuse(flags)
+    dataset_flags.refuse(flags)
     out = Path(flags.out)
     ending = checks.ending(out, ENDINGS)
     options = {name: getattr(flags, name) for name in ("track", "scale", "fps", "panel")}

@@ -63,6 +63,18 @@ def check_reader(pipe: Pipeline, reader: Reader) -> None:
         raise checks.BadInput(f"This reader reads {reader.dataset}, which these weights do not draw: choose others.")
 
 
+def labels_in(pipe: Pipeline, reader: Reader, images: np.ndarray) -> list[int]:
+    """What the reader reads in images uint8 (N, H, W[, 3]), as labels. BadInput where it reads other things."""
+    try:
+        check_reader(pipe, reader)
+    except checks.BadInput:
+        raise checks.BadInput(
+            f"This reader reads {reader.dataset}, which these weights do not draw: say what each of the pictures is."
+        ) from None
+    likely, _ = reader.read(images)
+    return likely.argmax(1).tolist()
+
+
 def read(pipe: Pipeline, reader: Reader, result: Result) -> list[Reading]:
     """What the reader reads in each image of a result: those whose `right` is false are misses.
 

@@ -26,7 +26,7 @@ from PIL import Image
 from diffusion.checks import BadInput
 from diffusion.files import export
 from diffusion.files.atomic import replacing, write_bytes, write_text
-from diffusion.files.shards import Part
+from diffusion.files.plan import Part
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint, on_hub
+from diffusion.checkpoint import NAMES, WEIGHTS, fingerprint
 from diffusion.checks import MAX_GUIDANCE, MAX_IMAGES, BadInput, interval, number, whole, written
+from diffusion.config import DenoiserConfig
 from diffusion.data import DATASETS, DEFAULT
-from diffusion.denoiser import DenoiserConfig
+from diffusion.download import on_hub
 from diffusion.evaluation.sweep import title
 from diffusion.guidance import EVERYWHERE
 from diffusion.scheduler import T

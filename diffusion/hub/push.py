@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffusion.checkpoint import WEIGHTS, check_connection, failures, fingerprint, load
+from diffusion.checkpoint import WEIGHTS, fingerprint, load
 from diffusion.checks import BadInput, shown
+from diffusion.download import check_connection, failures
 from diffusion.files.shards import INDEX, read_index
 from diffusion.hub.card import model_card, pictures
 

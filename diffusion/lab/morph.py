@@ -94,7 +94,7 @@ class Morph(Activity, name="morph"):
         for label, weight in ((labels[before], 1 - arrived), (labels[after], arrived)):
             chosen = weight.flatten().nonzero().flatten()
             if len(chosen):
-                guides.append((chosen, weight[chosen], setup.guide(label[chosen])))
+                guides.append((chosen, weight[chosen], setup.guide(label[chosen], images=chosen)))
 
         def denoise(x: Tensor, i: int) -> Tensor:
             x0 = torch.zeros_like(x)
@@ -111,7 +111,10 @@ class Morph(Activity, name="morph"):
         start = noise() * max(1.0, setup.levels[0].sigma)
         if self.images:
             pixels = torch.from_numpy(np.stack([picture.unpacked(each) for each in self.images]))
-            ends = inverted(setup.guide(labels), to_float(pixels).to(device), setup.levels, stream())
+            moments = torch.tensor(self.moments, **CPU_FLOAT64)
+            nearest = torch.stack([(moments - k).abs().argmin() for k in range(len(self.digits))])
+            guess = setup.guide(labels, images=nearest)
+            ends = inverted(guess, to_float(pixels).to(device), setup.levels, stream())
             start = slerp(ends[before], ends[after], share)
         return replace(setup, denoise=denoise, start=start, noise=noise)
 

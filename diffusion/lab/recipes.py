@@ -123,12 +123,24 @@ def hybrid(pipe: Pipeline, digits: Sequence[int], *, count: int = 1, **settings:
 
 
 def morph(
-    pipe: Pipeline, digits: Sequence[int], images: Pictures = (), *, frames: int | None = None, **settings: Any
+    pipe: Pipeline,
+    digits: Sequence[int] | None = None,
+    images: Pictures = (),
+    *,
+    frames: int | None = None,
+    **settings: Any,
 ) -> Recipe:
-    """A way through two digits or more, drawn or from a picture for each; `morph.smooth` makes its steps even."""
+    """A way through two digits or more, drawn or from a picture for each; `morph.smooth` makes its steps even.
+
+    Weights that know no labels need pictures, and no digits.
+    """
     found = _packed(pipe, images) if len(images) else []
     if len(found) == 1:
         raise checks.BadInput("A morph needs two pictures: add another one.")
+    if not found:
+        pipe.offer.check_labels("A morph of digits")
+    if not digits:
+        digits = [] if pipe.offer.knows_labels else [0] * len(found)
     own, given = _parted(settings)
     frames = morphing.FRAMES if frames is None else frames
     return morphing.recipe(pipe, digits, frames, images=tuple(found), **own, **given)
@@ -246,6 +258,7 @@ def _mask(pipe: Pipeline, mask: Picture | None) -> str:
 
 def _several(pipe: Pipeline, digits: Sequence[int], count: int, what: str, needs: str) -> list[int]:
     """So many digits, or BadInput."""
+    pipe.offer.check_labels(what)
     if len(digits) != count:
         raise checks.BadInput(f"{what} needs {count} digits, {needs}, and not {len(digits)}: choose others.")
     return pipe.offer.labels(digits)

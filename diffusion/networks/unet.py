@@ -2,6 +2,8 @@
 
 Its shape is one frozen config, which travels inside every checkpoint. What the prediction means (noise, velocity,
 the clean image) is not its business: see denoiser.py.
+
+The file is longer than others, so that the whole network is read from top to bottom: the shape, the U-Net, its blocks.
 """
 
 import math

@@ -4,8 +4,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from diffusion import checks
+from diffusion.config import PREDICTIONS, DenoiserConfig
 from diffusion.data import DATASETS, DEFAULT
-from diffusion.denoiser import LOSSES, PREDICTIONS, DenoiserConfig
+from diffusion.denoiser import LOSSES
 from diffusion.hardware import PRECISIONS
 from diffusion.networks.course import ALL_LEVELS, CONDITIONS, CourseConfig
 from diffusion.networks.unet import LIMITS, UNetConfig

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffusion.denoiser import Denoiser, FewStep
+from diffusion.config import FewStep
+from diffusion.denoiser import Denoiser
 from diffusion.hardware import CPU_FLOAT32
 
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from diffusion import checkpoint, checks, data, style
+from diffusion import checkpoint, checks, data, strokes, style
+from diffusion.config import FewStep
 from diffusion.cores import sharing
-from diffusion.denoiser import Denoiser, FewStep
+from diffusion.denoiser import Denoiser
 from diffusion.hardware import matrix_rate, out_of_memory, quickest_precision
 from diffusion.precision import flops
 from diffusion.team import Team
@@ -69,10 +70,10 @@ class Trainer:
         held_out = test[0][:2000], test[1][:2000]
         self.styles: style.Styles | None = None
         if config.style:  # measured by the leading process, which keeps them for the others
-            known = style.kept(images, Path(config.data) / f"{config.dataset}-train-style.npz")
+            known = strokes.kept(images, Path(config.data) / f"{config.dataset}-train-style.npz")
             self.styles = style.Styles.of(known, labels, len(data.DATASETS[config.dataset].names))
             labels = style.conditions(labels, known)
-            held_out = held_out[0], style.conditions(held_out[1], style.measured(held_out[0]))
+            held_out = held_out[0], style.conditions(held_out[1], strokes.measured(held_out[0]))
         if self.team.leads:
             self.team.wait()
         self.images, self.conditions = images.to(self.device), labels.to(self.device)

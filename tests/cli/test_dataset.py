@@ -258,7 +258,7 @@ class TestBadInput:
 
     def test_a_shard_of_another_version(self, sample, refused, monkeypatch):
         sample("--shard", "2/3")
-        monkeypatch.setattr("diffusion.files.shards.VERSION", 0)
+        monkeypatch.setattr("diffusion.files.plan.VERSION", 0)
         assert "another version of this project" in refused("--shard", "1/3")
 
     def test_another_data_set_in_the_folder(self, sample, refused):

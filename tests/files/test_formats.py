@@ -8,7 +8,7 @@ from torchvision.datasets import MNIST, ImageFolder
 
 from diffusion.files import formats
 from diffusion.files.formats import FORMATS, Content
-from diffusion.files.shards import Part
+from diffusion.files.plan import Part
 
 NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "nine")
 

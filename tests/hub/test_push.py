@@ -628,7 +628,7 @@ class TestTextToImage:
         assert again.recipe.weights == first.recipe.weights
 
     def test_a_machine_that_is_too_small_downloads_no_weights(self, hub, drawn, refuses, monkeypatch):
-        monkeypatch.setattr("diffusion.networks.pretrained.free_memory", lambda device: 1e5)
+        monkeypatch.setattr("diffusion.networks.parts.free_memory", lambda device: 1e5)
         with refuses("The unet of user/if needs 0."):
             drawn()
         assert self.downloaded(hub) == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion import Recipe
+from diffusion import Pipeline, Recipe
 from diffusion.lab import Morph, morph
 from diffusion.lab.picture import packed
 from diffusion.samplers import SAMPLERS
@@ -94,6 +94,19 @@ def test_inversion_finds_the_noise_that_draws_a_picture(exact, digits):
     drawn = exact.run(recipe).result().images
     assert np.abs(drawn[0].astype(int) - ends[0]).mean() < 2
     assert np.abs(drawn[-1].astype(int) - ends[1]).mean() < 2
+
+
+def test_every_guess_is_asked_for_the_style(make_denoiser, styles, monkeypatch):
+    denoiser = make_denoiser(styles=styles)
+    pipe, asked = Pipeline(denoiser), []
+    forward = denoiser.forward
+    monkeypatch.setattr(
+        denoiser, "forward", lambda x, i, condition: asked.append(condition) or forward(x, i, condition)
+    )
+    for images in ((), (packed(np.eye(28, dtype=np.uint8) * 255),) * 2):
+        pipe.run(morph.recipe(pipe, [3, 8], 5, images=images, steps=2, guidance=1, thickness=2.5)).result()
+    assert len(asked) > 4
+    assert all((condition[:, 1] == 2.5).all() for condition in asked)
 
 
 def test_bad_input(exact, refuses):

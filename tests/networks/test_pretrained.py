@@ -22,7 +22,7 @@ from diffusion.cli.interactive import interact
 from diffusion.data import to_float
 from diffusion.guidance import thresholded
 from diffusion.lab import recipes
-from diffusion.networks.pretrained import INDEX
+from diffusion.networks.parts import INDEX
 from diffusion.samplers import SAMPLERS
 
 CAT, DOG = "a photo of a cat", "an oil painting of a dog"
@@ -305,7 +305,7 @@ class TestBadInput:
         told = Pipeline.from_pretrained(repository / "one", device="cpu").told([CAT])
         with refuses("text_encoder of"):
             told([0], steps=1)
-        monkeypatch.setattr("diffusion.networks.pretrained.free_memory", lambda device: 1e4)
+        monkeypatch.setattr("diffusion.networks.parts.free_memory", lambda device: 1e4)
         with refuses("GB of memory and 0.0 GB are free: use a larger machine"):
             self.draw(repository / "one")
         monkeypatch.setitem(sys.modules, "diffusers", None)

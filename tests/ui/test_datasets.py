@@ -16,6 +16,7 @@ from diffusion.denoiser import FewStep
 from diffusion.evaluation import reader as readers
 from diffusion.evaluation.reader import Reader, reader_of, save_reader
 from ui.links import from_link
+from ui.prompt import Prompt
 from ui.tabs.compare import Compare
 from ui.tabs.draw import Draw
 from ui.work import Work
@@ -62,6 +63,25 @@ def test_weights_are_offered_by_what_they_draw(work) -> None:
     assert [name for name, _ in draw.settings.weights.choices] == ["Quality", "Instant"]
     assert draw.examples.value[0]["name"] == "three sneakers and a bag"
     assert compare.values("digits against few steps")[-1] == "fashion-few-step"
+
+
+def test_the_page_of_clothes_speaks_of_no_digits(work) -> None:
+    with gr.Blocks() as page:
+        app._add_tabs(page, work.parts[1], ["clothes"])
+    with gr.Blocks():
+        prompt = Prompt(work.parts[1])
+    for component in page.config["components"]:
+        props = component["props"]
+        texts = [props.get(name) for name in ("label", "info", "placeholder", "alt_text")]
+        texts += [label for label, _ in props.get("choices") or ()]
+        texts += [props.get("value")] if component["type"] in ("html", "markdown", "textbox", "button") else []
+        assert "digit" not in str(texts).replace("Digit Diffusion", "").casefold() or props.get("visible") is False, (
+            texts
+        )
+    for asked in [*prompt.text.placeholder.split(", "), "", "blorp", "random", "two hundred bags"]:
+        answer = prompt.understand(asked)
+        assert "digit" not in answer["hint"], answer
+        assert (answer["digits"] is None) == (asked in ("", "blorp", "two hundred bags"))
 
 
 def test_all_are_busy_while_one_draws(work) -> None:

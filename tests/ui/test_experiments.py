@@ -149,7 +149,7 @@ def of_a_later_version(recipe: Recipe) -> bytes:
         (lambda pipe: render.png(np.full((90, 90), 200, np.uint8), ""), "no digit on this picture"),
         (lambda pipe: render.png(np.zeros((10_000, 10_000), np.uint8), ""), "megapixels"),
         (lambda pipe: of_a_later_version(recipes.anagram(pipe, [6, 9])), "newer version"),
-        (lambda pipe: pipe([1, 2], steps=1).picture(".png"), "several digits"),
+        (lambda pipe: pipe([1, 2], steps=1).picture(".png"), "several images"),
     ],
     ids=["text", "empty", "blank", "huge", "later version", "several"],
 )

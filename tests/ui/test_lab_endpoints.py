@@ -21,7 +21,6 @@ from ui.experiments import EXPERIMENTS
 from ui.work import Work
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photo.jpg"
-SAID_IN_WORDS = {"thickness", "slant", "width", "hand"}
 
 OWN = {  # by position: what others send as a list stays what it is
     "forward": ["image", "levels", "seed", "as_is"],
@@ -41,7 +40,8 @@ def client(url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_written_signatures_follow_the_declarations(pipe: Pipeline, few_step: Pipeline, name: str) -> None:
-    draw = lab_endpoints.draw_with(Work({"bundled": pipe, "few-step": few_step}), name)
+    work = Work({"bundled": pipe, "few-step": few_step})
+    draw = lab_endpoints.draw_with(work, name, lab_endpoints.about_settings(work))
     parameters, activity = signature(draw).parameters, EXPERIMENTS[name].activity
     shared = [] if name == "forward" else [*lab_endpoints.SHARED]
     assert [*parameters] == OWN[name] + shared
@@ -49,9 +49,7 @@ def test_the_written_signatures_follow_the_declarations(pipe: Pipeline, few_step
     assert set(activity.options) <= set(parameters)
     assert ("until_right" in parameters) == activity.retried
     assert ("image" in parameters) == ("images" in EXPERIMENTS[name].takes)
-    assert {"guide_from", "guide_to", "weights", *SETTINGS} - {"guidance_interval", *SAID_IN_WORDS} == {
-        *lab_endpoints.SHARED
-    }
+    assert {"guide_from", "guide_to", "weights", *SETTINGS} - {"guidance_interval"} == {*lab_endpoints.SHARED}
 
     about = dict(line.strip().split(": ", 1) for line in (getdoc(draw) or "").splitlines() if line.startswith("    "))
     assert set(about) == set(parameters)
@@ -102,9 +100,10 @@ def test_what_is_not_said_is_left_to_the_weights(client: Client, pipe, few_step,
 
 def test_a_morph_goes_between_pictures_and_until_right_draws_again(client: Client, tmp_path: Path) -> None:
     given = {"images": [handle_file(PHOTO)] * 2, "frames": 2, "steps": 4}
-    png, _, _, captions = client.predict(digits="4,4", **given, api_name="/morph")
+    png, _, _, captions = client.predict(**given, api_name="/morph")
     assert len(captions) == 2
     assert len(Recipe.from_file(png).activity.images) == 2
+    assert Recipe.from_file(png).activity.digits == (4, 4)  # which are read
     anagram = {"digits": "8,1", "steps": 4, "seed": 1}
     png, _, _, [caption] = client.predict(**anagram, until_right=True, api_name="/anagram")
     assert caption.startswith("upright ")
@@ -139,6 +138,8 @@ def image(tmp_path: Path, pixels: np.ndarray, name: str = "a.png") -> dict:
         ("anagram", {"digits": "6,9", "views": "sideways"}, "must be one of"),
         ("hybrid", {"digits": "3,3"}, "two digits that differ"),
         ("morph", {"digits": "3"}, "A morph needs two digits"),
+        ("morph", {"images": ["PHOTO"]}, "A morph needs two pictures"),
+        ("hybrid", {"digits": "3,8", "thickness": 3}, "These weights know what to write and not how"),
         ("morph", {"digits": "3,8", "frames": 1}, "frames must be"),
     ],
     ids=str,
@@ -152,10 +153,18 @@ def test_bad_input_is_refused_in_a_sentence(client: Client, tmp_path: Path, name
         "KEPT": image(tmp_path, np.zeros((28, 28), np.uint8), "kept.png"),
     }
     given = {key: files.get(value, value) if isinstance(value, str) else value for key, value in given.items()}
+    given |= {"images": [handle_file(PHOTO)]} if "images" in given else {}
     with pytest.raises(AppError) as refusal:
         client.predict(**sent(name, given), api_name=f"/{name}")
     assert sentence in refusal.value.message
     assert is_one_sentence(refusal.value.message)
+
+
+def test_the_settings_of_style_are_taken_as_numbers_or_words(make_denoiser, styles) -> None:
+    work = Work({"bundled": Pipeline(make_denoiser(styles=styles))})
+    for name, digits in (("anagram", [6, 9]), ("morph", [3, 8])):
+        wanted = lab_endpoints.recipe_of(work, name, {"digits": digits, "thickness": 2.5, "slant": "any", "hand": "7"})
+        assert (wanted.thickness, wanted.slant, wanted.hand) == (2.5, "any", 7)
 
 
 def test_every_mask_has_its_name(client: Client) -> None:

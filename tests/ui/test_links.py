@@ -66,7 +66,7 @@ def test_a_link_may_name_only_some_settings_and_others_mean_nothing(work) -> Non
         ("digits=", "No digits asked for"),
         ("digits=%3Cscript%3E", "Cannot read '<script>' as digits"),
         ("digits=sevn", "Cannot read 'sevn': write 'seven' if you mean that."),
-        ("digits=a+thousand+7s", "That is 1,000 digits: ask for at most 100 at once."),
+        ("digits=a+thousand+7s", "That is 1,000 images: ask for at most 100 at once."),
         ("guidance=much", "guidance must be a number from 0 to 20, not 'much'."),
         ("guidance=nan", "guidance must be a number from 0 to 20, not nan."),
         ("steps=0", "steps must be a whole number from 1 to 1,000, not 0."),

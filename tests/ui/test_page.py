@@ -476,7 +476,7 @@ def test_a_broken_link_gets_a_sentence_and_breaks_nothing(browser: Browser, url:
 def test_there_are_more_kinds_of_files(page: Page, tmp_path: Path) -> None:
     quick(page, "73")
     page.get_by_role("button", name="More downloads").click()
-    for kind, ending in (("WebP", ".webp"), ("APNG", ".apng"), ("Single digits (ZIP)", ".zip")):
+    for kind, ending in (("WebP", ".webp"), ("APNG", ".apng"), ("Single images (ZIP)", ".zip")):
         page.locator("#kind").get_by_label(kind, exact=True).check()
         path = download(page, "#keep", tmp_path)
         assert path.suffix == ending
@@ -578,7 +578,7 @@ def test_bad_input_gets_a_sentence_and_loses_nothing(page: Page) -> None:
     refused("No digits asked for")
     for prompt, sentence in (
         ("<img src=x onerror=alert(1)>", "Cannot read"),
-        ("a thousand 7s", "That is 1,000 digits: ask for at most 100 at once."),
+        ("a thousand 7s", "That is 1,000 images: ask for at most 100 at once."),
     ):
         say(page, prompt)
         refused(sentence)
@@ -586,6 +586,12 @@ def test_bad_input_gets_a_sentence_and_loses_nothing(page: Page) -> None:
     for seed, written in (("", "nothing"), ("1.5", "1.5"), ("-1", "-1")):
         set_seed(page, seed)
         refused(f"seed must be a whole number from 0 to 4,294,967,295, not {written}.")
+    set_seed(page, "5")
+    expect(page.locator("#status [role=alert]")).to_have_count(0)  # it was about another seed
+    expect(page.locator("#status")).to_contain_text("press Generate")
+    set_number(page, "Guidance", "3")
+    set_number(page, "Guidance", "")
+    expect(page.get_by_label("number input for Guidance")).to_have_value("3")  # not 0, the least
 
 
 # How it looks

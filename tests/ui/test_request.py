@@ -78,7 +78,7 @@ def test_what_is_not_understood_is_said_too(prompt: str, refuses) -> None:
 
 def test_at_most_a_hundred_digits_at_once(ask, refuses) -> None:
     assert len(ask(digits=[1] * 10, count=10).digits) == 100
-    with refuses("That is 110 digits: ask for at most 100 at once."):
+    with refuses("That is 110 images: ask for at most 100 at once."):
         ask(digits=[1] * 11, count=10)
 
 

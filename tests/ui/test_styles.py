@@ -16,8 +16,9 @@ from diffusion.recipe import SETTINGS
 from diffusion.settings import Maybe, Number, Whole
 from diffusion.style import ATTRIBUTES
 from ui import endpoint, player, request
+from ui.control import Control
 from ui.links import from_link, link
-from ui.settings import STYLE, Control, Settings
+from ui.settings import STYLE, Settings
 from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
 from ui.work import Work

@@ -107,7 +107,7 @@ def test_one_guess_falls_apart_where_many_steps_still_find_a_digit(lab: Page) ->
 
 def test_a_digit_is_drawn_erased_edited_kept_and_dropped_back(lab: Page, tmp_path: Path) -> None:
     lab.click("#pad [data-do=clear]")
-    expect(lab.locator("#seen")).to_contain_text("Draw a digit")
+    expect(lab.locator("#seen")).to_contain_text("Draw something")
     stroke(lab, (0.3, 0.2), (0.7, 0.2), (0.4, 0.85))
     expect(lab.locator("#seen img")).to_be_visible()
     whole = seen(lab)
@@ -192,6 +192,13 @@ def test_a_photo_of_a_digit_is_opened(lab: Page) -> None:
 
 def test_a_cell_of_the_table_is_drawn_turned_and_linked(lab: Page) -> None:
     act(lab, "anagram")
+    for width in (1240, 1000, PHONE["width"]):
+        lab.set_viewport_size({"width": width, "height": 900})
+        panel, cell = (lab.locator(each).bounding_box() for each in ("#lab-result", "#ambigrams .cells :last-child"))
+        assert panel
+        assert cell
+        assert cell["x"] + cell["width"] <= panel["x"] + panel["width"], width
+        assert min(cell["width"], cell["height"]) > 24, width  # for a finger
     lab.get_by_label("6 upright, 9 when turned").click()
     done(lab)
     expect(lab.locator("#lab-player figcaption").nth(1)).to_have_text("rotate-180: 9")

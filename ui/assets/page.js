@@ -21,6 +21,18 @@
     if (on && draws) redraw(instant() && !writes ? INSTANT_MS : PAUSE_MS);
   });
 
+  // An emptied number of a slider goes back to what it was: Gradio would make it the least that there is.
+  const OF_SLIDER = '[aria-label^="number input for"]';
+  let before = "";
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.matches(OF_SLIDER)) before = target.value;
+  });
+  document.addEventListener("blur", ({ target }) => {
+    if (!target.matches?.(OF_SLIDER) || target.value !== "") return;
+    target.value = before;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
+  }, true);
+
   // On a phone the digits form below the button.
   const show = (event, starts, result = "#result") => {
     if (event.isTrusted && innerWidth <= 800 && !generate().disabled && event.target.closest(starts))

@@ -11,7 +11,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe
 from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import request, status
-from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, in_browser
+from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, forget_refusal, in_browser
 from ui.settings import Settings, weights_radio
 from ui.work import Work
 
@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], tuple[str, str], bool]] = {
     "digits against few steps": (("digits", EVERY), ("steps", "1, 2, 4, 8"), True),
 }
 
+EMPTY = "Press <b>Compare</b>, or choose other settings."
 TEXT = """One noise, and two settings that change: one from left to right, one from top to bottom. All the others are
 those of the tab *Draw*."""
 
@@ -61,13 +62,14 @@ class Compare:
         )
         drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
+        forget_refusal(self.status, {self.digits, *self.axes, self.weights, self.example}, status.line(EMPTY))
 
     def _ask(self) -> None:
         examples = [name for name in EXAMPLES if self.can_draw(name)]
-        names_of_axes = [name for name in AXES if self._offered(name)]
+        names_of_axes = [(self.work.things if name == "digits" else name, name) for name in AXES if self._offered(name)]
         names = self.work.names
         self.example = gr.Dropdown(
-            examples,
+            [(name.replace("digits", self.work.things), name) for name in examples],
             value=examples[0],
             label="Example",
             info="Fills in what is across and down.",
@@ -76,7 +78,7 @@ class Compare:
         self.digits = gr.Textbox(
             request.words([min(7, len(names) - 1)], names),
             label=self.work.things.capitalize(),
-            info="In every cell, unless digits are compared.",
+            info=f"In every cell, unless {self.work.things} are compared.",
             max_lines=1,
         )
         self.axes: list[Any] = []
@@ -109,13 +111,13 @@ class Compare:
 
     def _show(self) -> None:
         self.status = gr.HTML(
-            status.line("Press <b>Compare</b>, or choose other settings."),
+            status.line(EMPTY),
             elem_id="compare-status",
             elem_classes="status",
         )
         self.picture = gr.Image(
             label="Sheet",
-            alt_text="Sheet of digits, two settings against each other",
+            alt_text=f"Sheet of {self.work.things}, two settings against each other",
             format="png",
             show_label=False,
             interactive=False,

@@ -14,7 +14,7 @@ from diffusion import BadInput, Recipe, Result, checks
 from diffusion.files import export
 from diffusion.style import ANY, MANY
 from ui import request, status
-from ui.events import AT_ONCE, OFF, ON, Update, in_browser
+from ui.events import AT_ONCE, OFF, ON, Update, forget_refusal, in_browser
 from ui.settings import Settings
 from ui.work import Work
 
@@ -22,8 +22,9 @@ BATCH = 50  # drawn at once
 MOST = 1000  # of each digit
 MAX_DIGITS = 10_000
 STATUS_SECONDS = 0.3  # between lines of status
-KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single digits (.zip)": ".zip"}
+KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single images (.zip)": ".zip"}
 
+EMPTY = "Nothing is being made."
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
 settings and the weights of the tab *Draw*, whenever nobody else is drawing: leave this page open. A hundred digits take
 a few seconds on two CPU cores, and less than one with the instant weights."""
@@ -46,7 +47,7 @@ class DataSet:
             self.hands = gr.Checkbox(
                 False,
                 label="Many hands",
-                info="Each image in a style of its own, spread as in real digits, unless the tab Draw asks for one.",
+                info="Each image in a style of its own, spread as in real ones, unless the tab Draw asks for one.",
                 visible=bool(work.pipes[work.usual].offer.styles),
                 elem_id="hands",
             )
@@ -54,9 +55,7 @@ class DataSet:
             with gr.Row():
                 self.start = gr.Button("Make the file", variant="primary", elem_id="make", min_width=120)
                 self.stop = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False, min_width=80)
-            self.status = gr.HTML(
-                status.line("Nothing is being made."), elem_id="dataset-status", elem_classes="status"
-            )
+            self.status = gr.HTML(status.line(EMPTY), elem_id="dataset-status", elem_classes="status")
             self.file = gr.File(label="The file", visible=False, elem_id="dataset-file")
         shown = [self.status, self.start, self.stop]
         waiting = in_browser(status.line("Waiting for another data set."), OFF, ON, gr.update(visible=False))
@@ -73,6 +72,7 @@ class DataSet:
         # Whatever went wrong, or a stop when it is done.
         making.failure(self.failed, self.file, [*shown, self.file], **AT_ONCE)
         self.stop.click(self.stopped, None, shown, cancels=[making], **AT_ONCE)
+        forget_refusal(self.status, {self.prompt, self.count, self.hands, self.kind}, status.line(EMPTY))
 
     def make(self, data: dict[Any, Any]) -> Iterator[Update]:
         """Make the file that the controls ask for, or say why that cannot be."""

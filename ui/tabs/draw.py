@@ -9,7 +9,7 @@ from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
 from ui.downloads import Downloads
 from ui.drawing import TRIES, Drawing, read_again
-from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
+from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, forget_refusal, press, press_if_ready
 from ui.examples import example, examples
 from ui.player import TRACKS, first_animation, player, thumbnail, trajectory
 from ui.prompt import Prompt
@@ -104,6 +104,8 @@ class Draw:
         self.opened_file = self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE)
         self.opened_file.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
         self.downloads.connect(self.session, self.player, self.status)
+        asked = {self.prompt.text, self.prompt.picker, *self.settings.inputs}
+        forget_refusal(self.status, asked, status.line(self.work.worded(status.EMPTY)))
 
     def opened(self, page: gr.Blocks) -> None:
         """What the address asks for is drawn when the page is opened."""

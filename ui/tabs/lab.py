@@ -10,10 +10,10 @@ from diffusion import BadInput, Recipe, checks
 from diffusion.lab import Anagram, Hybrid, ImageToImage
 from diffusion.lab.picture import load
 from ui import ambigrams, experiments, noised, request, status
-from ui.bench import NOISE, START, Bench
+from ui.bench import EMPTY, NOISE, START, Bench
 from ui.canvas import real_digit
 from ui.drawing import Drawing, read_again
-from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, press_if_ready
+from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, forget_refusal, press_if_ready
 from ui.experiments import EXPERIMENTS
 from ui.lab_controls import LabControls
 from ui.session import Plan, Session
@@ -98,6 +98,7 @@ class Lab:
             self.bench.table.choose(self.take_cell, self.session, self.outputs, **AT_ONCE).then(**start)
         self.player.edit(self.take_shown, self.session, self.outputs, **AT_ONCE)
         self.downloads.connect(self.session, self.player, self.status)
+        forget_refusal(self.status, controls.inputs - {controls.activity}, status.line(EMPTY))
 
     # The run
 
@@ -245,7 +246,7 @@ class Lab:
             if recipe and recipe.activity:
                 return self.put_recipe(session, recipe)
             if recipe and len(recipe.digits) > 1:
-                raise BadInput("There are several digits on that picture: open it in the tab Draw and choose one.")
+                raise BadInput("There are several images on that picture: open it in the tab Draw and choose one.")
             if "images" in EXPERIMENTS[data[self.controls.activity]].takes:
                 return {**self.controls.canvas.load(path), self.ready: ""}
             return self.take(load(path, self.controls.canvas.shape)[0])
