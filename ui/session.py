@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field, replace
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Drawn:
     looks: list[list[Reading]] | None = None  # what is read in each image, for each way to look, where that was wanted
     drawn: int = 0  # how many images it took until they read right, where that was wanted
     number: int = field(default_factory=count().__next__)
+    gif: str = ""  # the path of its GIF, once that is made
+    making: Lock = field(default_factory=Lock)  # held while it is made: it is shown, and downloaded, and made once
 
     @property
     def readings(self) -> list[Reading] | None:

@@ -84,6 +84,34 @@ def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> Non
     assert len({tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}) > 1
 
 
+def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(page: Page, tmp_path: Path) -> None:
+    quick(page)
+    film, noisy = page.locator("#player img.film"), page.locator("#player .track").first
+    expect(film).to_be_visible()
+    expect(noisy.locator("figcaption")).to_have_text("Animated GIF")
+    assert page.locator("#player").get_by_role("img", name="Animated GIF, from noise to 7, 3").count() == 1
+    first = download(page, "#keep-gif", tmp_path)
+    address = film.evaluate("film => film.src")
+    assert address.endswith(f"/{first.name}"), "it is saved under a telling name"
+    assert page.request.get(address).body() == first.read_bytes()
+    assert Recipe.from_file(first).digits == (7, 3)
+    slider = page.locator("#player .time input")
+    slider.fill("1")
+    expect(film).to_be_hidden()
+    expect(noisy.locator("figcaption")).to_have_text("Noisy image")
+    slider.press("End")
+    expect(film).to_be_visible()
+    page.click("#player .play")
+    expect(film).to_be_hidden()
+    expect(film).to_be_visible()  # once through
+
+    quick(page, "2", "3")
+    expect(film).to_have_attribute("src", re.compile(r"/digits-2-seed\d+\.gif$"))
+    page.locator("#strip button").last.click()
+    expect(film).to_have_attribute("src", re.compile(f"/{first.name}$"))
+    expect(film).to_be_visible()
+
+
 # Say it
 
 
@@ -604,13 +632,26 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
         for name in ("#prompt", "#digits", "#generate", "#player", "#seed", "#keep-png"):
             box = page.locator(name).bounding_box()
             assert box["y"] + box["height"] <= viewport["height"], f"{name} is on the first screen"
-    sizes = [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")]
     quick(page, "7", "3")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")] == sizes, "nothing jumps"
+    page.evaluate(
+        """() => {
+          window.heights = { status: new Set(), player: new Set() };
+          const note = (all) => all.forEach(({ target }) => window.heights[target.id].add(target.offsetHeight));
+          const observer = new ResizeObserver(note);
+          for (const name in window.heights) observer.observe(document.getElementById(name));
+        }"""
+    )
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
     generate(page)
     expect(page.locator("#player figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
+    expect(page.locator("#player .film")).to_be_visible()
+    heights = page.evaluate("Object.values(window.heights).map((each) => [...each])")
+    assert [len(each) for each in heights] == [1, 1], f"nothing jumps: {heights}"
+    result, gif = (page.locator(f"#player {name}").bounding_box() for name in (".track:last-child .screen", ".film"))
+    assert (result["y"] < gif["y"]) == (viewport is PHONE), "on a phone the digits come first"
+    screen = page.locator("#player .screen").last.bounding_box()
+    assert screen["height"] == pytest.approx(screen["width"], abs=1), "one digit fills its frame"
     page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]

@@ -7,11 +7,11 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
-from ui.downloads import Downloads
+from ui.downloads import FILES, Downloads
 from ui.drawing import TRIES, Drawing, read_again
 from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
 from ui.examples import example, examples
-from ui.player import TRACKS, first_animation, player, thumbnail, trajectory
+from ui.player import TRACKS, first_animation, gif_of, player, thumbnail, trajectory
 from ui.prompt import Prompt
 from ui.session import Drawn, Session
 from ui.settings import Settings
@@ -88,6 +88,7 @@ class Draw:
             api_visibility="private",
             **MODEL,
         )
+        drawing.success(self.gif, self.session, self.player, **FILES)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
 
@@ -97,7 +98,8 @@ class Draw:
         self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(
             None, js=press(), **AT_ONCE
         )
-        self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
+        recalled = self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
+        recalled.then(self.gif, self.session, self.player, **FILES)
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         outputs = [self.ready, self.status, *self.controls]
@@ -165,10 +167,16 @@ class Draw:
             None if drawn.readings is None else [drawn.readings],
             columns=drawn.plan.columns,
             zoomed=zoomed,
+            run=drawn.number,
             **{"note": drawn.plan.note} if drawn.plan.note else {},
         )
         runs = [self._on_strip(run) | {"shown": str(run is drawn).lower()} for run in reversed(session.runs)]
         return {self.player: shown, self.strip: runs, **self.downloads.allow(True)}
+
+    def gif(self, session: Session) -> Any:
+        """The GIF of the run that is shown."""
+        drawn = session.shown
+        return gif_of(drawn.number, self.downloads.gif_of(drawn)) if drawn else gr.skip()
 
     def _on_strip(self, run: Drawn) -> dict[str, Any]:
         recipe = run.result.recipe
