@@ -1,8 +1,8 @@
 """The player: where a run is watched, live and afterwards, beside the guesses that led it.
 
 The browser gets an *animation*: one picture with a row of tiles per frame (of the noisy images, then of the network's
-guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js). When a run is done,
-its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time.
+guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js). When a run is
+done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time.
 """
 
 import base64

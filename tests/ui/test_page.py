@@ -20,6 +20,7 @@ from visitor import (
     generate,
     late_answers,
     more,
+    number,
     open_page,
     picked,
     say,
@@ -188,7 +189,7 @@ def test_a_choice_stands_however_late_the_answer_to_an_older_one_comes(page: Pag
         quality.check()
         answer()
         expect(quality).to_be_checked()
-    expect(page.get_by_label("number input for Steps")).to_be_visible()
+    expect(number(page, "Steps")).to_be_visible()
     wait_for_run(page)
 
     with page.expect_response("**/run/**"):  # it shows noise
@@ -273,7 +274,7 @@ def test_a_past_run_is_one_click_away(page: Page) -> None:
     assert tiles(page) == first
     assert page.input_value("#prompt input, #prompt textarea") == "7"
     assert page.input_value("#seed input") == seed
-    assert page.get_by_label("number input for Steps").input_value() == "2"
+    assert number(page, "Steps").input_value() == "2"
     generate(page)
     assert tiles(page) == first, "the controls are those of that run"
 
@@ -282,7 +283,7 @@ def test_an_example_is_one_click(page: Page) -> None:
     forget_status(page)
     page.get_by_role("button", name="one step").click()
     wait_for_run(page)
-    assert page.get_by_label("number input for Steps").input_value() == "1"
+    assert number(page, "Steps").input_value() == "1"
     expect(page.locator("#player .note")).to_contain_text("a blur")
 
 
@@ -307,6 +308,22 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     expect(page.get_by_label("Random seed")).not_to_be_checked()
     say(page, "3")  # the switch itself may draw once more before
     expect(page.locator("#player button.tile")).to_have_attribute("aria-label", re.compile("^3, "), timeout=60_000)
+
+
+def test_usual_steps_are_one_tap_on_a_phone(browser: Browser, url: str) -> None:
+    page = browser.new_context(viewport=PHONE, has_touch=True).new_page()
+    open_page(page, url)
+    usual = page.get_by_role("radiogroup", name="Usual steps").or_(page.locator("#settings .usual")).first
+    for steps in ("50", "5", "20"):
+        box = usual.get_by_label(steps, exact=True).bounding_box()
+        assert min(box["width"], box["height"]) >= 36, "a finger hits it"
+        usual.get_by_label(steps, exact=True).tap()
+        expect(number(page, "Steps")).to_have_value(steps)
+    set_number(page, "Steps", "7")
+    expect(usual.locator("input:checked")).to_have_count(0)
+    set_number(page, "Steps", "5")
+    expect(usual.get_by_label("5", exact=True)).to_be_checked()
+    page.context.close()
 
 
 def test_eta_moves_with_ddim_alone(page: Page) -> None:
@@ -353,7 +370,7 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     page.get_by_label("Instant").check()
     wait_for_run(page)
     expect(page.locator("#player output")).to_contain_text("Step 2 of 2")
-    expect(page.get_by_label("number input for Steps")).to_be_hidden()
+    expect(number(page, "Steps")).to_be_hidden()
     guidance = page.get_by_label("range slider for Guidance")
     assert guidance.input_value() == "2.5"
     most = guidance.get_attribute("max")
@@ -414,7 +431,7 @@ def test_both_files_can_be_kept_and_opened_again(page: Page, pipe: Pipeline, tmp
     assert tiles(page) == drawn
     assert picked(page) == [3, 7]
     assert page.get_by_label("number input for How many of each").input_value() == "2"
-    assert page.get_by_label("number input for Steps").input_value() == "5"
+    assert number(page, "Steps").input_value() == "5"
     assert page.input_value("#seed input") == "42"
 
 
@@ -668,9 +685,9 @@ def test_pictures_and_controls_have_names(page: Page) -> None:
         assert button.get_attribute("aria-label") or button.inner_text(), button
     for name in ("Generate", "Stop", "Play", "Copy link"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
-    for label in ("Guidance", "Steps"):
+    for label in ("Guidance",):
         expect(page.get_by_label(f"range slider for {label}")).to_be_visible()
-    for label in ("What to draw", "Seed", "Random seed", "7"):
+    for label in ("What to draw", "Seed", "Random seed", "Steps", "7"):
         expect(page.get_by_label(label, exact=True).first).to_be_visible()
     assert page.locator("#player .time input").get_attribute("aria-valuetext") == "Step 1 of 1, no noise left"
 
