@@ -56,6 +56,8 @@ from ui.work import Work, things_of
 INTRO = """# Digit Diffusion
 A small network, trained from scratch{data}, turns pure noise into the {things} you ask for."""
 
+MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
+
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
     "css": CSS,
@@ -93,7 +95,7 @@ def build(
             if k == 0:
                 endpoint.add(work)
                 lab_endpoints.add(work)
-    return page.queue(max_size=16)
+    return page.queue(max_size=MOST_WAITING)
 
 
 def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
 from ui.downloads import FILES, Downloads
 from ui.drawing import TRIES, Drawing, read_again
-from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, press, press_if_ready
+from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, in_line, press, press_if_ready
 from ui.examples import example, examples
 from ui.player import TRACKS, first_animation, gif_of, player, thumbnail, trajectory
 from ui.prompt import Prompt
@@ -86,7 +86,7 @@ class Draw:
             {self.session, self.reading, self.until_right, self.prompt.text, *self.settings.inputs},
             {*self.look, self.settings.seed},
             api_visibility="private",
-            **MODEL,
+            **MODEL | in_line(self.status),
         )
         drawing.success(self.gif, self.session, self.player, **FILES)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
