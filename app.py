@@ -50,7 +50,7 @@ from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.tabs.lab import Lab
-from ui.theme import CSS, SCRIPT, theme
+from ui.theme import CSS, HEAD, SCRIPT, theme
 from ui.work import Work, things_of
 
 INTRO = """# Digit Diffusion
@@ -61,6 +61,7 @@ MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
     "css": CSS,
+    "head": HEAD,
     "js": SCRIPT,
     "footer_links": ["api", "settings"],
     "enable_monitoring": False,
@@ -112,11 +113,11 @@ def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:
             draw = Draw(work)
         with gr.Tab("Lab", id="lab") as tab:
             lab = Lab(work, tab)
-        with gr.Tab("Compare"):
+        with gr.Tab("Compare", id="compare"):
             Compare(work, draw.settings)
-        with gr.Tab("Data set"):
+        with gr.Tab("Data set", id="dataset"):
             DataSet(work, draw.settings)
-        with gr.Tab("How it learned"):
+        with gr.Tab("How it learned", id="learned"):
             learned.tab(work.pipes[work.usual], work.things)
     draw.opened(page)
     Between(page, tabs, draw, lab)

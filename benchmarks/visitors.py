@@ -2,9 +2,9 @@
 
     python -m benchmarks.visitors          # on Linux
 
-It starts app.py as anyone does. Fifty clients, each of its own, ask for the ten digits at the same moment, and one of
-them leaves again. It prints who was served, what they were told, whether the pictures are those of their seeds, and
-the most memory that the page took.
+It starts app.py as anyone does. Fifty clients, each of its own, ask for the ten digits, each as soon as the one before
+is in the queue, and one of them leaves again. It prints who was served, what they were told, whether the pictures are
+those of their seeds, and the most memory that the page took.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from time import perf_counter, sleep
 import numpy as np
 from gradio_client import Client
 from gradio_client.client import Job
+from gradio_client.utils import Status
 from PIL import Image
 
 from benchmarks.page import started
@@ -23,6 +24,7 @@ from benchmarks.stopwatch import table
 from diffusion import Pipeline
 from diffusion.files import render
 
+OFF = 2.0  # greys, on average: another seed is off by more than thirty
 POLL = 0.05  # seconds between looks at who is done
 PLACE_SECONDS = 2.0  # until the first one who leaves does so: all have been told their places
 
@@ -36,7 +38,11 @@ def main() -> None:
         clients = [Client(address, verbose=False) for _ in range(count)]
         clients[0].predict(digits="0-9", api_name="/generate")  # so that the page knows how long one takes
         begun = perf_counter()
-        jobs = [client.submit(digits="0-9", seed=100 * k, api_name="/generate") for k, client in enumerate(clients)]
+        jobs = []
+        for k, client in enumerate(clients):
+            jobs.append(client.submit(digits="0-9", seed=100 * k, api_name="/generate"))
+            while jobs[-1].status().code is Status.STARTING:  # it is not in the queue yet
+                sleep(POLL / 10)
         ended, told = watched(jobs, leaves=count // 2)
         waited = max(ended.values()) - begun
         memory = int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
@@ -91,11 +97,11 @@ def served(job: Job) -> bool:
 
 
 def is_right(pipe: Pipeline, path: str, seed: int) -> bool:
-    """Whether a picture is what the library draws from the seed, but for rounding."""
+    """Whether a picture is what the library draws from the seed, but for the precision that the page chose."""
     expected = render.picture(pipe(range(10), seed=seed).images, 5)
     with Image.open(path) as picture:
         found = np.asarray(picture.convert("L"))
-    return found.shape == expected.shape and int(abs(found.astype(int) - expected).max()) <= 2
+    return found.shape == expected.shape and float(abs(found.astype(int) - expected).mean()) < OFF
 
 
 if __name__ == "__main__":

@@ -518,6 +518,28 @@ def test_a_broken_link_gets_a_sentence_and_breaks_nothing(browser: Browser, url:
     page.context.close()
 
 
+def test_a_link_opens_a_tab_and_one_to_a_tab_that_is_not_there_says_so(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}?tab=compare")
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    page.goto(f"{url}?tab=cellar")
+    expect(page.locator("#status [role=alert]")).to_contain_text("tab must be one of draw, lab, compare")
+    page.close()
+
+
+def test_nothing_moves_by_itself_where_that_is_not_wanted(browser: Browser, url: str) -> None:
+    page = browser.new_context(viewport=PHONE, reduced_motion="reduce").new_page()
+    open_page(page, url)
+    caption = page.locator("#player output").inner_text()
+    with page.expect_response(re.compile(r"/digits-[^/]*\.gif")):
+        quick(page, "7")
+    expect(page.locator("#player .play")).to_have_attribute("aria-label", "Play")
+    expect(page.locator("#player .film")).to_be_hidden()
+    assert caption.startswith("Step 39 of 39")
+    expect(page.locator("footer .divider:visible")).to_have_count(0)
+    page.context.close()
+
+
 def test_there_are_more_kinds_of_files(page: Page, tmp_path: Path) -> None:
     quick(page, "73")
     page.get_by_role("button", name="More downloads").click()

@@ -12,6 +12,7 @@ let tracks = [...element.querySelectorAll(".track .tiles")];
 const film = new Image();
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
 const turn = $(".turn");
+const still = matchMedia("(prefers-reduced-motion: reduce)");  // then nothing moves that nobody asked to
 let animation = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
 let turned = false;  // whether the first track is seen through the view
 let pressed = null;  // the tool that has the focus again when its run is done
@@ -37,7 +38,7 @@ function show_film() {
     film.src = props.gif.file.url;
     film.alt = `Animated GIF, from noise to ${animation.tiles.map(({ name }) => name.split(",")[0]).join(", ")}`;
   }
-  const shown = there && film.complete && film.naturalWidth > 0 && last && !timer;
+  const shown = there && film.complete && film.naturalWidth > 0 && last && !timer && !still.matches;
   film.hidden = !shown;
   for (const [k, box] of tracks.entries()) {
     const name = animation.tracks[k];
@@ -187,7 +188,7 @@ async function update() {
     if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
   show(animation.captions.length - 1);
-  if ((animation.example || animation.plays) && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
+  if ((animation.example || animation.plays) && !still.matches) run();
 }
 
 slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
