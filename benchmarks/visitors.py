@@ -14,9 +14,9 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 import numpy as np
-from gradio_client import Client
-from gradio_client.client import Job
-from gradio_client.utils import Status
+from gradio_client import Client  # type: ignore[import-untyped]
+from gradio_client.client import Job  # type: ignore[import-untyped]
+from gradio_client.utils import Status  # type: ignore[import-untyped]
 from PIL import Image
 
 from benchmarks.page import started

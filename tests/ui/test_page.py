@@ -279,6 +279,29 @@ def test_a_past_run_is_one_click_away(page: Page) -> None:
     assert tiles(page) == first, "the controls are those of that run"
 
 
+def test_past_runs_survive_a_reload_and_are_drawn_again(page: Page) -> None:
+    quick(page, "7")
+    first, name = tiles(page), page.locator("#strip button").get_attribute("title")
+    open_page(page, page.url)
+    expect(page.locator("#strip button")).to_have_text(name)
+    forget_status(page)
+    page.locator("#strip button").click()
+    wait_for_run(page)
+    assert tiles(page) == first
+    expect(page.locator("#strip button img")).to_have_count(1)
+
+
+def test_a_browser_that_keeps_nothing_or_nonsense_breaks_nothing(browser: Browser, url: str) -> None:
+    refuse = "Storage.prototype.%s = () => { throw new DOMException('no', 'QuotaExceededError'); };"
+    for script in (refuse % "setItem", "localStorage.setItem('runs-digits', 'nonsense');"):
+        page = browser.new_page()
+        page.add_init_script(script)
+        open_page(page, url)
+        quick(page, "7", "1")
+        expect(page.locator("#strip button")).to_have_count(1)
+        page.close()
+
+
 def test_an_example_is_one_click(page: Page) -> None:
     forget_status(page)
     page.get_by_role("button", name="one step").click()
