@@ -50,15 +50,18 @@ from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.tabs.lab import Lab
-from ui.theme import CSS, SCRIPT, theme
+from ui.theme import CSS, HEAD, SCRIPT, theme
 from ui.work import Work, things_of
 
 INTRO = """# Digit Diffusion
 A small network, trained from scratch{data}, turns pure noise into the {things} you ask for."""
 
+MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
+
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
     "css": CSS,
+    "head": HEAD,
     "js": SCRIPT,
     "footer_links": ["api", "settings"],
     "enable_monitoring": False,
@@ -93,7 +96,7 @@ def build(
             if k == 0:
                 endpoint.add(work)
                 lab_endpoints.add(work)
-    return page.queue(max_size=16)
+    return page.queue(max_size=MOST_WAITING)
 
 
 def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:
@@ -110,11 +113,11 @@ def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:
             draw = Draw(work)
         with gr.Tab("Lab", id="lab") as tab:
             lab = Lab(work, tab)
-        with gr.Tab("Compare"):
+        with gr.Tab("Compare", id="compare"):
             Compare(work, draw.settings)
-        with gr.Tab("Data set"):
+        with gr.Tab("Data set", id="dataset"):
             DataSet(work, draw.settings)
-        with gr.Tab("How it learned"):
+        with gr.Tab("How it learned", id="learned"):
             learned.tab(work.pipes[work.usual], work.things)
     draw.opened(page)
     Between(page, tabs, draw, lab)

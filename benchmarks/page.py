@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--clicks", default=5, type=int, help="default: 5, of which the median counts")
     flags = parser.parse_args()
     rows = []
-    with started() as (address, ready), sync_playwright() as playwright:
+    with started() as (address, ready, _), sync_playwright() as playwright:
         rows.append(["process start to page ready", ready])
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page()
@@ -98,8 +98,8 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def started() -> Iterator[tuple[str, float]]:
-    """app.py in a process of its own: its address, and the seconds until it answered."""
+def started() -> Iterator[tuple[str, float, int]]:
+    """app.py in a process of its own: its address, the seconds until it answered, and the number of the process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +112,7 @@ def started() -> Iterator[tuple[str, float]]:
             if process.poll() is not None or perf_counter() - begun > PATIENCE:
                 sys.exit("page.py: app.py does not start: run it by hand to see why.")
             sleep(0.02)
-        yield address, perf_counter() - begun
+        yield address, perf_counter() - begun, process.pid
     finally:
         process.terminate()
         process.wait()

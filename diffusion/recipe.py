@@ -43,6 +43,7 @@ class Recipe:
         0.0,
         "fresh noise in the sampler ddim; 1 is as much as in ddpm",
         counts=lambda recipe: "eta" in SAMPLERS[recipe.sampler].options,
+        advice="raise it only at 50 steps and more",
     )
     seed: int = setting(Whole(0, checks.MAX_SEED), 0, "the noise to start from; image k has seed + k")
     guidance_interval: tuple[int, int] = setting(
@@ -50,13 +51,13 @@ class Recipe:
         (400, 700),
         "the noise levels at which guidance above 1 is on",
         counts=lambda recipe: recipe.guidance > 1,
-        advice="0 is clean, 999 is pure noise",
+        advice="0 is clean, 999 is pure noise; widen it where digits are unclear, at the cost of variety",
     )
     spacing: str = setting(
         Choice(tuple(SPACINGS)),
         "trailing",
         "where the noise levels of steps lie",
-        advice="trailing is even, the others are closer together at the ends",
+        advice="trailing is even, the others are closer together at the ends; try them at 10 steps and fewer",
     )
     redrawn: tuple[tuple[int, int], ...] = ()  # (k, seed) of each image k that has another seed than seed + k
     weights: str = ""  # the fingerprint of the weights that drew it, where known

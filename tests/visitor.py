@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 expect.set_options(timeout=30_000)  # for a busy machine
 
@@ -47,9 +47,14 @@ def picked(page: Page) -> list[int]:
 
 
 def set_number(page: Page, label: str, value: str) -> None:
-    field = page.get_by_label(f"number input for {label}")
+    field = number(page, label)
     field.fill(value)
     field.press("Tab")
+
+
+def number(page: Page, label: str) -> Locator:
+    """The box of a number, by itself or beside its slider."""
+    return page.get_by_label(f"number input for {label}").or_(page.get_by_label(label, exact=True))
 
 
 def set_seed(page: Page, value: str) -> None:

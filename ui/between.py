@@ -12,6 +12,8 @@ from ui.events import AT_ONCE, Update, press_if_ready
 from ui.tabs.draw import Draw
 from ui.tabs.lab import Lab
 
+TABS = ("draw", "lab", "compare", "dataset", "learned")  # as a link names them
+
 
 class Between:
     """The events between the two tabs, made inside a `gr.Blocks`."""
@@ -26,10 +28,19 @@ class Between:
         lab.player.send(self.send, [lab_state, draw.session], outputs, **AT_ONCE).then(
             None, draw.ready, js=press_if_ready(), **AT_ONCE
         )
+        page.load(self.open_tab, draw.ready, [tabs, draw.status], js="() => [location.search]", **AT_ONCE)
         watched: Any = [lab.ready, lab_state]
         page.load(self.open_link, watched, to_lab, js="(_, session) => [location.search, session]", **AT_ONCE).then(
             **draw_it
         )
+
+    def open_tab(self, query: Any) -> Update:
+        """The tab that a link names."""
+        try:
+            tab = links.tab_from_link(query or "", TABS)
+        except BadInput as error:
+            return {self.draw.status: status.refused(error)}
+        return {self.tabs: gr.update(selected=tab)} if tab else {self.tabs: gr.skip()}
 
     def take(self, drawn: Any, event: gr.EventData) -> Update:
         """A digit that was drawn, as the picture to edit."""

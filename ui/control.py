@@ -10,12 +10,14 @@ import gradio as gr
 from diffusion.settings import Choice, Interval, Maybe, Number, Setting, Whole
 from ui.events import AT_ONCE, Update
 
-MAX_SLIDER = 10_000  # a longer range is a box to write in
+MAX_SLIDER = 100  # whole numbers: a finger hits none of more; they are a box to write in
+USUAL = (1, 5, 10, 20, 50, 100)  # the numbers of a longer range that are one tap
+MAX_USUAL = 10_000  # a still longer range has no usual ones
 VALUE = ""  # what is chosen beside the words of a `Maybe` that leave it open
 
 
 class Control:
-    """What one setting is set with: a slider, a box, buttons, or two sliders for an interval.
+    """What one setting is set with: a slider, buttons, a box, with or without buttons, or two sliders for an interval.
 
     Beside what may be left open is a box to tick, or buttons, for the words that do so; whoever sets a value leaves it
     open no longer.
@@ -46,11 +48,25 @@ class Control:
             self.inputs = self._left_open(values, about, state)
         elif isinstance(values, Choice):
             self.inputs = [gr.Radio(list(values.choices), value=setting.default, **about)]
-        elif isinstance(values, Number | Whole) and values.high - values.low <= MAX_SLIDER:
+        elif isinstance(values, Number) or (isinstance(values, Whole) and values.high - values.low <= MAX_SLIDER):
             self.inputs = [gr.Slider(values.low, values.high, value=setting.default, step=_step(values), **about)]
+        elif isinstance(values, Whole) and values.high <= MAX_USUAL:
+            self.inputs = [self._with_usual(values, about, state)]
         else:
             self.inputs = [gr.Number(setting.default, min_width=120, **about | {"info": None})]
         self.parts += self.inputs
+
+    def _with_usual(self, values: Whole, about: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
+        """A box for any number, over buttons for the usual ones, which go along with each other."""
+        usual = [number for number in USUAL if values.low <= number <= values.high]
+        box = gr.Number(self.setting.default, precision=0, **about)
+        now = self.setting.default if self.setting.default in usual else None
+        label = f"Usual {self.setting.name}"
+        buttons = gr.Radio(usual, value=now, label=label, show_label=False, elem_classes="usual", **state)
+        buttons.input(None, buttons, box, js="(number) => number", **AT_ONCE)
+        box.change(None, box, buttons, js=f"(number) => {usual}.includes(number) ? number : null", **AT_ONCE)
+        self.parts.append(buttons)
+        return box
 
     def _left_open(self, values: Maybe, about: Mapping[str, Any], state: Mapping[str, Any]) -> list[Any]:
         """A number that may be left open, and what leaves it open."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion import BadInput, Recipe, checks
 from diffusion.files.atomic import write_bytes
@@ -13,10 +14,15 @@ from diffusion.lab import Denoising, Forward, Morph
 from ui import links, status
 from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
 from ui.player import TRACKS
-from ui.session import Session
+from ui.session import Drawn, Session
 from ui.work import Work
 
 KINDS = {"PNG": ".png", "GIF": ".gif", "WebP": ".webp", "APNG": ".apng", "Single images (ZIP)": ".zip"}
+FILES: dict[str, Any] = AT_ONCE | {
+    "queue": True,
+    "concurrency_id": "files",
+    "concurrency_limit": 2,
+}  # how they are made
 
 
 class Downloads:
@@ -52,9 +58,9 @@ class Downloads:
     def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML) -> None:
         """Let the buttons, and the player's `keep`, download what the session shows."""
         self.status = status_line
-        kept: dict[str, Any] = {"outputs": self.file, **AT_ONCE, "queue": True, "concurrency_id": "files"}
+        kept: dict[str, Any] = {"outputs": self.file, **FILES}
         events = [
-            self.png.click(self.save_png, session, concurrency_limit=2, **kept),
+            self.png.click(self.save_png, session, **kept),
             self.gif.click(self.save_gif, session, **kept),
             player.keep(self.save_tile, session, **kept),
         ]
@@ -95,6 +101,9 @@ class Downloads:
         result, columns = drawn.result, drawn.plan.columns
         if tile is not None:
             result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
+        if ending == ".gif" and tile is None and not options and result.recipe.activity is None:
+            yield self.gif_of(drawn)
+            return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{file_name(result.recipe)}{ending}"
             if result.recipe.activity is None:
@@ -102,6 +111,15 @@ class Downloads:
             else:
                 write_bytes(path, self.work.picture(result, ending, drawn.looks or ()))
             yield str(path)
+
+    def gif_of(self, drawn: Drawn) -> str:
+        """The path of the GIF of a run, which is made once and lies where Gradio keeps files for an hour."""
+        with drawn.making:
+            if not Path(drawn.gif).is_file():
+                name = f"{file_name(drawn.result.recipe)}.gif"
+                content = drawn.result.picture(".gif", columns=drawn.plan.columns or None)
+                drawn.gif = save_bytes_to_cache(content, name, self.file.GRADIO_CACHE)
+        return drawn.gif
 
     def failed(self) -> str:
         return status.line("That file could not be made: choose a smaller size, or another kind.")

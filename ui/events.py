@@ -21,6 +21,12 @@ MODEL: dict[str, Any] = {
     "show_progress": "hidden",
 }
 
+
+def in_line(status: Any) -> dict[str, Any]:
+    """How an event that may wait lets Gradio say in a line of status how long: assets/page.js words it."""
+    return {"show_progress": "minimal", "show_progress_on": [status]}
+
+
 REDRAW = "() => document.dispatchEvent(new Event('redraw'))"  # press Generate as soon as the run under way is done
 
 

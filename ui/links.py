@@ -1,5 +1,6 @@
 """Links that draw a run again: a recipe -> the query of an address, and back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -66,6 +67,12 @@ def from_link(query: str, work: Work) -> tuple[dict[str, Any], Recipe, str] | No
     if "seed" not in texts:
         del values["seed"]
     return values, replace(recipe, redrawn=redrawn), weights
+
+
+def tab_from_link(query: str, tabs: Sequence[str]) -> str | None:
+    """The tab that a link asks for, like "?tab=lab", or BadInput; None where it asks for none."""
+    named = parse_qs(query.removeprefix("?")).get("tab")
+    return checks.choice("tab", named[-1], tabs) if named else None
 
 
 def _of_activity(recipe: Recipe, work: Work) -> dict[str, str]:

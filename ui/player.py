@@ -1,7 +1,8 @@
 """The player: where a run is watched, live and afterwards, beside the guesses that led it.
 
 The browser gets an *animation*: one picture with a row of tiles per frame (of the noisy images, then of the network's
-guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js).
+guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js). When a run is
+done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time.
 """
 
 import base64
@@ -27,6 +28,7 @@ EXAMPLE = "example.png"
 GREYS = 17  # between the 16 greys of every frame but the last; noise hides it, and it halves the picture
 
 TRACKS = ("Noisy image", "The network's guess")
+ENDS = ("Animated GIF", "Final grid")  # what they are called when the GIF is there
 TURNS = {  # views that a browser can show, counterclockwise like these, as CSS
     "rotate-180": "rotate(180deg)",
     "rotate-90": "rotate(-90deg)",
@@ -54,7 +56,10 @@ TEMPLATE = """
 """
 TOOLS = {"redraw": "Redraw it alone", "reseed": "Use this seed", "keep": "Keep its GIF", "edit": "Edit it in the Lab"}
 TOOL = '<button type="button" class="{0}">{1}</button>'
-TRACK = '<figure class="track"><figcaption>{name}</figcaption><div class="tiles" {role}></div></figure>'
+TRACK = """<figure class="track">
+  <figcaption>{name}</figcaption>
+  <div class="screen"><div class="tiles" {role}></div></div>
+</figure>"""
 
 
 def asset(name: str, things: str) -> Path:
@@ -77,6 +82,7 @@ def player(
             their buttons.
         start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
     """
+    ends = dict(zip(TRACKS, ENDS, strict=True))
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
     figures = (TRACK.format(name=track, role=role) for track, role in zip(tracks, roles, strict=True))
     return gr.HTML(
@@ -84,8 +90,10 @@ def player(
         html_template=TEMPLATE.format(
             tracks="".join(figures), start=start, tools="".join(TOOL.format(*tool) for tool in tools.items())
         ),
-        js_on_load=f"const TOOLS = {json.dumps([*tools])};\n" + (ASSETS / "player.js").read_text("utf-8"),
+        js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)};\n"
+        + (ASSETS / "player.js").read_text("utf-8"),
         apply_default_css=False,
+        gif=None,
         elem_id=name,
         elem_classes="player",
     )
@@ -108,12 +116,13 @@ def animation(
         captions: what to say of each of the F frames.
         tiles: of each of the N its `name`, and where it was read, `read` says as what and `miss` whether that is wrong;
             or `reads` says so for each track.
-        columns: of tiles; 0 leaves them to the browser.
+        columns: of tiles; 0 leaves as few holes as there are in a picture.
         note: a line under the tiles.
         pace: milliseconds of a frame when it is played.
         more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
             whether it plays by itself; `live`;
-            `turn`, the CSS that shows the first track through a view.
+            `turn`, the CSS that shows the first track through a view;
+            `run`, the number of the run, whose GIF may follow: see `gif_of`.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
     height, width = coarse[0].shape[2:4]
@@ -123,7 +132,7 @@ def animation(
         "size": [width, height],
         "captions": captions,
         "tiles": tiles,
-        "columns": columns,
+        "columns": columns or render.columns_for(range(len(tiles))),
         "note": note,
         "pace": pace,
     } | more
@@ -148,6 +157,7 @@ def trajectory(
     if isinstance(recipe.activity, Anagram) and len(recipe.activity.views) == 1:
         more["turn"] = TURNS.get(recipe.activity.views[0])
     seen = (result.on_one_line(frames) for frames in (result.frames, result.guesses))
+    more["columns"] = more.get("columns") or render.columns_for(recipe.digits)  # as in a picture of it
     return animation(tracks(recipe, names, *seen), captions, tiles, **more)
 
 
@@ -167,6 +177,11 @@ def film(
     return animation({way: frames}, [*captions, *captions[back]], tiles, plays=True, pace=MORPH_MS, **more)
 
 
+def gif_of(run: int, path: str) -> Any:
+    """The update of a player that brings the GIF of a run, the file at a path, of which Gradio makes an address."""
+    return gr.update(gif={"run": run, "file": {"path": path, "meta": {"_type": "gradio.FileData"}}})
+
+
 def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) -> dict[str, Any]:
     """The animation of a run under way: its newest frame."""
     caption = _caption(now.done, now.steps, now.level)
@@ -175,7 +190,7 @@ def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) ->
         tracks(recipe, names, now.noisy[None], now.guesses[None]),
         [caption],
         [{"name": name} for name in titles(recipe, names)],
-        columns=columns,
+        columns=columns or render.columns_for(recipe.digits),
         live=progress,
     )
 

@@ -1,13 +1,15 @@
 """What the page remembers of one visitor: the runs of the session, and what is to be drawn next."""
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from diffusion import Pipeline, Recipe, Result, checks
+from diffusion import BadInput, Pipeline, Recipe, Result, checks
 from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading
 from ui import request
@@ -61,6 +63,8 @@ class Drawn:
     looks: list[list[Reading]] | None = None  # what is read in each image, for each way to look, where that was wanted
     drawn: int = 0  # how many images it took until they read right, where that was wanted
     number: int = field(default_factory=count().__next__)
+    gif: str = ""  # the path of its GIF, once that is made
+    making: Lock = field(default_factory=Lock)  # held while it is made: it is shown, and downloaded, and made once
 
     @property
     def readings(self) -> list[Reading] | None:
@@ -74,6 +78,7 @@ class Session:
 
     runs: list[Drawn] = field(default_factory=list)  # the newest last
     shown: Drawn | None = None
+    earlier: list[Recipe] = field(default_factory=list)  # the runs of earlier visits, the newest last
     wanted: Recipe | None = None  # what the controls were restored from: it may say more than they can
     for_lab: Recipe | None = None  # what was opened and belongs into the tab Lab
     again: int | None = None  # the tile to draw again from another seed
@@ -94,6 +99,19 @@ class Session:
         self.runs.append(drawn)
         while len(self.runs) > MAX_RUNS or (len(self.runs) > 1 and self.bytes > MAX_BYTES):
             del self.runs[0]
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """What is worth remembering until the next visit, the newest last."""
+        every = [*self.earlier, *(run.result.recipe for run in self.runs)]
+        return [recipe for k, recipe in enumerate(every) if recipe not in every[k + 1 :]][-MAX_RUNS:]
+
+    def remember(self, texts: Any) -> None:
+        """Take what a browser kept of earlier visits, recipes as JSON, as far as they can be read."""
+        for text in texts if isinstance(texts, list) else ():
+            with suppress(BadInput):
+                self.earlier.append(Recipe.from_json(text))
+        self.earlier = self.recipes
 
     def with_own_seeds(self, recipe: Recipe, instant: bool = False) -> Recipe:
         """Other settings for the digits that are shown leave the seeds alone that single ones were redrawn from.

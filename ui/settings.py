@@ -20,6 +20,7 @@ from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
 from ui.work import Work
 
 FIRST = ("seed", "guidance", "steps")  # seen at once; the others are folded away
+LAST = ("eta", "guidance_interval", "spacing")  # of the others: few need them
 STYLE = (*ATTRIBUTES, "hand")  # together: how digits are written
 OPTIONS = {option for sampler in SAMPLERS.values() for option in sampler.options}  # settings of some samplers
 
@@ -51,7 +52,7 @@ class Settings:
         with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             for name in work.pipes[work.usual].offer.settings:
-                if name not in (*FIRST, *STYLE):
+                if name not in (*FIRST, *STYLE, *LAST):
                     self._make(name)
             self.redrawing = gr.Checkbox(
                 False,
@@ -60,6 +61,8 @@ class Settings:
                 elem_id="redrawing",
                 visible=redraws,
             )
+            for name in LAST:
+                self._make(name)
         (self.seed,) = self.controls[work.usual]["seed"].inputs
         self.all = {control for controls in self.controls.values() for control in controls.values()}
         self.inputs = {self.count, self.new_seed, self.weights, self.before}.union(*(one.inputs for one in self.all))

@@ -5,6 +5,8 @@ import gradio as gr
 from ui.player import ASSETS
 
 CSS = "".join((ASSETS / name).read_text("utf-8") for name in ("page.css", "lab.css"))
+# Gradio keeps CSS away from its footer: on a phone it shows one button there, and nothing to divide it from.
+HEAD = "<style>@media (max-width: 800px) { footer .divider { display: none !important; } }</style>"
 SCRIPT = (ASSETS / "page.js").read_text("utf-8")
 
 INK = gr.themes.Color(
@@ -44,8 +46,8 @@ def theme() -> gr.themes.Base:
         input_shadow="none",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
-        button_primary_background_fill_dark="*primary_500",
-        button_primary_background_fill_hover_dark="*primary_400",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_700",
         button_primary_text_color="white",
         button_secondary_background_fill="white",
         button_secondary_background_fill_dark="#22222a",

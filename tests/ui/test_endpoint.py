@@ -148,7 +148,10 @@ def test_numbers_that_are_none_are_refused(url: str, guidance: str) -> None:
     assert "Traceback" not in text
 
 
-def test_a_full_queue_is_told(url: str) -> None:
+@pytest.mark.process
+def test_a_full_queue_is_told(tiny_denoiser) -> None:
+    page = app.build(Pipeline(tiny_denoiser)).queue(max_size=2)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)
     long = call(url, steps="500")
     with pytest.raises(urllib.error.HTTPError) as refusal:
         _ = [call(url) for _ in range(30)]
@@ -156,6 +159,7 @@ def test_a_full_queue_is_told(url: str) -> None:
     refusal.value.close()
     with urllib.request.urlopen(long) as answer:  # and the runs in the queue are not hurt
         assert "event: complete" in answer.read().decode()
+    page.close()
 
 
 @pytest.mark.process

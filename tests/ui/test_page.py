@@ -20,6 +20,7 @@ from visitor import (
     generate,
     late_answers,
     more,
+    number,
     open_page,
     picked,
     say,
@@ -82,6 +83,34 @@ def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> Non
     assert len(tops) == 1
     quick(page, "0-9", "1")
     assert len({tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}) > 1
+
+
+def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(page: Page, tmp_path: Path) -> None:
+    quick(page)
+    film, noisy = page.locator("#player img.film"), page.locator("#player .track").first
+    expect(film).to_be_visible()
+    expect(noisy.locator("figcaption")).to_have_text("Animated GIF")
+    assert page.locator("#player").get_by_role("img", name="Animated GIF, from noise to 7, 3").count() == 1
+    first = download(page, "#keep-gif", tmp_path)
+    address = film.evaluate("film => film.src")
+    assert address.endswith(f"/{first.name}"), "it is saved under a telling name"
+    assert page.request.get(address).body() == first.read_bytes()
+    assert Recipe.from_file(first).digits == (7, 3)
+    slider = page.locator("#player .time input")
+    slider.fill("1")
+    expect(film).to_be_hidden()
+    expect(noisy.locator("figcaption")).to_have_text("Noisy image")
+    slider.press("End")
+    expect(film).to_be_visible()
+    page.click("#player .play")
+    expect(film).to_be_hidden()
+    expect(film).to_be_visible()  # once through
+
+    quick(page, "2", "3")
+    expect(film).to_have_attribute("src", re.compile(r"/digits-2-seed\d+\.gif$"))
+    page.locator("#strip button").last.click()
+    expect(film).to_have_attribute("src", re.compile(f"/{first.name}$"))
+    expect(film).to_be_visible()
 
 
 # Say it
@@ -160,7 +189,7 @@ def test_a_choice_stands_however_late_the_answer_to_an_older_one_comes(page: Pag
         quality.check()
         answer()
         expect(quality).to_be_checked()
-    expect(page.get_by_label("number input for Steps")).to_be_visible()
+    expect(number(page, "Steps")).to_be_visible()
     wait_for_run(page)
 
     with page.expect_response("**/run/**"):  # it shows noise
@@ -245,16 +274,39 @@ def test_a_past_run_is_one_click_away(page: Page) -> None:
     assert tiles(page) == first
     assert page.input_value("#prompt input, #prompt textarea") == "7"
     assert page.input_value("#seed input") == seed
-    assert page.get_by_label("number input for Steps").input_value() == "2"
+    assert number(page, "Steps").input_value() == "2"
     generate(page)
     assert tiles(page) == first, "the controls are those of that run"
+
+
+def test_past_runs_survive_a_reload_and_are_drawn_again(page: Page) -> None:
+    quick(page, "7")
+    first, name = tiles(page), page.locator("#strip button").get_attribute("title")
+    open_page(page, page.url)
+    expect(page.locator("#strip button")).to_have_text(name)
+    forget_status(page)
+    page.locator("#strip button").click()
+    wait_for_run(page)
+    assert tiles(page) == first
+    expect(page.locator("#strip button img")).to_have_count(1)
+
+
+def test_a_browser_that_keeps_nothing_or_nonsense_breaks_nothing(browser: Browser, url: str) -> None:
+    refuse = "Storage.prototype.%s = () => { throw new DOMException('no', 'QuotaExceededError'); };"
+    for script in (refuse % "setItem", "localStorage.setItem('runs-digits', 'nonsense');"):
+        page = browser.new_page()
+        page.add_init_script(script)
+        open_page(page, url)
+        quick(page, "7", "1")
+        expect(page.locator("#strip button")).to_have_count(1)
+        page.close()
 
 
 def test_an_example_is_one_click(page: Page) -> None:
     forget_status(page)
     page.get_by_role("button", name="one step").click()
     wait_for_run(page)
-    assert page.get_by_label("number input for Steps").input_value() == "1"
+    assert number(page, "Steps").input_value() == "1"
     expect(page.locator("#player .note")).to_contain_text("a blur")
 
 
@@ -279,6 +331,22 @@ def test_it_redraws_after_a_pause_where_that_is_wanted(page: Page) -> None:
     expect(page.get_by_label("Random seed")).not_to_be_checked()
     say(page, "3")  # the switch itself may draw once more before
     expect(page.locator("#player button.tile")).to_have_attribute("aria-label", re.compile("^3, "), timeout=60_000)
+
+
+def test_usual_steps_are_one_tap_on_a_phone(browser: Browser, url: str) -> None:
+    page = browser.new_context(viewport=PHONE, has_touch=True).new_page()
+    open_page(page, url)
+    usual = page.get_by_role("radiogroup", name="Usual steps").or_(page.locator("#settings .usual")).first
+    for steps in ("50", "5", "20"):
+        box = usual.get_by_label(steps, exact=True).bounding_box()
+        assert min(box["width"], box["height"]) >= 36, "a finger hits it"
+        usual.get_by_label(steps, exact=True).tap()
+        expect(number(page, "Steps")).to_have_value(steps)
+    set_number(page, "Steps", "7")
+    expect(usual.locator("input:checked")).to_have_count(0)
+    set_number(page, "Steps", "5")
+    expect(usual.get_by_label("5", exact=True)).to_be_checked()
+    page.context.close()
 
 
 def test_eta_moves_with_ddim_alone(page: Page) -> None:
@@ -325,7 +393,7 @@ def test_instant_weights_redraw_as_one_drags(page: Page, few_step: Pipeline, tmp
     page.get_by_label("Instant").check()
     wait_for_run(page)
     expect(page.locator("#player output")).to_contain_text("Step 2 of 2")
-    expect(page.get_by_label("number input for Steps")).to_be_hidden()
+    expect(number(page, "Steps")).to_be_hidden()
     guidance = page.get_by_label("range slider for Guidance")
     assert guidance.input_value() == "2.5"
     most = guidance.get_attribute("max")
@@ -386,7 +454,7 @@ def test_both_files_can_be_kept_and_opened_again(page: Page, pipe: Pipeline, tmp
     assert tiles(page) == drawn
     assert picked(page) == [3, 7]
     assert page.get_by_label("number input for How many of each").input_value() == "2"
-    assert page.get_by_label("number input for Steps").input_value() == "5"
+    assert number(page, "Steps").input_value() == "5"
     assert page.input_value("#seed input") == "42"
 
 
@@ -473,6 +541,28 @@ def test_a_broken_link_gets_a_sentence_and_breaks_nothing(browser: Browser, url:
     page.context.close()
 
 
+def test_a_link_opens_a_tab_and_one_to_a_tab_that_is_not_there_says_so(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}?tab=compare")
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    page.goto(f"{url}?tab=cellar")
+    expect(page.locator("#status [role=alert]")).to_contain_text("tab must be one of draw, lab, compare")
+    page.close()
+
+
+def test_nothing_moves_by_itself_where_that_is_not_wanted(browser: Browser, url: str) -> None:
+    page = browser.new_context(viewport=PHONE, reduced_motion="reduce").new_page()
+    open_page(page, url)
+    caption = page.locator("#player output").inner_text()
+    with page.expect_response(re.compile(r"/digits-[^/]*\.gif")):
+        quick(page, "7")
+    expect(page.locator("#player .play")).to_have_attribute("aria-label", "Play")
+    expect(page.locator("#player .film")).to_be_hidden()
+    assert caption.startswith("Step 39 of 39")
+    expect(page.locator("footer .divider:visible")).to_have_count(0)
+    page.context.close()
+
+
 def test_there_are_more_kinds_of_files(page: Page, tmp_path: Path) -> None:
     quick(page, "73")
     page.get_by_role("button", name="More downloads").click()
@@ -523,7 +613,7 @@ def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browse
     expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of 1000, \d+\.\d s left"), timeout=30_000)
     second = visit(browser, url)
     second.click("#generate")
-    expect(second.locator("#status")).to_contain_text("Waiting for the runs before yours")
+    expect(second.locator("#status [role=status]")).to_have_text(re.compile(r"^Place 1 of 1(, about \d+ s)?\.$"))
     expect(second.locator("#generate")).to_be_disabled()
     second.click("#stop")
     expect(second.locator("#status")).to_contain_text("Stopped")
@@ -610,13 +700,26 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
         for name in ("#prompt", "#digits", "#generate", "#player", "#seed", "#keep-png"):
             box = page.locator(name).bounding_box()
             assert box["y"] + box["height"] <= viewport["height"], f"{name} is on the first screen"
-    sizes = [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")]
     quick(page, "7", "3")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    assert [page.locator(name).bounding_box()["height"] for name in ("#status", "#player")] == sizes, "nothing jumps"
+    page.evaluate(
+        """() => {
+          window.heights = { status: new Set(), player: new Set() };
+          const note = (all) => all.forEach(({ target }) => window.heights[target.id].add(target.offsetHeight));
+          const observer = new ResizeObserver(note);
+          for (const name in window.heights) observer.observe(document.getElementById(name));
+        }"""
+    )
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
     generate(page)
     expect(page.locator("#player figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
+    expect(page.locator("#player .film")).to_be_visible()
+    heights = page.evaluate("Object.values(window.heights).map((each) => [...each])")
+    assert [len(each) for each in heights] == [1, 1], f"nothing jumps: {heights}"
+    result, gif = (page.locator(f"#player {name}").bounding_box() for name in (".track:last-child .screen", ".film"))
+    assert (result["y"] < gif["y"]) == (viewport is PHONE), "on a phone the digits come first"
+    screen = page.locator("#player .screen").last.bounding_box()
+    assert screen["height"] == pytest.approx(screen["width"], abs=1), "one digit fills its frame"
     page.get_by_role("tab", name="How it learned").click()
     expect(page.locator("#evolution .time output")).to_contain_text("Epoch")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -633,9 +736,9 @@ def test_pictures_and_controls_have_names(page: Page) -> None:
         assert button.get_attribute("aria-label") or button.inner_text(), button
     for name in ("Generate", "Stop", "Play", "Copy link"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
-    for label in ("Guidance", "Steps"):
+    for label in ("Guidance",):
         expect(page.get_by_label(f"range slider for {label}")).to_be_visible()
-    for label in ("What to draw", "Seed", "Random seed", "7"):
+    for label in ("What to draw", "Seed", "Random seed", "Steps", "7"):
         expect(page.get_by_label(label, exact=True).first).to_be_visible()
     assert page.locator("#player .time input").get_attribute("aria-valuetext") == "Step 1 of 1, no noise left"
 

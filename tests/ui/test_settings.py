@@ -34,6 +34,7 @@ def offering(**settings: Setting) -> Pipeline:
     [
         (Number(0, 3), 1.0, [gr.Slider]),
         (Whole(1, 50), 4, [gr.Slider]),
+        (Whole(1, 1000), 20, [gr.Number]),
         (Whole(0, 10**9), 4, [gr.Number]),
         (Choice((1, 2, 4)), 2, [gr.Radio]),
         (Interval(0, 9), (2, 5), [gr.Slider, gr.Slider]),

@@ -44,6 +44,19 @@
 
   document.addEventListener("redraw", () => redraw(INSTANT_MS));
 
+  // Who waits is told the place in the queue and the time until the own run is done, which Gradio writes as
+  // "queue: 12/30 | 3.1/9.0s" into an element of the status that is not shown.
+  new MutationObserver((changes) => {
+    for (const line of new Set(changes.map(({ target }) => target.parentElement?.closest?.(".status")).filter(Boolean))) {
+      const text = line.querySelector("[data-testid=status-tracker]")?.textContent.replace(/\s+/g, "") || "";
+      const found = text.match(/queue:(\d+)\/(\d+)\|([\d.]+)(?:\/([\d.]+))?s/), said = line.querySelector("[role=status]");
+      if (!found || !said) continue;
+      const [, place, of, passed, all] = found, left = Math.max(1, Math.round(all - passed));
+      const words = `Place ${place} of ${of}${all ? `, about ${left} s` : ""}.`;
+      if (said.textContent !== words) said.textContent = words;
+    }
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+
   // A file dropped anywhere goes where the button Open a picture would put it: that of the Lab, or that of Draw.
   const carries = (event) => event.dataTransfer?.types.includes("Files");
   const mark = (event) => {

@@ -2,14 +2,17 @@
 //
 // Its value is an animation (ui/player.py): a sprite with one row per frame, the tiles of the first track and then those of the
 // second. While a run is under way the sprite holds one frame, the newest. All scrubbing and enlarging happens here,
-// without the server.
+// without the server. The GIF of a run follows when it is made: an image of its own, which takes the place of the first track
+// while the slider stands at the end.
 
 const HOLD_MS = 1600;
 const $ = (selector) => element.querySelector(selector);
 const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
 let tracks = [...element.querySelectorAll(".track .tiles")];
+const film = new Image();
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
 const turn = $(".turn");
+const still = matchMedia("(prefers-reduced-motion: reduce)");  // then nothing moves that nobody asked to
 let animation = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
 let turned = false;  // whether the first track is seen through the view
 let pressed = null;  // the tool that has the focus again when its run is done
@@ -25,27 +28,37 @@ function show(k) {
   slider.value = animation.live ? animation.live.done : frame;
   when.textContent = animation.captions[frame];
   slider.setAttribute("aria-valuetext", when.textContent);
+  show_film();
 }
 
-// Columns that make the tiles large and leave few holes, unless the animation asks for a number of its own.
+function show_film() {
+  if (!animation) return;
+  const there = has_film(), last = frame === animation.captions.length - 1;
+  if (there && film.getAttribute("src") !== props.gif.file.url) {
+    film.src = props.gif.file.url;
+    film.alt = `Animated GIF, from noise to ${animation.tiles.map(({ name }) => name.split(",")[0]).join(", ")}`;
+  }
+  const shown = there && film.complete && film.naturalWidth > 0 && last && !timer && !still.matches;
+  film.hidden = !shown;
+  for (const [k, box] of tracks.entries()) {
+    const name = animation.tracks[k];
+    box.closest("figure").querySelector("figcaption").textContent = (shown && ENDS[name]) || name;
+  }
+}
+
+function has_film() {
+  return Boolean(props.gif) && props.gif.run === animation.run;
+}
+
+// The number of tiles alone says how high they are, so that nothing jumps while frames arrive. What is wide stands one below
+// the other.
 function fit() {
   if (!animation) return;
-  const count = zoomed === null ? animation.tiles.length : 1, gap = count > 30 ? 2 : 6;
-  const ratio = animation.size[0] / animation.size[1];
+  const columns = zoomed === null ? Math.min(animation.columns, animation.tiles.length) : 1;
+  $(".tracks").classList.toggle("wide", columns > 3 * Math.ceil(animation.tiles.length / animation.columns));
   for (const box of tracks) {
-    const padding = 2 * parseFloat(getComputedStyle(box).paddingLeft);
-    const width = box.clientWidth - padding, height = box.clientHeight - padding;
-    const side = (columns) => {  // how wide a tile can be
-      const rows = Math.ceil(count / columns);
-      return Math.min((width - gap * (columns - 1)) / columns, ratio * (height - gap * (rows - 1)) / rows);
-    };
-    const worth = (columns) => side(columns) * (count / (columns * Math.ceil(count / columns))) ** 2;
-    let columns = zoomed === null ? animation.columns : 1;
-    if (!columns) for (let c = columns = 1; c <= count; c++) if (worth(c) > worth(columns)) columns = c;
-    const size = Math.max(4, Math.floor(side(columns)));
-    box.style.gap = `${gap}px`;
-    box.style.gridTemplateColumns = `repeat(${columns}, ${size}px)`;
-    box.classList.toggle("small", size < 48);
+    box.style.setProperty("--columns", columns);
+    box.classList.toggle("small", box.clientWidth / columns < 48);
   }
 }
 
@@ -53,6 +66,7 @@ function fit() {
 function frame_tracks() {
   const names = animation.tracks;
   const first = $(".track");
+  film.remove();
   while (tracks.length > names.length) tracks.pop().closest(".track").remove();
   while (tracks.length < names.length) {
     const figure = first.cloneNode(true);
@@ -60,7 +74,7 @@ function frame_tracks() {
     tracks.unshift(figure.querySelector(".tiles"));
     observer.observe(tracks[0]);
   }
-  for (const [k, box] of tracks.entries()) box.previousElementSibling.textContent = names[k];
+  tracks[0].after(film);
 }
 
 function build() {
@@ -133,6 +147,7 @@ function focus(n) {
 function pause() {
   clearTimeout(timer);
   timer = null;
+  show_film();
   play.textContent = "▶";
   play.setAttribute("aria-label", "Play");
 }
@@ -140,6 +155,7 @@ function pause() {
 function run() {
   if (frame === animation.captions.length - 1) show(0);
   else show(frame + 1);
+  if (has_film() && frame === animation.captions.length - 1) return pause();  // once through
   timer = setTimeout(run, frame === animation.captions.length - 1 ? HOLD_MS : animation.pace);
   play.textContent = "❚❚";
   play.setAttribute("aria-label", "Pause");
@@ -172,7 +188,7 @@ async function update() {
     if (zoomed !== null && document.activeElement === document.body) pressed?.focus({ preventScroll: true });
   }
   show(animation.captions.length - 1);
-  if ((animation.example || animation.plays) && !matchMedia("(prefers-reduced-motion: reduce)").matches) run();
+  if ((animation.example || animation.plays) && !still.matches) run();
 }
 
 slider.addEventListener("input", () => { pause(); show(Number(slider.value)); });
@@ -197,5 +213,9 @@ element.addEventListener("keydown", (event) => {
 });
 const observer = new ResizeObserver(fit);
 observer.observe(tracks[0]);
+film.className = "film";
+film.hidden = true;
+film.addEventListener("load", show_film);
 watch("value", update);
+watch(Object.keys(props), show_film);
 update();

@@ -11,7 +11,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe
 from diffusion.evaluation.sheet import AXES, Axis, axis
 from ui import request, status
-from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, forget_refusal, in_browser
+from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, forget_refusal, in_browser, in_line
 from ui.settings import Settings, weights_radio
 from ui.work import Work
 
@@ -58,7 +58,7 @@ class Compare:
             {self.digits, *self.axes, self.weights, self.keep, *settings.inputs},
             {*buttons, self.picture, self.keep},
             api_visibility="private",
-            **MODEL,
+            **MODEL | in_line(self.status),
         )
         drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)

@@ -7,13 +7,13 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
 from ui import links, request, status
-from ui.downloads import Downloads
+from ui.downloads import FILES, Downloads
 from ui.drawing import TRIES, Drawing, read_again
-from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, forget_refusal, press, press_if_ready
+from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, forget_refusal, in_line, press, press_if_ready
 from ui.examples import example, examples
-from ui.player import TRACKS, first_animation, player, thumbnail, trajectory
+from ui.player import TRACKS, first_animation, gif_of, player, thumbnail, trajectory
 from ui.prompt import Prompt
-from ui.session import Drawn, Session
+from ui.session import Session
 from ui.settings import Settings
 from ui.work import Work
 
@@ -31,6 +31,8 @@ class Draw:
             with gr.Column(elem_id="settings", min_width=0):
                 self.settings = Settings(work)
         self.session = gr.State(Session())
+        # The runs that the browser remembers. The secret is none: without one, a server that starts anew reads nothing.
+        self.kept = gr.BrowserState([], storage_key=f"runs-{work.things}", secret="recipes")
         self.halted = gr.State(False)  # by the Stop button, and not by a failure
         self.controls = {self.prompt.text, *self.settings.outputs}  # all that says what to draw
         self.look = {self.player, self.strip, self.status, self.start, self.stop, *self.downloads.buttons}
@@ -56,8 +58,8 @@ class Draw:
         self.strip = gr.HTML(
             [],
             html_template='{{#each value}}<button type="button" data-number="{{number}}" title="{{name}}" '
-            'aria-label="Back to {{name}}" aria-pressed="{{shown}}"><img src="{{src}}" alt=""></button>'
-            "{{else}}<p>What you draw stays here until you leave.</p>{{/each}}",
+            'aria-label="Back to {{name}}" aria-pressed="{{shown}}">{{#if src}}<img src="{{src}}" alt="">'
+            "{{else}}{{name}}{{/if}}</button>{{else}}<p>What you draw stays here.</p>{{/each}}",
             js_on_load=CHIPS,
             apply_default_css=False,
             elem_id="strip",
@@ -86,8 +88,10 @@ class Draw:
             {self.session, self.reading, self.until_right, self.prompt.text, *self.settings.inputs},
             {*self.look, self.settings.seed},
             api_visibility="private",
-            **MODEL,
+            **MODEL | in_line(self.status),
         )
+        drawing.success(self.gif, self.session, self.player, **FILES)
+        drawing.success(self.keep, self.session, self.kept, **AT_ONCE)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
 
@@ -97,7 +101,10 @@ class Draw:
         self.examples.choose(self.take_example, self.session, self.controls, **AT_ONCE).then(
             None, js=press(), **AT_ONCE
         )
-        self.strip.choose(self.recall, self.session, self.controls | self.look, **AT_ONCE)
+        recalling = {self.ready, *self.controls, *self.look}
+        recalled = self.strip.choose(self.recall, self.session, recalling, **AT_ONCE)
+        recalled.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
+        recalled.then(self.gif, self.session, self.player, **FILES)
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         outputs = [self.ready, self.status, *self.controls]
@@ -110,8 +117,9 @@ class Draw:
     def opened(self, page: gr.Blocks) -> None:
         """What the address asks for is drawn when the page is opened."""
         self.settings.opened(page)
-        outputs = [self.session, self.status, self.ready, *self.controls]
-        page.load(self.open_link, self.ready, outputs, js="() => [location.search]", **AT_ONCE).success(
+        asked: dict[str, Any] = {"inputs": [self.ready, self.kept], "js": "(_, kept) => [location.search, kept]"}
+        outputs = [self.session, self.strip, self.status, self.ready, *self.controls]
+        page.load(self.open_link, outputs=outputs, **asked, **AT_ONCE).success(
             None, self.ready, js=press_if_ready(), **AT_ONCE
         )
 
@@ -160,23 +168,46 @@ class Draw:
         """The player, the strip and the buttons, as the session stands."""
         drawn = session.shown
         if drawn is None:
-            return {self.player: self.first, self.strip: [], **self.downloads.allow(False)}
+            return {self.player: self.first, self.strip: self._on_strip(session), **self.downloads.allow(False)}
         shown = trajectory(
             drawn.result,
             self.work.names,
             None if drawn.readings is None else [drawn.readings],
             columns=drawn.plan.columns,
             zoomed=zoomed,
+            run=drawn.number,
             **{"note": drawn.plan.note} if drawn.plan.note else {},
         )
-        runs = [self._on_strip(run) | {"shown": str(run is drawn).lower()} for run in reversed(session.runs)]
-        return {self.player: shown, self.strip: runs, **self.downloads.allow(True)}
+        return {self.player: shown, self.strip: self._on_strip(session), **self.downloads.allow(True)}
 
-    def _on_strip(self, run: Drawn) -> dict[str, Any]:
-        recipe = run.result.recipe
-        name = f"{request.values(recipe, self.work.names)['digits']}, seed {recipe.seed}"
-        images = run.result.on_one_line(run.result.images)
-        return {"number": run.number, "name": name, "src": thumbnail(images, run.plan.columns)}
+    def gif(self, session: Session) -> Any:
+        """The GIF of the run that is shown."""
+        drawn = session.shown
+        return gif_of(drawn.number, self.downloads.gif_of(drawn)) if drawn else gr.skip()
+
+    def keep(self, session: Session) -> list[str]:
+        """The runs that the browser is to keep until the next visit."""
+        return [recipe.to_json() for recipe in session.recipes]
+
+    def _on_strip(self, session: Session) -> list[dict[str, Any]]:
+        """The runs of this visit, and those of earlier ones, which have no pictures and negative numbers."""
+        chips = [
+            {
+                "number": run.number,
+                "name": self._name(run.result.recipe),
+                "src": thumbnail(run.result.on_one_line(run.result.images), run.plan.columns),
+                "shown": str(run is session.shown).lower(),
+            }
+            for run in reversed(session.runs)
+        ]
+        drawn = [run.result.recipe for run in session.runs]
+        for k, recipe in reversed([*enumerate(session.earlier)]):
+            if recipe not in drawn:
+                chips.append({"number": -1 - k, "name": self._name(recipe), "src": "", "shown": "false"})
+        return chips
+
+    def _name(self, recipe: Recipe) -> str:
+        return f"{request.values(recipe, self.work.names)['digits']}, seed {recipe.seed}"
 
     def read_again(self, session: Session, reading: Any) -> Update:
         """Captions for the run that is shown, or none."""
@@ -190,25 +221,34 @@ class Draw:
     def put_recipe(self, recipe: Recipe, prompt: str = "") -> Update:
         return self.put(request.values(recipe, self.work.names, prompt), self.work.name_of(recipe))
 
-    def open_link(self, query: Any) -> Update:
-        """What the address asks for, and a press of the button."""
+    def open_link(self, query: Any, kept: Any) -> Update:
+        """The runs of earlier visits, what the address asks for, and a press of the button."""
         session = Session()
+        session.remember(kept)
+        update = {self.session: session, self.strip: self._on_strip(session), self.ready: ""}
         try:
             found = links.from_link(query or "", self.work)
         except BadInput as error:
-            return {self.session: session, self.ready: "", self.status: status.refused(error)}
+            return update | {self.status: status.refused(error)}
         if found is None:
-            return {self.session: session, self.ready: ""}
+            return update
         values, session.wanted, weights = found
-        return {self.session: session, self.ready: "yes", **self.put(values, weights)}
+        return update | {self.ready: "yes", **self.put(values, weights)}
 
     def open_file(self, session: Session, path: Any) -> Update:
         """What drew a picture, and a press of the button."""
         try:
             recipe = Recipe.from_file(path)
-            if recipe.activity is not None:
-                session.for_lab = recipe
-                return {self.ready: ""}
+        except BadInput as error:
+            return {self.ready: "", self.status: status.refused(error)}
+        if recipe.activity is not None:
+            session.for_lab = recipe
+            return {self.ready: ""}
+        return self._open(session, recipe)
+
+    def _open(self, session: Session, recipe: Recipe) -> Update:
+        """A recipe in the controls, and a press of the button."""
+        try:
             if len(recipe.digits) > request.MAX_DIGITS:
                 raise BadInput(f"That picture has more than {request.MAX_DIGITS} digits: draw it on the command line.")
             pipe = self.work.of(recipe)
@@ -223,15 +263,18 @@ class Draw:
         return self.put(values, self.work.usual)
 
     def recall(self, session: Session, event: gr.EventData) -> Update:
-        """A past run, with what drew it in the controls."""
+        """A past run, with what drew it in the controls; one of an earlier visit is drawn again."""
+        if event.number in range(-len(session.earlier), 0):
+            return self._open(session, session.earlier[-1 - event.number])
         drawn = session.run(event.number)
         if drawn is None:
-            return {self.status: status.line("That run is no longer kept.")}
+            return {self.ready: "", self.status: status.line("That run is no longer kept.")}
         recipe = drawn.result.recipe
         session.shown, session.wanted = drawn, recipe
         return {
             **self.put_recipe(recipe, drawn.plan.prompt),
             **self._look(session),
+            self.ready: "",
             self.status: status.line(f"Drawn before, seed {recipe.seed}.", done=1),
         }
 

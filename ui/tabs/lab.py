@@ -13,7 +13,7 @@ from ui import ambigrams, experiments, noised, request, status
 from ui.bench import EMPTY, NOISE, START, Bench
 from ui.canvas import real_digit
 from ui.drawing import Drawing, read_again
-from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, forget_refusal, press_if_ready
+from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, forget_refusal, in_line, press_if_ready
 from ui.experiments import EXPERIMENTS
 from ui.lab_controls import LabControls
 from ui.session import Plan, Session
@@ -62,7 +62,7 @@ class Lab:
             self.inputs,
             {*self.look, self.controls.settings.seed, self.bench.drawn},
             api_visibility="private",
-            **MODEL,
+            **MODEL | in_line(self.status),
         )
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)

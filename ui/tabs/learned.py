@@ -64,4 +64,4 @@ def evolution(pipe: Pipeline, path: Path) -> dict[str, Any] | None:
     tiles = tiles.reshape(epochs, -1, height, width, *colours)
     captions = [f"Epoch {k + 1} of {epochs}" for k in range(epochs)]
     names = [{"name": pipe.names[n % columns]} for n in range(tiles.shape[1])]
-    return animation({SAME: tiles}, captions, names, pace=300, example=True)
+    return animation({SAME: tiles}, captions, names, columns=columns, pace=300, example=True)
