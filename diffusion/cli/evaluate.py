@@ -60,6 +60,7 @@ def evaluate(flags: argparse.Namespace) -> None:
             flags.reader = reader_file(flags, pipe)
             reader = _reader(flags, pipe)
             measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
+            measure["keep"] = flags.data
     if not team.leads:
         judge.help(pipe, team)
         return team.part()

@@ -1,9 +1,12 @@
 """How good are the digits? Every figure (figures.py) beside its floor: the same figure for real digits."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from math import gcd
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,12 @@ from diffusion.checks import BadInput
 from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_distances, precision_recall, told_apart
 from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.files import render
+from diffusion.files.atomic import write_text
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.team import Team
 
+VERSION = 1  # of how the figures of real digits are measured, which are kept
 FEWEST = 200  # digits under which no figure means anything
 
 Images = tuple[Tensor, Tensor]
@@ -34,6 +39,7 @@ class Judge:
         reader: the judge's eyes, by default the one that ships.
         full: also the figures that train classifiers of their own, minutes on a CPU.
         progress: whether to show bars of progress on the standard error.
+        keep: a folder for the full figures of real digits, so that they are measured once: half of the work.
 
     Attributes:
         floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
@@ -50,6 +56,7 @@ class Judge:
         reader: Reader | None = None,
         full: bool = True,
         progress: bool = False,
+        keep: str | Path | None = None,
     ):
         if len(labels) < FEWEST:
             raise BadInput(
@@ -72,12 +79,33 @@ class Judge:
         some = torch.randperm(len(self.test[0]), generator=torch.Generator().manual_seed(0), device="cpu")[
             : len(labels)
         ]
-        self.some_features = self.test_features[some.numpy()]  # where crowds should be of one size
-        if full:
-            self.distances = nearest_distances(self.test[0][some], train[0])
-            self.copy = float(np.quantile(self.distances, 0.01))  # nearer than all but one in a hundred test images
+        self.some = self.test[0][some]  # where crowds should be of one size
+        self.some_features = self.test_features[some.numpy()]
+        self.copy = 0.0
+        self.real = train[0][like], train[1][like]  # as many of each class as will be drawn
+        self.floor, self.copy = self._kept(Path(keep), test) if full and keep else self._measured()
 
-        self.floor = self.figures(train[0][like], train[1][like], drawn=False)
+    def _measured(self) -> tuple[dict[str, float], float]:
+        """The floor, and how near to a training image only one in a hundred test images is."""
+        if self.full:
+            self.distances = nearest_distances(self.some, self.train[0])
+            self.copy = float(np.quantile(self.distances, 0.01))
+        return self.figures(*self.real, drawn=False), self.copy
+
+    def _kept(self, folder: Path, test: Images) -> tuple[dict[str, float], float]:
+        """The same, read from a file where it was kept before, and else kept there, if that can be."""
+        parts = (*self.train, *test, *self.real, *self.reader.state_dict().values())
+        key = hashlib.sha256(str(VERSION).encode())
+        for part in parts:
+            key.update(part.contiguous().cpu().numpy().tobytes())
+        path = folder / f"floor-{key.hexdigest()[:16]}.json"
+        with suppress(OSError, ValueError, TypeError, KeyError):  # there is none yet, or a damaged one
+            kept = json.loads(path.read_bytes())
+            return dict(kept["floor"]), float(kept["copy"])
+        floor, copy = self._measured()
+        with suppress(BadInput, OSError):
+            write_text(path, json.dumps({"floor": floor, "copy": copy}))
+        return floor, copy
 
     def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
         """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
@@ -191,6 +219,7 @@ def evaluate(
     reader: Reader | None = None,
     full: bool = True,
     progress: bool = False,
+    keep: str | Path | None = None,
     team: Team | None = None,
 ) -> dict[str, Any]:
     """Draw a recipe and judge it beside real images; the arguments are those of `Judge` and of `draw`.
@@ -198,7 +227,7 @@ def evaluate(
     Returns:
         A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
-    judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress)
+    judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress, keep=keep)
     return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress, team=team))
 
 

@@ -41,7 +41,7 @@ def sweep(
         progress: whether to show bars of progress on the standard error.
         tell: gets a line on each recipe before it is drawn.
         team: the processes that share the drawing, as in `judge.draw`.
-        real: train, test, reader and full, as in `Judge`.
+        real: train, test, reader, full and keep, as in `Judge`.
 
     Raises BadInput where the folder holds scores of other names, digits, counts or seeds, which are not comparable, and
     at once where another process sweeps into it.

@@ -12,7 +12,9 @@ idx        MNIST's own files, where torchvision's MNIST looks for them
 import importlib.util
 import io
 import json
+import shutil
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +61,11 @@ class Format:
     grey: bool = False  # whether it holds no colour
     strings: bool = True  # whether it holds strings
     needs: str = ""  # the library that writes it
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be written here."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
 
 def _parquet(folder: Path, content: Content) -> Iterator[str]:
@@ -151,6 +158,22 @@ def _idx(folder: Path, content: Content) -> Iterator[str]:
     yield from names
 
 
+def one_file(stem: Path, name: str, content: Content) -> Path:
+    """The same as one file, whose path begins with `stem`: where a format has several, or a folder, a .zip of them."""
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept)
+        for _ in FORMATS[name].write(folder, content):
+            pass
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        if len(files) == 1:
+            return Path(shutil.copy(files[0], f"{stem}{files[0].suffix}"))
+        path = Path(f"{stem}.zip")
+        with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for file in files:  # with no dates: the same images make the same archive
+                archive.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix()), file.read_bytes())
+        return path
+
+
 def png(image: np.ndarray) -> bytes:
     """An image uint8 (H, W[, 3]) as a PNG."""
     buffer = io.BytesIO()
@@ -171,7 +194,7 @@ FORMATS = {
 def check(name: str, count: int, classes: int, *, colour: bool, strings: bool = False) -> None:
     """BadInput where a format cannot be written here, or cannot hold so many images of so many classes."""
     needs = FORMATS[name].needs
-    if needs and importlib.util.find_spec(needs) is None:
+    if not FORMATS[name].installed:
         raise BadInput(f"The format {name} needs {needs}: install it with `pip install {needs}`, or choose another.")
     if strings and not FORMATS[name].strings:
         able = ", ".join(each for each in FORMATS if FORMATS[each].strings)

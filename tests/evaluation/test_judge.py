@@ -140,6 +140,29 @@ def test_a_classifier_learns_from_the_drawn_digits_what_they_teach(monkeypatch) 
     assert wrong == pytest.approx({"value": 0, "floor": 1}, abs=0.05)
 
 
+def test_the_floor_is_measured_once(real, tmp_path, monkeypatch) -> None:
+    measured = []
+    monkeypatch.setattr(judging, "train_reader", lambda *_, **__: load_reader())
+    monkeypatch.setattr(judging, "told_apart", lambda *_, **__: measured.append(1) or 0.5)
+
+    def judge(labels=DIGITS, images=real["train"][0]) -> judging.Judge:
+        return judging.Judge(labels, train=(images, real["train"][1]), test=real["test"], keep=tmp_path)
+
+    first, again = judge(), judge(DIGITS[::-1])  # of as many digits each
+    assert len(measured) == 1
+    assert (again.floor, again.copy) == (first.floor, first.copy)
+    drawn = real["train"][0][:200].numpy()
+    assert again(drawn)["near_copies"]["floor"] == first.floor["near_copies"]
+    others = ({"labels": (*DIGITS[:-1], 0)}, {"images": 255 - real["train"][0]})
+    for other in others:
+        judge(**other)
+    assert len(measured) == 1 + 1 + len(others)  # one of them for the drawn digits
+    next(tmp_path.iterdir()).write_text("{}")
+    for other in ({}, *others):
+        judge(**other)
+    assert len(measured) == 1 + 1 + len(others) + 1
+
+
 def test_drawn_digits_are_compared_with_real_ones_of_their_classes_and_each_real_one_once(real) -> None:
     wanted = torch.tensor((7,) * 30 + (1,) * 10)
     labels = real["train"][1]

@@ -1,6 +1,7 @@
 """Training: averages and schedules by hand, whole runs on 60 digits, and all that may go wrong on the way."""
 
 import contextlib
+import gzip
 import itertools
 import json
 import math
@@ -8,6 +9,7 @@ import os
 import pickle
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -1168,6 +1170,33 @@ class TestTeam:
         longer = replace(config, out="team", epochs=3)
         main([*flags(longer), "--resume"])
         assert torch.load("team/state.pt", weights_only=True)["epoch"] == 3
+
+    def test_two_machines_train_what_two_processes_of_one_train(self, config, mnist_folder):
+        """Each machine has a folder of its own, and unpacks the data there."""
+        assert self.together(config).returncode == 0
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        machines = []
+        for rank in range(2):
+            raw = Path(f"machine-{rank}/data/MNIST/raw")
+            raw.mkdir(parents=True)
+            for file in (mnist_folder / "MNIST/raw").iterdir():
+                (raw / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+            one = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank)]
+            one += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+            command = [sys.executable, "-m", "torch.distributed.run", *one, str(ROOT / "train.py"), *flags(config)]
+            output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+            machines.append(subprocess.Popen(command, cwd=f"machine-{rank}", env=self.ENVIRONMENT, **output))
+        try:
+            said = [machine.communicate(timeout=240)[0] for machine in machines]
+        finally:
+            for machine in machines:
+                machine.kill()
+        assert [machine.returncode for machine in machines] == [0, 0], said
+        assert Path("machine-0/run/model.safetensors").read_bytes() == Path("run/model.safetensors").read_bytes()
+        assert not Path("machine-1/run").exists()  # one of them writes
+        assert len(list(Path("machine-1/data/MNIST/raw").glob("*-ubyte"))) == 4
 
     def test_a_team_stops_at_a_signal_and_is_saved(self, config):
         Path("run").mkdir()

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from diffusion import BadInput, Recipe, Result, checks
-from diffusion.files import export
+from diffusion.files import export, formats
+from diffusion.files.formats import FORMATS
+from diffusion.files.plan import Part
 from diffusion.style import ANY, MANY
 from ui import request, status
 from ui.events import AT_ONCE, OFF, ON, Update, forget_refusal, in_browser
@@ -22,7 +25,15 @@ BATCH = 50  # drawn at once
 MOST = 1000  # of each digit
 MAX_DIGITS = 10_000
 STATUS_SECONDS = 0.3  # between lines of status
-KINDS = {"NumPy (.npz)": ".npz", "MNIST's own files (IDX)": ".idx.zip", "PNGs of single images (.zip)": ".zip"}
+KINDS = {
+    "NumPy (.npz)": ".npz",
+    "Parquet": "parquet",
+    "WebDataset (.tar)": "webdataset",
+    "MNIST's own files (IDX)": ".idx.zip",
+    "A folder of each label (.zip)": "images",
+    "PNGs of single images (.zip)": ".zip",
+}
+"""What a file may be: an ending of export.py, or a format of formats.py."""
 
 EMPTY = "Nothing is being made."
 TEXT = """Labelled digits that nobody wrote, to train or test something of your own with. They are drawn with the
@@ -51,7 +62,11 @@ class DataSet:
                 visible=bool(work.pipes[work.usual].offer.styles),
                 elem_id="hands",
             )
-            self.kind = gr.Radio(list(KINDS), value=next(iter(KINDS)), label="File")
+            self.kind = gr.Radio(
+                [name for name, kind in KINDS.items() if kind not in FORMATS or FORMATS[kind].installed],
+                value=next(iter(KINDS)),
+                label="File",
+            )
             with gr.Row():
                 self.start = gr.Button("Make the file", variant="primary", elem_id="make", min_width=120)
                 self.stop = gr.Button("Cancel", variant="stop", elem_id="cancel", interactive=False, min_width=80)
@@ -78,10 +93,15 @@ class DataSet:
         """Make the file that the controls ask for, or say why that cannot be."""
         try:
             recipe = self.recipe(data)
-            ending = KINDS[checks.choice("file", data[self.kind], KINDS)]
-            shape = self.work.pipe(data[self.settings.weights]).model.shape
-            export.check(ending, recipe, colour=shape[0] > 1)
-            yield from self.drawing(recipe, ending)
+            kind = KINDS[checks.choice("file", data[self.kind], KINDS)]
+            colour = self.work.pipe(data[self.settings.weights]).model.shape[0] > 1
+            if kind in FORMATS:
+                formats.check(kind, len(recipe.digits), len(self.work.names), colour=colour)
+                if recipe.guidance == 0:
+                    raise BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
+            else:
+                export.check(kind, recipe, colour=colour)
+            yield from self.drawing(recipe, kind)
         except (BadInput, gr.Error) as error:  # ZeroGPU's, too
             yield self.ended() | self.before(data[self.file]) | {self.status: status.refused(error)}
 
@@ -99,10 +119,10 @@ class DataSet:
         """Only some weights know hands."""
         return gr.update(visible=self.settings.offers(weights, "hand"))
 
-    def drawing(self, recipe: Recipe, ending: str) -> Iterator[Update]:
+    def drawing(self, recipe: Recipe, kind: str) -> Iterator[Update]:
         """Draw part after part, and write the file."""
         parts = list(recipe.split(BATCH))
-        results = []
+        results: list[Result] = []
         started, shown = time.monotonic(), 0.0
         for k, part in enumerate(parts):
             for state in self.work.steps(part):
@@ -119,14 +139,25 @@ class DataSet:
                         break
                     time.sleep(0.05)
         with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
-            path = Path(folder) / f"digits-{len(recipe.digits)}-seed{recipe.seed}{ending}"
-            export.write(path, results, recipe)
+            path = self.written(Path(folder) / f"digits-{len(recipe.digits)}-seed{recipe.seed}", kind, results, recipe)
             size = path.stat().st_size
             made = f"{len(recipe.digits):,} digits, {size / 1000:,.0f} kB, seed {recipe.seed}."
             yield self.ended() | {
                 self.status: status.line(self.work.worded(made), 1),
                 self.file: gr.update(value=str(path), visible=True),
             }
+
+    def written(self, stem: Path, kind: str, results: list[Result], recipe: Recipe) -> Path:
+        """The file of what was drawn."""
+        if kind not in FORMATS:
+            path = stem.with_name(stem.name + kind)
+            export.write(path, results, recipe)
+            return path
+        labels = [label for result in results for label in result.labels]
+        seeds = [seed for result in results for seed in result.seeds]
+        images = np.concatenate([result.images for result in results])
+        whole = Part(images, labels, seeds, list(range(len(images))))
+        return formats.one_file(stem, kind, formats.Content([whole], len(images), 1, self.work.names))
 
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF}
