@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from visitor import visit, wait_for_run
+from visitor import open_page, wait_for_run
 
 from benchmarks import (
     ambigrams,
@@ -301,22 +301,22 @@ def test_what_the_process_of_a_size_refuses_is_told_once():
     assert "Traceback" not in ended.stderr
 
 
-def test_the_page_is_watched_from_the_click_on(browser, url):
-    view = visit(browser, url)
+def test_the_page_is_watched_from_the_click_on(blank, url):
+    view = blank
+    open_page(view, url)
     view.get_by_label("Instant").check()
     wait_for_run(view)  # other weights draw at once
     for _ in range(2):
         times = page.clicked(view)
         assert 0 < times["first frame"] <= times["final grid"] < times["GIF, downloaded at once"]
-    view.context.close()
 
 
-def test_the_lab_is_watched_from_the_click_on(browser, url):
-    view = visit(browser, url)
+def test_the_lab_is_watched_from_the_click_on(blank, url):
+    view = blank
+    open_page(view, url)
     view.get_by_role("tab", name="Lab").click()
     for activity in ("forward", "edit"):
         assert 0 < page.tried(view, activity) < page.PATIENCE
-    view.context.close()
 
 
 def test_a_port_where_nothing_is_does_not_answer():

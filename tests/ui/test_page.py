@@ -130,9 +130,8 @@ def test_the_prompt_and_the_picker_stay_in_step(page: Page) -> None:
     expect(page.locator("#hint .refused")).to_have_text("Cannot read 'sevn': write 'seven' if you mean that.")
 
 
-def test_the_picker_changes_no_more_of_the_prompt_than_it_must(browser: Browser) -> None:
+def test_the_picker_changes_no_more_of_the_prompt_than_it_must(blank: Page) -> None:
     names = [*map(str, range(11)), "cat"]
-    page = browser.new_page()
     for before, digits, boxes, after in (
         ("0-9", [*range(10)], [3], [3]),
         ("3", [3], [3, 7], [3, 7]),
@@ -147,10 +146,9 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(browser: Browser)
         ("cat", [11], [11, 0], [11, 0]),
     ):
         understood = {"prompt": before, "digits": digits}
-        edited = page.evaluate(f"([...asked]) => ({edit(names)})(...asked)", [understood, before, boxes])
+        edited = blank.evaluate(f"([...asked]) => ({edit(names)})(...asked)", [understood, before, boxes])
         written = request.words(after or [], names)
         assert edited == ([] if after is None else [{"prompt": written, "digits": after}, written])
-    page.close()
 
 
 def test_what_was_picked_and_typed_last_stands_and_is_drawn_however_late_answers_come(page: Page) -> None:
@@ -501,8 +499,9 @@ def test_a_wrong_file_is_answered_in_a_sentence(page: Page) -> None:
         expect(page.locator("#generate")).to_be_enabled()
 
 
-def test_a_link_draws_and_the_copied_one_draws_the_same(browser: Browser, url: str) -> None:
-    page = visit(browser, f"{url}?digits=777&guidance=2.5&seed=42&steps=3")
+def test_a_link_draws_and_the_copied_one_draws_the_same(blank: Page, url: str) -> None:
+    page = blank
+    open_page(page, f"{url}?digits=777&guidance=2.5&seed=42&steps=3")
     wait_for_run(page)
     expect(page.locator("#status")).to_contain_text("3 digits in")
     assert page.get_by_label("number input for Guidance").input_value() == "2.5"
@@ -517,14 +516,12 @@ def test_a_link_draws_and_the_copied_one_draws_the_same(browser: Browser, url: s
     page.wait_for_selector("#generate")
     wait_for_run(page)
     assert tiles(page) == drawn
-    page.context.close()
 
 
-def test_a_link_to_instant_weights_keeps_its_seed_as_one_drags(browser: Browser, url: str) -> None:
-    page = visit(browser, f"{url}?digits=7&weights=few-step")
-    wait_for_run(page)
-    expect(page.get_by_label("Random seed")).not_to_be_checked()
-    page.context.close()
+def test_a_link_to_instant_weights_keeps_its_seed_as_one_drags(blank: Page, url: str) -> None:
+    open_page(blank, f"{url}?digits=7&weights=few-step")
+    wait_for_run(blank)
+    expect(blank.get_by_label("Random seed")).not_to_be_checked()
 
 
 @pytest.mark.parametrize(
@@ -534,11 +531,10 @@ def test_a_link_to_instant_weights_keeps_its_seed_as_one_drags(browser: Browser,
         ("digits=7&weights=few-step&steps=3", "With these weights, steps must be one of 1, 2, 4, 8, not 3."),
     ],
 )
-def test_a_broken_link_gets_a_sentence_and_breaks_nothing(browser: Browser, url: str, query: str, sentence) -> None:
-    page = visit(browser, f"{url}?{query}")
-    expect(page.locator("#status [role=alert]")).to_contain_text(sentence)
-    quick(page, "7", "1")
-    page.context.close()
+def test_a_broken_link_gets_a_sentence_and_breaks_nothing(blank: Page, url: str, query: str, sentence) -> None:
+    open_page(blank, f"{url}?{query}")
+    expect(blank.locator("#status [role=alert]")).to_contain_text(sentence)
+    quick(blank, "7", "1")
 
 
 def test_a_link_opens_a_tab_and_one_to_a_tab_that_is_not_there_says_so(browser: Browser, url: str) -> None:

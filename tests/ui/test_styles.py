@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from test_player import DIGITS, pixels
 from visitor import DESKTOP, PHONE, download, generate, say, set_number
 
@@ -150,9 +150,11 @@ def styled_url(make_denoiser, styles) -> Iterator[str]:
 @pytest.mark.browser
 @pytest.mark.parametrize(("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_a_slider_leaves_a_style_open_until_it_is_moved(
-    browser: Browser, styled_url: str, tmp_path: Path, viewport, scheme
+    blank: Page, styled_url: str, tmp_path: Path, viewport, scheme
 ) -> None:
-    page: Page = browser.new_context(viewport=viewport, color_scheme=scheme).new_page()
+    page = blank
+    page.set_viewport_size(viewport)
+    page.emulate_media(color_scheme=scheme)
     page.goto(f"{styled_url}?digits=73&steps=2&hand=5")  # which is drawn at once
     expect(page.locator("#status")).to_contain_text("2 digits in")
     expect(page.locator("#hand").get_by_label("one", exact=True)).to_be_checked()
@@ -169,4 +171,3 @@ def test_a_slider_leaves_a_style_open_until_it_is_moved(
     expect(page.get_by_label("Any thickness")).to_be_checked()
     page.locator("#weights").get_by_label("Quality").last.check()
     expect(page.locator("#thickness")).to_be_hidden()
-    page.context.close()

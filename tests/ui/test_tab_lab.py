@@ -1,14 +1,13 @@
 """The page's tab Lab in a real browser: draw, edit, erase, fill, turn, keep, and drop back."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
-from visitor import PHONE, download, generate, say, set_number, visit
+from playwright.sync_api import Page, expect
+from visitor import PHONE, download, generate, open_page, say, set_number
 
 from diffusion import Pipeline, Recipe
 from diffusion.lab import panels, picture, recipes
@@ -65,12 +64,12 @@ def lab(page: Page) -> Page:
 
 
 @pytest.fixture
-def phone(browser: Browser, url: str) -> Iterator[Page]:
-    page = visit(browser, url, PHONE)
-    page.get_by_role("tab", name="Lab").click()
-    expect(page.locator("#noised img")).to_have_count(4)
-    yield page
-    page.context.close()
+def phone(blank: Page, url: str) -> Page:
+    blank.set_viewport_size(PHONE)
+    open_page(blank, url)
+    blank.get_by_role("tab", name="Lab").click()
+    expect(blank.locator("#noised img")).to_have_count(4)
+    return blank
 
 
 def test_noise_follows_the_slider_and_the_formula_is_filled_in(lab: Page) -> None:
