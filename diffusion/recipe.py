@@ -51,7 +51,7 @@ class Recipe:
         (400, 700),
         "the noise levels at which guidance above 1 is on",
         counts=lambda recipe: recipe.guidance > 1,
-        advice="0 is clean, 999 is pure noise; widen it where digits are unclear, at the cost of variety",
+        advice="0 is clean, 999 is pure noise; widen it where images are unclear, at the cost of variety",
     )
     spacing: str = setting(
         Choice(tuple(SPACINGS)),

@@ -193,6 +193,7 @@ def blank(only_tab: "Page") -> Iterator["Page"]:
     yield only_tab
     only_tab.unroute_all(behavior="ignoreErrors")
     only_tab.context.clear_permissions()
+    only_tab.evaluate("() => { try { localStorage.clear() } catch {} }")  # an empty tab has none
     only_tab.goto("about:blank")
 
 

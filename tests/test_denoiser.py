@@ -65,14 +65,14 @@ class Counted(nn.Module):
 
 
 @every_pair
-@pytest.mark.parametrize("i", LEVELS)
-def test_a_target_gives_back_the_image(prediction, schedule, i):
-    alpha, sigma = coefficients(schedule, i)
+def test_a_target_gives_back_the_image(prediction, schedule):
     x0, eps = clean_and_noise()
-    x = alpha * x0 + sigma * eps
-    p = target(prediction, x0, eps, alpha, sigma)
-    tolerance = {"rtol": 0, "atol": 2 * allowed(prediction, alpha, sigma)}
-    torch.testing.assert_close(predicted_x0(prediction, x, p, alpha, sigma), x0, **tolerance)
+    for i in LEVELS:
+        alpha, sigma = coefficients(schedule, i)
+        x = alpha * x0 + sigma * eps
+        p = target(prediction, x0, eps, alpha, sigma)
+        tolerance = {"rtol": 0, "atol": 2 * allowed(prediction, alpha, sigma)}
+        torch.testing.assert_close(predicted_x0(prediction, x, p, alpha, sigma), x0, **tolerance)
 
 
 def test_targets_are_those_of_the_papers():
@@ -83,17 +83,17 @@ def test_targets_are_those_of_the_papers():
 
 
 @every_pair
-@pytest.mark.parametrize("i", [0, 500, 998])
-def test_all_predictions_tell_the_same(prediction, schedule, i):
-    alpha, sigma = coefficients(schedule, i)
+def test_all_predictions_tell_the_same(prediction, schedule):
     guess, x = clean_and_noise(1)
-    eps = (x - alpha * guess) / sigma
-    p = target(prediction, guess, eps, alpha, sigma)
-    x0 = predicted_x0(prediction, x, p, alpha, sigma)
-    for other, other_schedule in PAIRS:
-        if other_schedule == schedule:
-            same = target(other, x0, eps, alpha, sigma)
-            torch.testing.assert_close(predicted_x0(other, x, same, alpha, sigma), guess, rtol=0, atol=1e-9)
+    for i in (0, 500, 998):
+        alpha, sigma = coefficients(schedule, i)
+        eps = (x - alpha * guess) / sigma
+        p = target(prediction, guess, eps, alpha, sigma)
+        x0 = predicted_x0(prediction, x, p, alpha, sigma)
+        for other, other_schedule in PAIRS:
+            if other_schedule == schedule:
+                same = target(other, x0, eps, alpha, sigma)
+                torch.testing.assert_close(predicted_x0(other, x, same, alpha, sigma), guess, rtol=0, atol=1e-9)
 
 
 @every_pair
@@ -198,9 +198,8 @@ def test_a_bounded_denoiser_clamps_its_guess(bounded, low, high, make_denoiser):
     assert (x0.min().item(), x0.max().item()) == (low, high)
 
 
-@every_pair
-def test_micro_batches_change_nothing(prediction, schedule, make_denoiser, monkeypatch):
-    denoiser = make_denoiser(schedule=schedule, prediction=prediction, bounded=False)
+def test_micro_batches_change_nothing(make_denoiser, monkeypatch):
+    denoiser = make_denoiser(schedule="additive", prediction="v", bounded=False)  # which scales what it sees
     denoiser.unet = Counted(denoiser.unet)
     x = clean_and_noise(2, batch=7)[1].float()
     labels = torch.arange(7)

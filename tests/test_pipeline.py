@@ -423,15 +423,15 @@ BAD_SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_SETTINGS, ids=str)
-def test_settings_that_no_run_can_have_are_refused_before_it_starts(bad, pipe, refuses):
-    [name] = bad
-    with refuses(name):
-        pipe.stream(**{"digits": [7]} | bad)
-    with refuses(name):
-        pipe(**{"digits": [7]} | bad)
-    with refuses(name):
-        Recipe(**{"digits": (7,)} | bad)
+def test_settings_that_no_run_can_have_are_refused_before_it_starts(pipe, refuses):
+    for bad in BAD_SETTINGS:
+        [name] = bad
+        with refuses(name):
+            pipe.stream(**{"digits": [7]} | bad)
+        with refuses(name):
+            pipe(**{"digits": [7]} | bad)
+        with refuses(name):
+            Recipe(**{"digits": (7,)} | bad)
 
 
 @pytest.mark.parametrize("digits", [10, [7, 10]])
@@ -444,7 +444,7 @@ def test_a_class_that_the_weights_do_not_have_is_refused(digits, pipe, refuses):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("schedule", "spacing"), [("linear", "karras"), ("cosine", "log-snr"), ("flow", "trailing")])
+@pytest.mark.parametrize(("schedule", "spacing"), [("cosine", "karras"), ("flow", "trailing")])
 def test_evaluations_are_counted_as_they_are_made(schedule, spacing, sampler, make_denoiser, monkeypatch):
     denoiser = make_denoiser(schedule=schedule, prediction="v")
     pipe = Pipeline(denoiser)

@@ -44,7 +44,7 @@ def test_the_space_runs_the_gradio_that_is_tested() -> None:
 
 
 @pytest.mark.process
-def test_zero_gpu_is_asked_before_torch_and_wraps_the_drawing(tmp_path: Path) -> None:
+def test_a_space_starts_with_no_network_asks_zero_gpu_before_torch_and_answers(tmp_path: Path) -> None:
     (tmp_path / "spaces.py").write_text(
         "import sys\n"
         "assert 'torch' not in sys.modules\n"
@@ -54,15 +54,8 @@ def test_zero_gpu_is_asked_before_torch_and_wraps_the_drawing(tmp_path: Path) ->
         "    return lambda function: wrapped.append(function.__name__) or function\n"
     )
     wrapped = ["steps_of", "noised_of", "denoised_of", "forward_picture_of", "tries_of", "cells_of"]
-    code = f"import app, spaces; app.build(); assert spaces.wrapped == {wrapped}"
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": path})
-
-
-@pytest.mark.process
-def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
     code = (
-        "import os, socket, time, urllib.request, app\n"
+        "import os, socket, time, urllib.request, app, spaces\n"
         "connect = socket.socket.connect\n"
         "def local(self, address):\n"
         "    assert isinstance(address, str) or address[0] in ('127.0.0.1', '::1', 'localhost'), address\n"
@@ -72,6 +65,7 @@ def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
         "app.Pipeline.from_pretrained()\n"
         "assert time.process_time() - started < 1, 'the weights load at once'\n"
         "page = app.build()\n"
+        f"assert spaces.wrapped == {wrapped}, spaces.wrapped\n"
         "_, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **app.LAUNCH)\n"
         "assert url == f'http://127.0.0.1:{os.environ[\"GRADIO_SERVER_PORT\"]}/', url\n"
         "assert urllib.request.urlopen(url + 'config').status == 200\n"
@@ -80,7 +74,8 @@ def test_the_page_starts_with_no_network_and_answers(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         free = str(taken.getsockname()[1])
-    environment = os.environ | {"GRADIO_SERVER_PORT": free}
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environment = os.environ | {"GRADIO_SERVER_PORT": free, "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
 
 

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from diffusion.networks.parts import INDEX
+
+if TYPE_CHECKING:  # it is slow to import
+    from diffusers import UNet2DConditionModel
 
 WIDTH = 16  # of an embedding
 SIZE = 16  # pixels of the first stage; the second has twice as many
@@ -19,8 +22,10 @@ SCHEDULE = {
 }
 
 
-def unet(stage: int = 1, **changes: object) -> UNet2DConditionModel:
+def unet(stage: int = 1, **changes: object) -> "UNet2DConditionModel":
     """The network of a stage, with blocks, additions and channels like those of IF."""
+    from diffusers import UNet2DConditionModel
+
     torch.manual_seed(stage)
     config = {
         "sample_size": SIZE * stage,
@@ -47,6 +52,8 @@ def unet(stage: int = 1, **changes: object) -> UNet2DConditionModel:
 
 def save(folder: Path, stage: int = 1, **changes: object) -> Path:
     """A repository with the network and the schedules, and no text encoder."""
+    from diffusers import DDPMScheduler
+
     unet(stage, **changes).save_pretrained(folder / "unet")
     parts = {"unet": ["diffusers", "UNet2DConditionModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
     for part in ["scheduler", "image_noising_scheduler"][:stage]:

@@ -7,8 +7,9 @@ import pytest
 from diffusion import Pipeline
 
 
-@pytest.fixture
-def weights(tiny_denoiser, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def weights(make_denoiser, tmp_path_factory) -> str:
     """A folder with the weights of a small random network."""
-    Pipeline(tiny_denoiser).save_pretrained(tmp_path / "weights")
-    return str(tmp_path / "weights")
+    folder: Path = tmp_path_factory.mktemp("weights")
+    Pipeline(make_denoiser()).save_pretrained(folder)
+    return str(folder)

@@ -45,8 +45,8 @@ def test_the_reader_that_ships_reads_real_digits(digits) -> None:
 
 def test_the_weights_that_ship_draw_what_is_asked(pipe) -> None:
     for guidance in (1.0, 2.0):
-        drawn = pipe(tuple(range(10)) * 3, guidance=guidance, steps=8, seed=1)
-        assert load_reader().accuracy(drawn.images, torch.tensor(drawn.labels)) >= 28 / 30
+        drawn = pipe(tuple(range(10)) * 2, guidance=guidance, steps=8, seed=1)
+        assert load_reader().accuracy(drawn.images, torch.tensor(drawn.labels)) >= 19 / 20
 
 
 def test_the_student_that_ships_draws_what_is_asked_in_few_steps(few_step) -> None:

@@ -40,9 +40,9 @@ def recipes(steps=(1, 2), guidance=(1.0, 2.0)) -> list[Recipe]:
     return [Recipe(DIGITS, scale, count, "ddim", guidance_interval=(0, 999)) for scale in guidance for count in steps]
 
 
-def test_it_leaves_scores_a_table_and_pictures(pipe, real, tmp_path, capsys) -> None:
+def test_it_leaves_scores_a_table_and_pictures(pipe, some, tmp_path, capsys) -> None:
     printed: list[str] = []
-    runs = sweep.sweep(pipe, recipes(), tmp_path, names=NAMES, full=False, tell=printed.append, **real)
+    runs = sweep.sweep(pipe, recipes(), tmp_path, tell=printed.append, **some)
     assert [line.split(":")[0] for line in printed] == ["1/4", "2/4", "3/4", "4/4"]
     assert capsys.readouterr() == ("", "")  # and no bars unasked
     assert json.loads((tmp_path / "scores.json").read_text()) == {"runs": runs}

@@ -54,7 +54,7 @@ def drawn_digits(page: Page) -> list[str]:
 
 def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: Page) -> None:
     say(page, "7")
-    set_number(page, "Steps", "100")
+    set_number(page, "Steps", "40")
     page.click("#generate")
     seen: set[tuple[str, str]] = set()
     while " in " not in page.inner_text("#status"):
@@ -64,17 +64,17 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
     wait_for_run(page)
 
     slider, caption = page.locator("#player .time input"), page.locator("#player .time output")
-    expect(caption).to_have_text("Step 100 of 100, no noise left")
+    expect(caption).to_have_text("Step 40 of 40, no noise left")
     assert tiles(page, 0) == tiles(page, 1), "at the end the image is what the network took it for"
     height = page.locator("#player").bounding_box()["height"]
     slider.fill("0")
-    expect(caption).to_have_text("Step 0 of 100, noise level 999")
+    expect(caption).to_have_text("Step 0 of 40, noise level 999")
     assert tiles(page, 0) != tiles(page, 1)
     slider.press("ArrowRight")
-    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
+    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 40, noise level \d+"))
     assert page.locator("#player").bounding_box()["height"] == height, "nothing jumps"
     page.click("#player .play")
-    expect(caption).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
+    expect(caption).to_have_text("Step 40 of 40, no noise left", timeout=10_000)
 
 
 def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
@@ -181,6 +181,8 @@ def test_what_was_picked_and_typed_last_stands_and_is_drawn_however_late_answers
 
 
 def test_a_choice_stands_however_late_the_answer_to_an_older_one_comes(page: Page) -> None:
+    say(page, "7")
+    set_number(page, "Steps", "2")
     quality = page.get_by_label("Quality")
     with late_answers(page) as answer:
         page.get_by_label("Instant").check()
@@ -477,6 +479,7 @@ def test_a_dropped_file_is_opened(page: Page, pipe: Pipeline, tmp_path: Path) ->
 
 def test_a_file_that_is_opened_during_a_run_is_drawn_after_it(page: Page, pipe: Pipeline, tmp_path: Path) -> None:
     pipe([8, 8], steps=1, seed=9).save(tmp_path / "eights.png")
+    say(page, "7")
     set_number(page, "Steps", "100")
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("Step ")
@@ -724,7 +727,9 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     page.context.close()
 
 
-def test_pictures_and_controls_have_names(page: Page) -> None:
+def test_pictures_are_enlarged_crisply_and_have_names_as_controls_have(page: Page) -> None:
+    drawn = page.locator("#player canvas").first
+    assert drawn.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
     quick(page, "73", "1")
     for image in page.locator("img:visible:not([alt])").all():
         raise AssertionError(f"no alternative text: {image}")
@@ -751,8 +756,3 @@ def test_the_digits_can_be_reached_with_the_keyboard(page: Page) -> None:
     page.keyboard.press("Escape")
     expect(page.locator("#player button.tile:visible")).to_have_count(3)
     assert page.evaluate("document.activeElement.ariaLabel").startswith("3, ")
-
-
-def test_the_pictures_are_enlarged_crisply(page: Page) -> None:
-    drawn = page.locator("#player canvas").first
-    assert drawn.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
