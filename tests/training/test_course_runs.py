@@ -108,7 +108,7 @@ def test_from_pure_noise_it_learns_the_mean_digit(mnist_folder, digits, monkeypa
     """The best guess of an image that nothing is seen of is the mean of all: in closed form, of the training images."""
     for figures in ("course", "folder"):
         monkeypatch.setattr(f"diffusion.training.{figures}.show", lambda *_: None)
-    run = config("course-pure-noise", learning_rate=1e-2, decay="exponential", epochs=30)
+    run = config("course-pure-noise", learning_rate=2e-2, decay="exponential", epochs=20)
     Trainer(run).run()
     pipe = Pipeline.from_pretrained("run", device="cpu")
     drawn = to_float(torch.from_numpy(pipe([0] * 20).images))
