@@ -13,6 +13,7 @@ from diffusion.cli.dataset_drawing import Drawing
 from diffusion.cli.flags import digits, recipe, wanted
 from diffusion.cli.reading import ReadingBack
 from diffusion.download import on_hub
+from diffusion.files import formats
 from diffusion.files.formats import FORMATS
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
@@ -91,8 +92,7 @@ def drawing(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) -> 
         asked = wanted(flags, pipe, again, choose=random.Random(str(seed or 0)).choice)
     asked = replace(asked, weights=pipe.weights)
     pipe.check(asked)
-    if asked.guidance == 0:
-        raise checks.BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
+    formats.check_guidance(asked.guidance)
     return Drawing(pipe, asked, strings, ReadingBack.from_flags(flags, pipe), flags.reject)
 
 

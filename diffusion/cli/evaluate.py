@@ -94,11 +94,7 @@ def _recipes(flags: argparse.Namespace, pipe: Pipeline) -> list[Recipe]:
 
 def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
     """The reader, or BadInput where it and the weights are not both of the data set that is asked for."""
-    if not pipe.offer.knows_labels:
-        raise checks.BadInput(
-            "These weights know no labels, so there is nothing to read back: choose weights that do, such as those "
-            "named bundled."
-        )
+    pipe.offer.check_labels("Reading back")
     dataset = data.DATASETS[checks.choice("--dataset", flags.dataset, data.DATASETS)]
     if (pipe.names, pipe.model.shape) != (dataset.names, (dataset.channels, dataset.size, dataset.size)):
         raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")

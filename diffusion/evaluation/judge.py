@@ -81,18 +81,20 @@ class Judge:
         ]
         self.some = self.test[0][some]  # where crowds should be of one size
         self.some_features = self.test_features[some.numpy()]
-        self.copy = 0.0
         self.real = train[0][like], train[1][like]  # as many of each class as will be drawn
-        self.floor, self.copy = self._kept(Path(keep), test) if full and keep else self._measured()
+        if full and keep:
+            self._recall_or_measure(Path(keep), test)
+        else:
+            self._measure()
 
-    def _measured(self) -> tuple[dict[str, float], float]:
+    def _measure(self) -> None:
         """The floor, and how near to a training image only one in a hundred test images is."""
         if self.full:
             self.distances = nearest_distances(self.some, self.train[0])
             self.copy = float(np.quantile(self.distances, 0.01))
-        return self.figures(*self.real, drawn=False), self.copy
+        self.floor = self.figures(*self.real, drawn=False)
 
-    def _kept(self, folder: Path, test: Images) -> tuple[dict[str, float], float]:
+    def _recall_or_measure(self, folder: Path, test: Images) -> None:
         """The same, read from a file where it was kept before, and else kept there, if that can be."""
         parts = (*self.train, *test, *self.real, *self.reader.state_dict().values())
         key = hashlib.sha256(str(VERSION).encode())
@@ -101,11 +103,11 @@ class Judge:
         path = folder / f"floor-{key.hexdigest()[:16]}.json"
         with suppress(OSError, ValueError, TypeError, KeyError):  # there is none yet, or a damaged one
             kept = json.loads(path.read_bytes())
-            return dict(kept["floor"]), float(kept["copy"])
-        floor, copy = self._measured()
+            self.floor, self.copy = dict(kept["floor"]), float(kept["copy"])
+            return
+        self._measure()
         with suppress(BadInput, OSError):
-            write_text(path, json.dumps({"floor": floor, "copy": copy}))
-        return floor, copy
+            write_text(path, json.dumps({"floor": self.floor, "copy": self.copy}))
 
     def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
         """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""

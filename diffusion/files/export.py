@@ -100,7 +100,7 @@ def write(path: str | Path, results: Iterable[Drawn], recipe: Plan, *, scale: in
         if ending == ".npz":
             npz(archive, results, len(recipe.digits))
         elif ending == ".idx.zip":
-            idx(lambda name: archive.open(_entry(name), "w", force_zip64=True), results, len(recipe.digits))
+            idx(lambda name: archive.open(entry(name), "w", force_zip64=True), results, len(recipe.digits))
         else:
             _zip(archive, iter(results), recipe, 1 if scale is None else scale)
 
@@ -111,7 +111,7 @@ def npz(archive: zipfile.ZipFile, results: Iterable[Images], count: int) -> None
     seeds: list[int] = []
     viewed: list[np.ndarray] = []
     first, results = _peeked(results)
-    with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
+    with archive.open(entry("images.npy"), "w", force_zip64=True) as file:
         header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": (count, *first.images.shape[1:])}
         np.lib.format.write_array_header_1_0(file, header)
         for result in results:
@@ -121,7 +121,7 @@ def npz(archive: zipfile.ZipFile, results: Iterable[Images], count: int) -> None
             viewed += [] if result.viewed is None else [result.viewed]
     arrays = {"labels": np.array(labels, np.int64), "seeds": np.array(seeds, np.int64)}
     for name, values in (arrays | ({"viewed": np.concatenate(viewed)} if viewed else {})).items():
-        with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
+        with archive.open(entry(f"{name}.npy"), "w", force_zip64=True) as file:
             np.lib.format.write_array(file, values)
 
 
@@ -177,13 +177,13 @@ def _zip(archive: zipfile.ZipFile, results: Iterator[Drawn], recipe: Plan, scale
             what = f"digit-{label}" if recipe.guidance else "any"
             name = f"{len(seeds):0{max(2, len(str(count - 1)))}}-{what}-seed-{seed}.png"
             picture = render.picture(image[None], 1, scale)
-            archive.writestr(_entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
+            archive.writestr(entry(name, zipfile.ZIP_STORED), render.png(picture, result.recipe.alone(k).to_json()))
             seeds.append(seed)
-    archive.writestr(_entry("recipe.json"), recipe.drawn_from(seeds, result.recipe.weights).to_json())
+    archive.writestr(entry("recipe.json"), recipe.drawn_from(seeds, result.recipe.weights).to_json())
 
 
-def _entry(name: str, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
+def entry(name: str, kind: int = zipfile.ZIP_DEFLATED) -> zipfile.ZipInfo:
     """A file in an archive, with no date of its own: the same digits make the same archive."""
-    entry = zipfile.ZipInfo(name)
-    entry.compress_type = kind
-    return entry
+    dateless = zipfile.ZipInfo(name)
+    dateless.compress_type = kind
+    return dateless

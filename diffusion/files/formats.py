@@ -169,8 +169,9 @@ def one_file(stem: Path, name: str, content: Content) -> Path:
             return Path(shutil.copy(files[0], f"{stem}{files[0].suffix}"))
         path = Path(f"{stem}.zip")
         with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for file in files:  # with no dates: the same images make the same archive
-                archive.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix()), file.read_bytes())
+            for file in files:
+                name = file.relative_to(folder).as_posix()
+                archive.writestr(export.entry(name, zipfile.ZIP_STORED), file.read_bytes())
         return path
 
 
@@ -189,6 +190,12 @@ FORMATS = {
     "idx": Format(_idx, grey=True, strings=False),
 }
 """By name, the usual one first."""
+
+
+def check_guidance(guidance: float) -> None:
+    """BadInput where the network is not told the labels of a data set."""
+    if guidance == 0:
+        raise BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
 
 
 def check(name: str, count: int, classes: int, *, colour: bool, strings: bool = False) -> None:

@@ -97,8 +97,7 @@ class DataSet:
             colour = self.work.pipe(data[self.settings.weights]).model.shape[0] > 1
             if kind in FORMATS:
                 formats.check(kind, len(recipe.digits), len(self.work.names), colour=colour)
-                if recipe.guidance == 0:
-                    raise BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
+                formats.check_guidance(recipe.guidance)
             else:
                 export.check(kind, recipe, colour=colour)
             yield from self.drawing(recipe, kind)
