@@ -17,6 +17,7 @@ from visitor import open_page, wait_for_run
 
 from benchmarks import (
     ambigrams,
+    black,
     cores,
     course_project,
     frontier,
@@ -383,3 +384,14 @@ def test_the_table_of_styles(make_denoiser, styles):
     assert style.r_squared(asked, asked.mean(0).expand(50, 3)) == pytest.approx([0, 0, 0], abs=1e-5)
     images = torch.tensor([0, 3, 10, 14])[:, None, None].expand(4, 28, 28)
     assert style.distance(images, torch.tensor([0, 0, 1, 1])) == pytest.approx(3.5)
+
+
+def test_pixels_are_black_as_the_network_says_or_below_a_threshold(make_denoiser):
+    denoiser = make_denoiser(black=True)
+    with torch.no_grad():
+        denoiser.unet.black.bias += 99  # the network says that all is black
+    pipe = Pipeline(denoiser)
+    said, grey, cut = (images for _, images in black.drawn(pipe, [3, 7], [50]))
+    assert not said.any()
+    assert (grey > 0).mean() > (cut > 0).mean() > 0
+    assert (cut[cut > 0] >= 50).all()

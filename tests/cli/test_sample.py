@@ -319,7 +319,7 @@ def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_
     for wrong, told in (
         (("--thickness", "99"), "thickness must be any or"),
         (("--digits", "a thick thin 7"), "thick and thin at once"),
-        (("--weights", "bundled", "--hand", "3"), "know what to write and not how"),
+        (("--weights", str(ROOT / "tests" / "fixtures" / "before"), "--hand", "3"), "know what to write and not how"),
     ):
         with pytest.raises(SystemExit):
             sample(str(tmp_path), tmp_path / "no.png", *wrong)

@@ -56,7 +56,7 @@ def test_a_new_setting_gets_the_control_that_suits_its_values(values, default, k
 def test_weights_have_controls_for_what_they_offer_and_share_the_others(pipe, few_step) -> None:
     settings = panel({"bundled": pipe, "few-step": few_step})
     usual, few = settings.controls["bundled"], settings.controls["few-step"]
-    assert set(usual) == set(SETTINGS) - {"thickness", "slant", "width", "hand"}  # these weights know no styles
+    assert set(usual) == set(SETTINGS)
     assert set(few) == {"guidance", "steps", "seed"}
     assert few["seed"] is usual["seed"]
     assert (few["guidance"].inputs[0].minimum, few["guidance"].inputs[0].maximum) == (1, 3)
