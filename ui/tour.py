@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffusion import Recipe, Result, checks
+from diffusion import Pipeline, Recipe, Result, checks
 from diffusion.data import to_uint8
 from diffusion.lab import recipes
 from diffusion.recipe import SETTINGS
@@ -24,12 +24,12 @@ from ui.player import TRACKS, animation, png, titles
 from ui.terms import term
 from ui.work import Work
 
-LABEL = 3  # of the class that goes through the tour
+LABEL, NUMBER = 3, 2  # of the class that goes through the tour, and of its real image
 LITTLE, LOT = 300, 850  # levels with a little and with a lot of noise
 STEPS = (1, 2, 5, 20, 50)
 SEED = 5  # to begin with
 EVERYWHERE = {"guidance_interval": (0, T - 1)}
-GUIDED_STEPS, ALIKE = 12, 5  # of the drawings at a guidance, and how many they are
+GUIDED_STEPS, ALIKE = 10, 5  # of the drawings at a guidance, and how many they are
 GUIDANCE = 3.0  # to begin with
 MOST_GUIDANCE = 8
 STRENGTH, VERSIONS = 0.8, 4  # of a scribble
@@ -83,7 +83,7 @@ class Tour:
     def picture(self) -> np.ndarray:
         """What is noised, uint8 (H, W[, 3]): a real image, or one that the network draws where there is none here."""
         if canvas.offered(self.pipe):
-            return canvas.real_digit(self.label, 0, self.work.things)
+            return canvas.real_digit(self.label, NUMBER, self.work.things)
         return self._run(self.pipe.recipe([self.label])).images[0]
 
     @property
@@ -103,11 +103,9 @@ class Tour:
             "noise": Lesson(
                 "Noise",
                 worded("Noise a digit"),
-                worded(
-                    f"To learn, the network is shown real digits with noise on them. How much, the "
-                    f"{term('noise level', 'tour-1')} says: it sets the share of the digit and the share of the noise."
-                ),
-                worded("Drag the noise level to 999: nothing of the digit is left."),
+                worded("The network learned from real digits with noise on them. ")
+                + f"The {term('noise level', 'tour-1')} says how much of either there is.",
+                worded(f"Drag the noise level up to {T - 1}, where nothing of the digit is left."),
                 self.noise,
                 "lab",
                 waits=False,
@@ -116,10 +114,10 @@ class Tour:
                 "One guess",
                 "One guess",
                 worded(
-                    "The network has learned one thing: to guess the digit under the noise. Under a little noise it sees "
-                    "it; under a lot it can only give the mean of all that may lie there, a blur."
+                    "All that it learned is to guess the digit under the noise. Under a little noise it sees the digit. "
+                    "Under a lot, many digits may lie there, and its best guess is their mean: a blur."
                 ),
-                "Press <b>Other noise</b> a few times: which guess stays the same, and which changes?",
+                "Press <b>Other noise</b> a few times: one guess stays, the other changes.",
                 self.guess,
                 "lab",
                 waits=False,
@@ -127,47 +125,39 @@ class Tour:
             "steps": Lesson(
                 "Many steps",
                 "Many steps",
-                worded(
-                    f"So it never jumps to its guess. Each {term('step', 'tour-3')} goes a part of the way there, and "
-                    "the next guess, from less noise, is better. What was pure noise becomes a digit that nobody wrote. "
-                )
-                + f"How far each goes, the {term('sampler', 'tour-3')} says.",
-                "Choose 1, the blur of before; then 2, 5 and 20. Drag the slider below the pictures.",
+                f"So one guess is not trusted. Each {term('step', 'tour-3')} goes only a part of the way towards it, and "
+                f"the next guess is a better one; how, the {term('sampler', 'tour-3')} says. "
+                + worded("Out of pure noise comes a digit that nobody wrote."),
+                "Choose 1 step, the blur of before. Then 2, 5 and 50.",
                 self.steps,
                 "draw",
             ),
             "guidance": Lesson(
                 "Guidance",
                 "Guidance",
-                f"The network guesses twice: told nothing, u, and told to draw {self.name}, c. "
-                f"{term('guidance', 'tour-4').capitalize()} goes from u to c and on in that direction. What is drawn "
-                "becomes clearer, and more alike.",
-                "Drag the guidance from 1, where it is off, to 8.",
+                f"The network guesses twice: <i>u</i> when it is told nothing, <i>c</i> when it is told {self.name}. "
+                f"{term('guidance', 'tour-4', 'Guidance')} goes from <i>u</i> to <i>c</i> and on in that direction: "
+                "what is drawn becomes clearer, and more alike.",
+                f"Drag the guidance from 1, where it is off, to {MOST_GUIDANCE}.",
                 self.guidance,
                 "draw",
             ),
             "same": Lesson(
                 "Same noise",
                 worded("The same noise, another digit"),
-                worded(
-                    f"All of these began as the same noise, made from one {term('seed', 'tour-5')}, and were told to "
-                    "become different digits. The noise decides how they are written: thick or thin, slanted or upright."
-                    if self.work.things == "digits"
-                    else f"All of these began as the same noise, made from one {term('seed', 'tour-5')}, and were told "
-                    "to become different things."
-                ),
-                "Press <b>Other noise</b>.",
+                f"All of these began as the same noise, made from one {term('seed', 'tour-5')}. What they are, the "
+                "network was told; what they look like, the noise decided"
+                + (": thick or thin, slanted or upright." if self.work.things == "digits" else "."),
+                "Press <b>Other noise</b>, and see what they have in common.",
                 self.same,
                 "draw",
             ),
             "scribble": Lesson(
-                "Your scribble",
+                "Scribble",
                 "Your scribble, finished",
-                worded(
-                    "A scribble with noise on it, but not too much, and then steps as before: what you drew stays as far "
-                    "as it shows through the noise, and the rest is up to the network."
-                ),
-                "Finish the picture, or clear it and scribble something. Then choose what it is.",
+                "The steps need not begin at pure noise. Here they begin at your scribble with noise on it: what shows "
+                "through stays, and the network draws the rest.",
+                "Scribble on this half of an image, or clear it first, and say what it is to be.",
                 self.scribble,
                 "lab",
             ),
@@ -194,7 +184,7 @@ class Tour:
             f"x<sub>{at.index}</sub> = {at.alpha:.2f} · x<sub>0</sub> + {at.sigma:.2f} · noise",
             f"{100 * at.alpha**2 / (at.alpha**2 + at.sigma**2):.0f} % of its power is the picture",
         )
-        return Shown(sum_ + formula, recipe, self._said(began, "noise"))
+        return Shown(sum_ + formula, recipe, self._said(began))
 
     def guess(self, seed: Any) -> Shown:
         """A guess from a little noise, and one from a lot."""
@@ -252,7 +242,7 @@ class Tour:
             "− u) =",
             _figure(guided, f"the guess with guidance {scale:g}", "guided guess"),
         )
-        formula = _formula(f"guided guess = u + {scale:.1f} · (c − u)", f"= {1 - scale:.1f} · u + {scale:.1f} · c")
+        formula = _formula(f"guided guess = u + {scale:.1f} · (c − u) = {scale:.1f} · c − {scale - 1:.1f} · u")
         rows = "".join(
             f"<h3>{title}</h3>{_row(images, self.name)}"
             for title, images in (
@@ -260,7 +250,7 @@ class Tour:
                 (f"Guidance {scale:g}, from the same noise", more),
             )
         )
-        said = self._said(began, f"twice {ALIKE} images in {GUIDED_STEPS} steps each")
+        said = self._said(began, f"twice {ALIKE} images in {GUIDED_STEPS} steps")
         return Shown(sum_ + formula + rows, recipe, said)
 
     def same(self, seed: Any) -> Shown:
@@ -291,7 +281,7 @@ class Tour:
         at = self.pipe.model.scheduler.level(result.levels[0])
         start = f'<figure>{_image(result.frames[0][0], "the scribble with noise on it")}<figcaption>noisy</figcaption></figure>'
         name = self.pipe.names[recipe.digits[0]]
-        view = f'<div class="from-one">{start}<b aria-hidden="true">→</b>{_row(result.images, name)}</div>'
+        view = f'<div class="from-one few">{start}<b aria-hidden="true">→</b>{_row(result.images, name)}</div>'
         formula = _formula(
             f"x<sub>{at.index}</sub> = {at.alpha:.2f} · scribble + {at.sigma:.2f} · noise",
             f"then {result.steps[-1]} of {recipe.steps} steps to 0",
@@ -308,10 +298,12 @@ class Tour:
         assert isinstance(result, Result)
         return result
 
-    def _said(self, began: float, what: str, pipe: Any = None) -> str:
+    def _said(self, began: float, what: str = "", pipe: Pipeline | None = None) -> str:
+        """What the network did for it since it began, and which one."""
         weights = "Instant" if (pipe or self.pipe).offer.instant else "Quality"
-        by = f" by the weights {weights}" if len(self.work.pipes) > 1 and what != "noise" else ""
-        return status.line(f"Made just now{by}: {what}, {time.monotonic() - began:.2f} s.", done=1)
+        by = f" by the weights {weights}" if len(self.work.pipes) > 1 else ""
+        drawn = f": {what}{by}" if what else ""
+        return status.line(f"Computed just now{drawn}, in {time.monotonic() - began:.2f} s.".replace("now,", "now"), 1)
 
 
 NAMED = ("guidance", "same")  # steps of the tour that say what to draw

@@ -36,16 +36,15 @@ class Learn:
         self.work, self.tour = work, Tour(work)
         self.leaving: list[tuple[gr.Button, str, gr.State]] = []
         lessons = self.tour.lessons
-        names = [lesson.name for lesson in lessons.values()]
         # The line is made first, since the steps write into it, and stands below them.
         self.status = gr.HTML(status.line(""), elem_id="learn-status", elem_classes="status", render=False)
         with gr.Walkthrough(selected=1, elem_id="tour") as self.walkthrough:
             for number, (key, lesson) in enumerate(lessons.items(), 1):
                 with gr.Step(lesson.name, id=number, elem_id=f"learn-{number}") as step:
-                    self._make(number, key, lesson, step, names[number : number + 1])
+                    self._make(number, key, lesson, step, last=number == len(lessons))
         self.status.render()
 
-    def _make(self, number: int, key: str, lesson: Lesson, step: gr.Step, following: Sequence[str]) -> None:
+    def _make(self, number: int, key: str, lesson: Lesson, step: gr.Step, last: bool) -> None:
         """A step: what is said and done on the left, what comes of it on the right."""
         with gr.Row(elem_classes="lesson"):
             with gr.Column(elem_classes="say", min_width=0):
@@ -54,9 +53,9 @@ class Learn:
             with gr.Column(elem_classes="see", min_width=0):
                 view = player(None, TRACKS, "learn-player", tools={}) if key == "steps" else gr.HTML()
             with gr.Row(elem_classes="go"):
-                leave = gr.Button(PLACES[lesson.on], min_width=130)
-                if following:
-                    on = gr.Button(f"Next: {following[0]}", variant="primary", min_width=130)
+                leave = gr.Button(PLACES[lesson.on], size="md", min_width=130)
+                if not last:
+                    on = gr.Button("Next", variant="primary", size="md", min_width=130)
                     on.click(None, None, self.walkthrough, js=ON % (number + 1), **AT_ONCE)
         recipe = gr.State(None)
         self.leaving.append((leave, lesson.on, recipe))
@@ -86,7 +85,7 @@ class Learn:
         return [level], _given, [(level.input, _given)]
 
     def _ask_guess(self) -> Any:
-        other = gr.Button("Other noise")
+        other = gr.Button("Other noise", size="md")
         return [], _first_seed, [(other.click, _new_seed)]
 
     def _ask_steps(self) -> Any:
