@@ -26,8 +26,9 @@ def term(name: str, place: str, word: str = "") -> str:
     """
     key = f"{place}-{name.replace(' ', '-')}"
     return (
-        f'<button type="button" class="term" popovertarget="{key}">{word or name}</button>'
-        f'<span popover id="{key}" class="meaning"><b>{name.capitalize()}.</b> {escape(TERMS[name])}</span>'
+        f'<button type="button" class="term" popovertarget="{key}" style="anchor-name: --{key}">{word or name}</button>'
+        f'<span popover id="{key}" class="meaning" style="position-anchor: --{key}">'
+        f"<b>{name.capitalize()}.</b> {escape(TERMS[name])}</span>"
     )
 
 

@@ -157,7 +157,7 @@ class Tour:
                 "Your scribble, finished",
                 "The steps need not begin at pure noise. Here they begin at your scribble with noise on it: what shows "
                 "through stays, and the network draws the rest.",
-                "Scribble on this half of an image, or clear it first, and say what it is to be.",
+                worded("Scribble on this half of a digit, or clear it first, and say what it is to be."),
                 self.scribble,
                 "lab",
             ),
@@ -303,7 +303,7 @@ class Tour:
         weights = "Instant" if (pipe or self.pipe).offer.instant else "Quality"
         by = f" by the weights {weights}" if len(self.work.pipes) > 1 else ""
         drawn = f": {what}{by}" if what else ""
-        return status.line(f"Computed just now{drawn}, in {time.monotonic() - began:.2f} s.".replace("now,", "now"), 1)
+        return status.line(f"Computed just now{drawn} in {time.monotonic() - began:.2f} s.", done=1)
 
 
 NAMED = ("guidance", "same")  # steps of the tour that say what to draw

@@ -1,6 +1,6 @@
 """The tab Learn: a tour in six steps, each a sentence or two, one thing to do, and pictures that are drawn on the way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,15 +10,15 @@ from diffusion import BadInput
 from diffusion.scheduler import T
 from ui import status
 from ui.canvas import Canvas
-from ui.events import AT_ONCE, MODEL, NEWEST, Update, in_line
+from ui.events import AT_ONCE, MODEL, NEWEST, ON, Update, in_line
 from ui.player import TRACKS, player
-from ui.tour import GUIDANCE, MOST_GUIDANCE, SEED, STEPS, Lesson, Tour, new_seed
+from ui.tour import GUIDANCE, MOST_GUIDANCE, SEED, STEPS, Lesson, Shown, Tour, new_seed
 from ui.work import Work
 
 PLACES = {"draw": "Do it in Draw", "lab": "Do it in the Lab"}
 FAILED = "Too many are waiting, or something broke: choose the step above again."
 # To the next step, and up to where it begins.
-ON = """() => {
+FORWARD = """() => {
   const tour = document.querySelector("#tour");
   if (tour.getBoundingClientRect().top < 0) tour.scrollIntoView();
   return { __type__: "update", selected: %d };
@@ -53,30 +53,41 @@ class Learn:
             with gr.Column(elem_classes="see", min_width=0):
                 view = player(None, TRACKS, "learn-player", tools={}) if key == "steps" else gr.HTML()
             with gr.Row(elem_classes="go"):
-                leave = gr.Button(PLACES[lesson.on], size="md", min_width=130)
+                leave = gr.Button(PLACES[lesson.on], size="md", min_width=130, interactive=False)  # until it is drawn
                 if not last:
-                    on = gr.Button("Next", variant="primary", size="md", min_width=130)
-                    on.click(None, None, self.walkthrough, js=ON % (number + 1), **AT_ONCE)
+                    forward = gr.Button("Next", variant="primary", size="md", min_width=130)
+                    forward.click(None, None, self.walkthrough, js=FORWARD % (number + 1), **AT_ONCE)
         recipe = gr.State(None)
         self.leaving.append((leave, lesson.on, recipe))
-        how = NEWEST | {"preprocess": False}  # the library's checks are the only ones
+        show, how = self.show, NEWEST | {"preprocess": False}  # the library's checks are the only ones
         if lesson.waits:
-            how |= {"queue": True} | MODEL | in_line(self.status)
-        outputs = [view, recipe, self.status]
+            show, how = self.show_in_turn, how | {"queue": True} | MODEL | in_line(self.status)
+        outputs = [view, recipe, leave]
         for event, values in ((step.select, first), *changes):
-            show = partial(self.show, lesson.draw, view, recipe, values)
-            shown = event(show, inputs, outputs, **how)
+            drawing = partial(show, lesson.draw, values, outputs)
+            shown = event(drawing, inputs, [*outputs, self.status], **how)
             shown.failure(lambda: status.line(FAILED), None, self.status, **AT_ONCE)
 
     def show(
-        self, draw: Callable[..., Any], view: Any, recipe: gr.State, values: Callable[..., Any], *given: Any
+        self, draw: Callable[..., Shown], values: Callable[..., Sequence[Any]], outputs: Sequence[Any], *given: Any
     ) -> Update:
-        """What a step shows, or a line that says why it does not."""
+        """What a step shows, or a line that says why it does not.
+
+        Args:
+            values: makes of what is given what `draw` takes.
+            outputs: what shows it, its recipe, and the button that goes on with that.
+        """
         try:
             shown = draw(*values(*given))
         except (BadInput, gr.Error) as error:  # ZeroGPU's: no quota left, say
             return {self.status: status.refused(error)}
-        return {view: shown.view, recipe: shown.recipe, self.status: shown.said}
+        view, recipe, leave = outputs
+        return {view: shown.view, recipe: shown.recipe, leave: ON, self.status: shown.said}
+
+    def show_in_turn(self, *given: Any) -> Iterator[Update]:
+        """The same for what takes a while."""
+        yield {self.status: status.line("Drawing.")}
+        yield self.show(*given)
 
     # What is to be done in each step: its controls, their values at first, and the events that change them
 
