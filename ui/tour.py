@@ -261,7 +261,9 @@ class Tour:
         recipe = wanted.drawn_from([seed] * len(wanted.digits), pipe.weights)
         began = time.monotonic()
         result = self._run(recipe)
-        noise = f'<figure>{_image(result.frames[0][0], f"the noise of seed {seed}")}<figcaption>noise</figcaption></figure>'
+        noise = (
+            f"<figure>{_image(result.frames[0][0], f'the noise of seed {seed}')}<figcaption>noise</figcaption></figure>"
+        )
         tiles = "".join(
             f"<figure>{_image(image, pipe.names[label])}<figcaption>{pipe.names[label]}</figcaption></figure>"
             for image, label in zip(result.images, recipe.digits, strict=True)
@@ -279,7 +281,7 @@ class Tour:
         began = time.monotonic()
         result = self._run(recipe)
         at = self.pipe.model.scheduler.level(result.levels[0])
-        start = f'<figure>{_image(result.frames[0][0], "the scribble with noise on it")}<figcaption>noisy</figcaption></figure>'
+        start = f"<figure>{_image(result.frames[0][0], 'the scribble with noise on it')}<figcaption>noisy</figcaption></figure>"
         name = self.pipe.names[recipe.digits[0]]
         view = f'<div class="from-one few">{start}<b aria-hidden="true">→</b>{_row(result.images, name)}</div>'
         formula = _formula(
