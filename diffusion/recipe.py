@@ -61,7 +61,7 @@ class Recipe:
         Whole(0, checks.MAX_SEED),
         0,
         "the noise to start from; image k has seed + k",
-        meaning="The number that the first noise is made from: the same one, with the same settings, draws the same image.",
+        meaning="The number that the noise is made from: the same one, with the same settings, draws the same image.",
     )
     guidance_interval: tuple[int, int] = setting(
         Interval(0, T - 1),

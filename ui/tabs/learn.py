@@ -1,4 +1,4 @@
-"""The tab Learn: a tour in six steps, each a sentence or two, one thing to do, and pictures that are drawn on the way."""
+"""The tab Learn: a tour in six steps, each with a sentence or two, one thing to do, and pictures drawn meanwhile."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,8 +11,9 @@ from diffusion.scheduler import T
 from ui import status
 from ui.canvas import Canvas
 from ui.events import AT_ONCE, MODEL, NEWEST, ON, Update, in_line
+from ui.lessons import Lesson, lessons
 from ui.player import TRACKS, player
-from ui.tour import GUIDANCE, MOST_GUIDANCE, SEED, STEPS, Lesson, Shown, Tour, new_seed
+from ui.tour import GUIDANCE, MOST_GUIDANCE, SEED, STEPS, Shown, Tour, new_seed
 from ui.work import Work
 
 PLACES = {"draw": "Do it in Draw", "lab": "Do it in the Lab"}
@@ -35,13 +36,13 @@ class Learn:
     def __init__(self, work: Work):
         self.work, self.tour = work, Tour(work)
         self.leaving: list[tuple[gr.Button, str, gr.State]] = []
-        lessons = self.tour.lessons
+        every = lessons(self.tour)
         # The line is made first, since the steps write into it, and stands below them.
         self.status = gr.HTML(status.line(""), elem_id="learn-status", elem_classes="status", render=False)
         with gr.Walkthrough(selected=1, elem_id="tour") as self.walkthrough:
-            for number, (key, lesson) in enumerate(lessons.items(), 1):
+            for number, (key, lesson) in enumerate(every.items(), 1):
                 with gr.Step(lesson.name, id=number, elem_id=f"learn-{number}") as step:
-                    self._make(number, key, lesson, step, last=number == len(lessons))
+                    self._make(number, key, lesson, step, last=number == len(every))
         self.status.render()
 
     def _make(self, number: int, key: str, lesson: Lesson, step: gr.Step, last: bool) -> None:
@@ -59,12 +60,13 @@ class Learn:
                     forward.click(None, None, self.walkthrough, js=FORWARD % (number + 1), **AT_ONCE)
         recipe = gr.State(None)
         self.leaving.append((leave, lesson.on, recipe))
-        show, how = self.show, NEWEST | {"preprocess": False}  # the library's checks are the only ones
+        show: Callable[..., Any] = self.show
+        how = NEWEST | {"preprocess": False}  # the library's checks are the only ones
         if lesson.waits:
             show, how = self.show_in_turn, how | {"queue": True} | MODEL | in_line(self.status)
         outputs = [view, recipe, leave]
         for event, values in ((step.select, first), *changes):
-            drawing = partial(show, lesson.draw, values, outputs)
+            drawing = partial(show, getattr(self.tour, key), values, outputs)
             shown = event(drawing, inputs, [*outputs, self.status], **how)
             shown.failure(lambda: status.line(FAILED), None, self.status, **AT_ONCE)
 
