@@ -112,7 +112,8 @@ class Tour:
 
     def steps(self, steps: Any) -> Shown:
         """The way from pure noise in so many steps, with the formula of each."""
-        settings: dict[str, Any] = {"steps": steps, "sampler": "ddim", "guidance": 1.0, "seed": SEED}
+        guidance = 1.0 if self.pipe.offer.knows_labels else 0.0
+        settings: dict[str, Any] = {"steps": steps, "sampler": "ddim", "guidance": guidance, "seed": SEED}
         recipe = self._drawn(self.pipe.recipe([self.label], **settings))
         began = time.monotonic()
         result = self._run(recipe)
@@ -137,11 +138,11 @@ class Tour:
         settings: dict[str, Any] = {"seed": SEED, "steps": GUIDED_STEPS, **EVERYWHERE}
         recipe = self._drawn(self.pipe.recipe([self.label] * ALIKE, guidance=scale, **settings))
         began = time.monotonic()
-        u, c = (
-            self.work.noised(self._drawn(recipes.denoise(self.pipe, self.picture, levels=[T - 1], seed=SEED, **told)))
-            for told in ({}, {"digits": self.label, "guidance": 1.0})
+        nothing: dict[str, Any] = {"levels": [T - 1], "seed": SEED}
+        told = nothing | {"digits": self.label, "guidance": 1.0}
+        [(_, u)], [(_, c)] = (
+            self.work.noised(self._drawn(recipes.denoise(self.pipe, self.picture, **each))) for each in (nothing, told)
         )
-        u, c = u[0][1], c[0][1]
         guided = (u + scale * (c - u)).clamp(-1, 1)
         view = summed(
             figure(pixels(u)[0], "the guess when told nothing", "told nothing: u"),
