@@ -50,6 +50,7 @@ from ui.tabs.compare import Compare
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.tabs.lab import Lab
+from ui.tabs.learn import Learn
 from ui.theme import CSS, HEAD, SCRIPT, theme
 from ui.work import Work, things_of
 
@@ -111,6 +112,8 @@ def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:
     with gr.Tabs() as tabs:
         with gr.Tab("Draw", id="draw"):
             draw = Draw(work)
+        with gr.Tab("Learn", id="learn"):
+            learn = Learn(work)
         with gr.Tab("Lab", id="lab") as tab:
             lab = Lab(work, tab)
         with gr.Tab("Compare", id="compare"):
@@ -120,7 +123,7 @@ def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:
         with gr.Tab("How it learned", id="learned"):
             learned.tab(work.pipes[work.usual], work.things)
     draw.opened(page)
-    Between(page, tabs, draw, lab)
+    Between(page, tabs, draw, lab, learn)
 
 
 def go_where(work: Work, every: Sequence[str]) -> str:

@@ -30,13 +30,25 @@ class Recipe:
     """
 
     digits: tuple[int, ...]  # the label of each image
-    guidance: float = setting(Number(0, checks.MAX_GUIDANCE), 1.5, "1 is off, more is clearer, 0 draws anything")
-    steps: int = setting(Whole(1, T), 20, "guesses on the way from noise to image", advice="20 is plenty, 1 is a blur")
+    guidance: float = setting(
+        Number(0, checks.MAX_GUIDANCE),
+        1.5,
+        "1 is off, more is clearer, 0 draws anything",
+        meaning="How much counts what the network is told to draw: more makes images clearer, and more alike.",
+    )
+    steps: int = setting(
+        Whole(1, T),
+        20,
+        "guesses on the way from noise to image",
+        advice="20 is plenty, 1 is a blur",
+        meaning="The network guesses the clean image, and the noisy one moves a part of the way towards that guess.",
+    )
     sampler: str = setting(
         Choice(tuple(SAMPLERS)),
         "dpm++2m",
         "how each step is taken",
         advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and needs about 100",
+        meaning="The rule that makes the next, less noisy image of each step out of the noisy one and the guess.",
     )
     eta: float = setting(
         Number(0, 1),
@@ -45,7 +57,12 @@ class Recipe:
         counts=lambda recipe: "eta" in SAMPLERS[recipe.sampler].options,
         advice="raise it only at 50 steps and more",
     )
-    seed: int = setting(Whole(0, checks.MAX_SEED), 0, "the noise to start from; image k has seed + k")
+    seed: int = setting(
+        Whole(0, checks.MAX_SEED),
+        0,
+        "the noise to start from; image k has seed + k",
+        meaning="The number that the noise is made from: the same one, with the same settings, draws the same image.",
+    )
     guidance_interval: tuple[int, int] = setting(
         Interval(0, T - 1),
         (400, 700),

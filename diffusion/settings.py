@@ -203,6 +203,7 @@ class Setting:
         help: what it does, in one line.
         counts: whether it makes a difference to a recipe.
         advice: what to choose, where there is room for a second sentence.
+        meaning: what the word means, in a sentence, for somebody who meets it here.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Setting:
     help: str
     counts: Callable[[Any], bool] = lambda recipe: True
     advice: str = ""
+    meaning: str = ""
 
     def check(self, value: Any) -> Any:
         """The value as its own type, or BadInput."""
@@ -227,9 +229,11 @@ def setting(
     help: str,
     counts: Callable[[Any], bool] = lambda recipe: True,
     advice: str = "",
+    meaning: str = "",
 ) -> Any:
     """A field of a dataclass that declares a setting."""
-    return field(default=default, metadata={"values": values, "help": help, "counts": counts, "advice": advice})
+    metadata = {"values": values, "help": help, "counts": counts, "advice": advice, "meaning": meaning}
+    return field(default=default, metadata=metadata)
 
 
 def declared(fields: Sequence[Any]) -> dict[str, Setting]:

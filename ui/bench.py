@@ -113,7 +113,7 @@ class Bench:
         """The picture at a noise level, a blur and one guess; it is what can be downloaded where nothing is drawn."""
         try:
             recipe = experiments.recipe(values, pipe)
-            view = noised.view(*self.work.noised(recipe))
+            view = noised.view(*self.work.noised(recipe)[-1])
         except (BadInput, gr.Error) as error:
             return {self.noise: noised.EMPTY, self.status: status.refused(error)}
         if EXPERIMENTS[values["activity"]].draws:

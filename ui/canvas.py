@@ -49,24 +49,30 @@ MASK = '<button type="button" data-mask="{0}">{0}</button>'
 class Canvas:
     """The panel's components, made inside a `gr.Blocks`. The event `drawn` of `pad` follows every stroke.
 
+    Args:
+        prefix: of the names of its elements in the page.
+        first: the picture that it begins with, uint8 (H, W); a real one by default, where there is one.
+
     Attributes:
         offered: whether there are real images such as these weights draw.
     """
 
-    def __init__(self, pipe: Pipeline):
+    def __init__(self, pipe: Pipeline, prefix: str = "", first: np.ndarray | None = None):
         self.shape = pipe.model.shape
         self.things = things_of(pipe.names)
-        self.offered = self.shape == (1, SIDE, SIDE) and asset(REAL, self.things).is_file()
-        first = holding(real_digit(7, 0, self.things)) if self.offered else EMPTY
-        with gr.Row(elem_id="canvas"):
+        self.offered = offered(pipe)
+        if first is None and self.offered:
+            first = real_digit(7, 0, self.things)
+        begun = EMPTY if first is None else holding(first)
+        with gr.Row(elem_id=f"{prefix}canvas"):
             self.pad = gr.HTML(
-                first,
+                begun,
                 html_template=TEMPLATE.format(masks="".join(map(MASK.format, MASKS))),
                 js_on_load=self._script(),
                 apply_default_css=False,
-                elem_id="pad",
+                elem_id=f"{prefix}pad",
             )
-            self.seen = gr.HTML(self.look(first), elem_id="seen")
+            self.seen = gr.HTML(self.look(begun), elem_id=f"{prefix}seen")
         self.pad.drawn(self.look, self.pad, self.seen, **NEWEST)
 
     def bring(self) -> None:
@@ -104,8 +110,7 @@ class Canvas:
 
     def pixels(self, value: Any) -> np.ndarray:
         """The picture that the canvas holds, as the network gets it: uint8 (H, W[, 3]), or BadInput."""
-        value = value or EMPTY
-        return picture.load(decoded(value.get("picture")), self.shape, as_is=bool(value.get("exact")))[0]
+        return pixels(value, self.shape)
 
     def mask(self, value: Any) -> np.ndarray:
         """What is to be drawn anew: uint8 (H, W), white there, or BadInput."""
@@ -122,6 +127,17 @@ class Canvas:
     def load(self, path: str | Path) -> Update:
         """Show the picture in a file, or BadInput."""
         return self.put(picture.load(path, self.shape)[0])
+
+
+def offered(pipe: Pipeline) -> bool:
+    """Whether there are real images such as these weights draw."""
+    return pipe.model.shape == (1, SIDE, SIDE) and asset(REAL, things_of(pipe.names)).is_file()
+
+
+def pixels(value: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """The picture that a canvas holds, as a network of this shape gets it: uint8 (H, W[, 3]), or BadInput."""
+    value = value or EMPTY
+    return picture.load(decoded(value.get("picture")), shape, as_is=bool(value.get("exact")))[0]
 
 
 def holding(pixels: np.ndarray, mask: np.ndarray | None = None) -> dict[str, Any]:

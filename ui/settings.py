@@ -17,6 +17,7 @@ from diffusion.style import ATTRIBUTES
 from ui import request
 from ui.control import Control
 from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
+from ui.terms import explained
 from ui.work import Work
 
 FIRST = ("seed", "guidance", "steps")  # seen at once; the others are folded away
@@ -36,6 +37,7 @@ class Settings:
     def __init__(self, work: Work, prefix: str = "", redraws: bool = True):
         self.work, self.prefix, self.redraws = work, prefix, redraws
         self.controls: dict[str, dict[str, Control]] = {weights: {} for weights in work.pipes}
+        gr.HTML(explained(f"{prefix}settings", "seed", "guidance", "step"))
         with gr.Row():
             self._make("seed")
             self.new_seed = gr.Checkbox(True, label="Random seed", min_width=120)
@@ -50,6 +52,7 @@ class Settings:
             for name in STYLE:
                 self._make(name)
         with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
+            gr.HTML(explained(f"{prefix}settings", "sampler", "noise level"))
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             for name in work.pipes[work.usual].offer.settings:
                 if name not in (*FIRST, *STYLE, *LAST):

@@ -4,7 +4,7 @@ import gradio as gr
 
 from ui.player import ASSETS
 
-CSS = "".join((ASSETS / name).read_text("utf-8") for name in ("page.css", "lab.css"))
+CSS = "".join((ASSETS / name).read_text("utf-8") for name in ("page.css", "lab.css", "learn.css"))
 # Gradio keeps CSS away from its footer: on a phone it shows one button there, and nothing to divide it from.
 HEAD = "<style>@media (max-width: 800px) { footer .divider { display: none !important; } }</style>"
 SCRIPT = (ASSETS / "page.js").read_text("utf-8")

@@ -56,7 +56,7 @@ class Work:
         self.usual = next(iter(self.pipes))
         self.waiting = 0  # how many runs that somebody waits for are under way
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
-        self.noised: Callable[[Recipe], tuple[Noisy, Tensor]] = gpu(self.noised_of)
+        self.noised: Callable[[Recipe], list[tuple[Noisy, Tensor]]] = gpu(self.noised_of)
         self.denoised: Callable[[Recipe], Iterator[Denoised]] = self._waited_for(gpu(self.denoised_of))
         self.forward_picture: Callable[[str, Recipe], bytes] = gpu(self.forward_picture_of)
         self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
@@ -159,12 +159,12 @@ class Work:
             yield done + 1, len(sheet), sheet.share, sheet.picture
         sheet.save(path)
 
-    def noised_of(self, recipe: Recipe) -> tuple[Noisy, Tensor]:
-        """The pictures of a recipe at the last of its noise levels, and the network's guess at once (B, C, H, W)."""
+    def noised_of(self, recipe: Recipe) -> list[tuple[Noisy, Tensor]]:
+        """The pictures of a recipe at each of its noise levels, and the network's guess at once (B, C, H, W)."""
         assert isinstance(recipe.activity, Forward | Denoising)
         pipe = self.of(recipe)
-        [noisy] = forward.at_levels(pipe, recipe, recipe.activity.levels[-1:])
-        return noisy, forward.one_step(pipe, recipe, noisy)
+        shown = forward.at_levels(pipe, recipe, recipe.activity.levels)
+        return [(noisy, forward.one_step(pipe, recipe, noisy)) for noisy in shown]
 
     def denoised_of(self, recipe: Recipe) -> Iterator[Denoised]:
         """What a recipe with the activity `Denoising` asks for, a noise level after the other."""

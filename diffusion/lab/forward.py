@@ -30,7 +30,12 @@ STRIDE = 30  # levels between the guesses of many steps
 OWN = "own"  # one step by the network that takes many, too
 
 
-LEVELS = setting(Several(Whole(0, T - 1), 1, T), (250, 500, 750), "the noise levels, in order")
+LEVELS = setting(
+    Several(Whole(0, T - 1), 1, T),
+    (250, 500, 750),
+    "the noise levels, in order",
+    meaning=f"How much noise an image has: almost none at 0, and nothing but noise at {T - 1}.",
+)
 
 
 @dataclass(frozen=True)
