@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.mcp
 
 from diffusion import BadInput, Result
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice
 from ui import request
 from ui.events import MODEL
+from ui.tools import Tools
 from ui.work import Work
 
 Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
@@ -120,6 +122,7 @@ def add(work: Work) -> None:
         gr.Number(visible=False, label="Seed"),
     ]
     gr.Button(visible=False).click(generate, inputs, outputs, api_name="generate", **MODEL)
+    gradio.mcp.GradioMCPServer = Tools  # type: ignore[misc]  # at the launch Gradio makes one, and asks nobody which
 
 
 def interval(guide_from: Any, guide_to: Any, usual: tuple[int, int]) -> tuple[Any, Any]:
