@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import yaml
+from huggingface_hub import SpaceCard
+from PIL import Image
 
 import app
 from diffusion import checkpoint
@@ -19,10 +20,10 @@ VISIT = Path(__file__).parent / "zero_gpu" / "visit.py"
 
 
 def front_matter() -> dict:
-    return yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+    return SpaceCard.load(ROOT / "README.md").data.to_dict()  # in the Hub's own words
 
 
-def test_the_front_matter_is_complete() -> None:
+def test_the_card_of_the_space_is_complete() -> None:
     settings = front_matter()
     assert settings["sdk"] == "gradio"
     assert re.fullmatch(r"\d+\.\d+\.\d+", settings["sdk_version"])
@@ -32,6 +33,8 @@ def test_the_front_matter_is_complete() -> None:
     colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {settings["colorFrom"], settings["colorTo"]} <= colors
     assert {"title", "emoji", "license", "tags", "datasets"} <= set(settings)
+    with Image.open(ROOT / "docs" / "thumbnail.png") as thumbnail:
+        assert thumbnail.size == (1200, 648)  # as the Hub shows it
 
 
 def test_no_tracked_file_needs_large_file_storage() -> None:

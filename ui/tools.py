@@ -19,4 +19,4 @@ class Tools(gradio.mcp.GradioMCPServer):
     def get_base64_data(image: Image.Image, format: str) -> str:
         """The file itself: Gradio would write it anew, without its recipe, and of an animation the first frame."""
         with image:  # which Gradio opened, and does not close
-            return b64encode(Path(image.filename).read_bytes()).decode()
+            return b64encode(Path(image.filename).read_bytes()).decode()  # type: ignore[attr-defined]
