@@ -38,11 +38,13 @@ function show_film() {
     film.src = props.gif.file.url;
     film.alt = `Animated GIF, from noise to ${animation.tiles.map(({ name }) => name.split(",")[0]).join(", ")}`;
   }
-  const shown = there && film.complete && film.naturalWidth > 0 && last && !timer && !still.matches;
+  const ends = animation.run !== undefined && last && !timer && !still.matches;  // then the GIF is the first track
+  const shown = ends && there && film.complete && film.naturalWidth > 0;
   film.hidden = !shown;
   for (const [k, box] of tracks.entries()) {
-    const name = animation.tracks[k];
-    box.closest("figure").querySelector("figcaption").textContent = (shown && ENDS[name]) || name;
+    const name = animation.tracks[k], figure = box.closest("figure");
+    figure.querySelector("figcaption").textContent = (ends && ENDS[name]) || name;
+    figure.classList.toggle("awaited", ends && !shown && k === 0);
   }
 }
 
