@@ -6,6 +6,7 @@
 // while the slider stands at the end.
 
 const HOLD_MS = 1600;
+const PADDING = 2;  // pixels between the tiles of a GIF
 const $ = (selector) => element.querySelector(selector);
 const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
 let tracks = [...element.querySelectorAll(".track .tiles")];
@@ -59,8 +60,20 @@ function fit() {
   const columns = zoomed === null ? Math.min(animation.columns, animation.tiles.length) : 1;
   $(".tracks").classList.toggle("wide", columns > 3 * Math.ceil(animation.tiles.length / animation.columns));
   for (const box of tracks) {
-    box.style.setProperty("--columns", columns);
+    box.parentElement.style.setProperty("--columns", columns);
     box.classList.toggle("small", box.clientWidth / columns < 48);
+  }
+  fit_film();
+}
+
+// The GIF fills its frame; of a tile that is seen large, with the part that shows this.
+function fit_film() {
+  const whole = Math.min(animation.columns, animation.tiles.length), rows = Math.ceil(animation.tiles.length / whole);
+  const sides = [["width", "left", whole, zoomed % whole], ["height", "top", rows, Math.floor(zoomed / whole)]];
+  for (const [k, [side, start, count, place]] of sides.entries()) {
+    const tile = animation.size[k], next = tile + PADDING;
+    film.style[side] = zoomed === null ? "" : `${(100 * (count * next - PADDING)) / tile}%`;
+    film.style[start] = zoomed === null ? "" : `${(-100 * place * next) / tile}%`;
   }
 }
 
