@@ -9,6 +9,11 @@ It starts app.py as anyone does, opens the page in a real browser, and clicks Ge
 tries the example of each activity in the tab Lab.
 """
 
+from diffusion import process
+
+if __name__ == "__main__":
+    process.begin()  # as app.py does: its cores are shared in the same way
+
 import argparse
 import os
 import shutil
@@ -42,15 +47,16 @@ WEIGHTS = {"Quality": "bundled", "Instant": "few-step"}
 # until the GIF of this run is seen.
 CLICK = """() => new Promise((done) => {
   const button = document.querySelector("#generate"), output = document.querySelector("#player output");
-  const film = () => document.querySelector("#player .film:not([hidden])")?.src;
-  const before = output.textContent, older = film(), clicked = performance.now();
-  let ran = false, first = null, grid = null;
+  const film = () => document.querySelector("#player .film:not([hidden])");
+  const before = output.textContent, clicked = performance.now();
+  let ran = false, first = null, grid = null, gone = false;
   const look = () => {
     const now = performance.now() - clicked;
     ran ||= button.disabled;
     if (ran && first === null && output.textContent !== before) first = now;
     if (ran && grid === null && !button.disabled) grid = now;
-    if (grid !== null && film() && film() !== older) done([first ?? grid, grid, now]);
+    gone ||= !film();  // the one before
+    if (grid !== null && gone && film()) done([first ?? grid, grid, now]);
     else requestAnimationFrame(look);
   };
   button.click();
@@ -120,16 +126,16 @@ def started() -> Iterator[tuple[str, float, int]]:
     address = f"http://127.0.0.1:{port}/"
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
     begun = perf_counter()
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         while not answers(address):
-            if process.poll() is not None or perf_counter() - begun > PATIENCE:
+            if server.poll() is not None or perf_counter() - begun > PATIENCE:
                 sys.exit("page.py: app.py does not start: run it by hand to see why.")
             sleep(0.02)
-        yield address, perf_counter() - begun, process.pid
+        yield address, perf_counter() - begun, server.pid
     finally:
-        process.terminate()
-        process.wait()
+        server.terminate()
+        server.wait()
 
 
 def answers(address: str) -> bool:
