@@ -47,7 +47,6 @@ INTRO = """# Digit Diffusion
 A small network, trained from scratch{data}, turns pure noise into the {things} you ask for."""
 
 PRECISION = "fp32" if ZERO_GPU else "auto"  # that GPU is there only while a run lasts: nothing can be tried before
-MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
 
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
@@ -87,7 +86,7 @@ def build(
             if k == 0:
                 endpoint.add(work)
                 lab_endpoints.add(work)
-    return page.queue(max_size=MOST_WAITING)
+    return page
 
 
 def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:

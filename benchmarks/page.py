@@ -9,10 +9,10 @@ It starts app.py as anyone does, opens the page in a real browser, and clicks Ge
 tries the example of each activity in the tab Lab.
 """
 
-from diffusion import process
+from diffusion import cores
 
 if __name__ == "__main__":
-    process.begin()  # as app.py does: its cores are shared in the same way
+    cores.share()  # as app.py does
 
 import argparse
 import os
