@@ -13,11 +13,11 @@ if __name__ == "__main__":
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ui import serve
-from ui.flags import Server
+from ui.flags import ZERO_GPU, Server
 
 if __name__ == "__main__":  # before the slow imports; and Gradio reads its variables while it is imported
     SERVER = Server.from_flags(sys.argv[1:])
@@ -25,25 +25,15 @@ if __name__ == "__main__":  # before the slow imports; and Gradio reads its vari
 else:
     SERVER = Server.from_flags()
 
-try:
-    import spaces  # on a Space with ZeroGPU, and it must come before torch
-
-    gpu: Callable[..., Any] = spaces.GPU(duration=60)
-    PRECISION = "fp32"  # the GPU is there only while a run lasts, so that nothing can be tried before
-except ImportError:
-    PRECISION = "auto"
-
-    def gpu(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Anywhere else: the function as it is."""
-        return function
-
+if ZERO_GPU:
+    import spaces  # before torch
 
 import gradio as gr
 
 from diffusion import BadInput, Pipeline, checkpoint
 from diffusion.data import DATASETS, with_classes
 from diffusion.hardware import use_allowed_cores
-from ui import endpoint, lab_endpoints
+from ui import endpoint, lab_endpoints, zero_gpu
 from ui.between import Between
 from ui.tabs import learned
 from ui.tabs.compare import Compare
@@ -57,7 +47,7 @@ from ui.work import Work, things_of
 INTRO = """# Digit Diffusion
 A small network, trained from scratch{data}, turns pure noise into the {things} you ask for."""
 
-MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
+PRECISION = "fp32" if ZERO_GPU else "auto"  # that GPU is there only while a run lasts: nothing can be tried before
 
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
@@ -88,7 +78,7 @@ def build(
         pipes = {name: Pipeline.from_pretrained(name, precision=PRECISION) for name in names}
     else:
         pipes = {"bundled": pipe} | ({"few-step": few_step} if few_step else {}) | dict(others or {})
-    work = Work(pipes, gpu)
+    work = Work(pipes, zero_gpu.lent(spaces.GPU(duration=60))) if ZERO_GPU else Work(pipes)
     parts = work.parts
     page = endpoint.Page(title="Digit Diffusion", delete_cache=(600, 3600))
     for k, part in enumerate(parts):
@@ -97,7 +87,7 @@ def build(
             if k == 0:
                 endpoint.add(work)
                 lab_endpoints.add(work)
-    return page.queue(max_size=MOST_WAITING)
+    return page
 
 
 def _add_tabs(page: gr.Blocks, work: Work, every: Sequence[str]) -> None:

@@ -1,10 +1,18 @@
-"""How long does one wait for the page? From the start to a first answer, and from a click to digits and GIF.
+"""How long does one wait for the page, and for how much of that is it to blame?
+
+It times the way from the start to a first answer, and from a click to digits and GIF. Beside the first stands how long
+the imports alone take, beside the others what the library takes for the same run in one process.
 
     python -m benchmarks.page              # needs requirements-dev.txt and a Chromium: python tests/browser.py
 
 It starts app.py as anyone does, opens the page in a real browser, and clicks Generate with what is set there; then it
 tries the example of each activity in the tab Lab.
 """
+
+from diffusion import cores
+
+if __name__ == "__main__":
+    cores.share()  # as app.py does
 
 import argparse
 import os
@@ -25,21 +33,30 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.stopwatch import seconds, table
 from diffusion import Pipeline
 from diffusion.files import render
+from diffusion.hardware import use_allowed_cores
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 120.0  # seconds, for the page and for a run
+IMPORTED = 3  # times, of which the median counts
 SETTLED = 1000  # milliseconds that a page just opened, or another choice of weights, is left alone
 
-# Clicks Generate; the milliseconds until the first new frame is in the player, and until the button is free again.
+IMPORTS = "import torch, gradio"
+WEIGHTS = {"Quality": "bundled", "Instant": "few-step"}
+
+# Clicks Generate; the milliseconds until the first new frame is in the player, until the button is free again, and
+# until the GIF of this run is seen.
 CLICK = """() => new Promise((done) => {
   const button = document.querySelector("#generate"), output = document.querySelector("#player output");
+  const film = () => document.querySelector("#player .film:not([hidden])");
   const before = output.textContent, clicked = performance.now();
-  let ran = false, first = null;
+  let ran = false, first = null, grid = null, gone = false;
   const look = () => {
     const now = performance.now() - clicked;
     ran ||= button.disabled;
     if (ran && first === null && output.textContent !== before) first = now;
-    if (ran && !button.disabled) done([first ?? now, now]);
+    if (ran && grid === null && !button.disabled) grid = now;
+    gone ||= !film();  // the one before
+    if (grid !== null && gone && film()) done([first ?? grid, grid, now]);
     else requestAnimationFrame(look);
   };
   button.click();
@@ -66,7 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clicks", default=5, type=int, help="default: 5, of which the median counts")
     flags = parser.parse_args()
-    rows = []
+    use_allowed_cores()
+    imported = [imports() for _ in range(IMPORTED)]
+    rows = [[IMPORTS + " alone", median(imported)]]
     with started() as (address, ready, _), sync_playwright() as playwright:
         rows.append(["process start to page ready", ready])
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
@@ -76,12 +95,13 @@ def main() -> None:
         page.wait_for_selector("#generate")
         rows.append(["opening the page", perf_counter() - opened])
         page.wait_for_timeout(SETTLED)
-        for weights in ("Quality", "Instant"):
+        for weights, name in WEIGHTS.items():
             page.get_by_label(weights).check()
             page.wait_for_timeout(3 * SETTLED)  # while it draws what was chosen
-            clicks = [clicked(page) for _ in range(flags.clicks)]
-            for name in clicks[0]:
-                rows.append([f"{weights}: click to {name}", median(click[name] for click in clicks)])
+            pipe = Pipeline.from_pretrained(name)
+            drawn(pipe)  # the first run warms up
+            turns = [{"the library, the same run": drawn(pipe)} | clicked(page) for _ in range(flags.clicks)]
+            rows += [[f"{weights}: {what}", median(turn[what] for turn in turns)] for what in turns[0]]
         page.get_by_label("Quality").check()
         page.get_by_role("tab", name="Lab").click()
         for activity in page.locator("#activity label").all_inner_texts():
@@ -106,16 +126,16 @@ def started() -> Iterator[tuple[str, float, int]]:
     address = f"http://127.0.0.1:{port}/"
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port)}
     begun = perf_counter()
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         while not answers(address):
-            if process.poll() is not None or perf_counter() - begun > PATIENCE:
+            if server.poll() is not None or perf_counter() - begun > PATIENCE:
                 sys.exit("page.py: app.py does not start: run it by hand to see why.")
             sleep(0.02)
-        yield address, perf_counter() - begun, process.pid
+        yield address, perf_counter() - begun, server.pid
     finally:
-        process.terminate()
-        process.wait()
+        server.terminate()
+        server.wait()
 
 
 def answers(address: str) -> bool:
@@ -126,13 +146,24 @@ def answers(address: str) -> bool:
         return False
 
 
+def imports() -> float:
+    """The seconds that a process takes for the imports alone."""
+    begun = perf_counter()
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True, cwd=ROOT)
+    return perf_counter() - begun
+
+
+def drawn(pipe: Pipeline) -> float:
+    """The seconds that the library takes for ten digits, as the page draws them at first."""
+    begun = perf_counter()
+    pipe(range(10))
+    return perf_counter() - begun
+
+
 def clicked(page: Page) -> dict[str, float]:
-    """Press Generate, and then Download GIF; returns the seconds until each thing was there."""
-    first, grid = (milliseconds / 1000 for milliseconds in page.evaluate(CLICK))
-    pressed = perf_counter()
-    with page.expect_download():
-        page.click("#keep-gif")
-    return {"first frame": first, "final grid": grid, "GIF, downloaded at once": grid + perf_counter() - pressed}
+    """Press Generate; returns the seconds until each thing was there."""
+    first, grid, gif = (milliseconds / 1000 for milliseconds in page.evaluate(CLICK))
+    return {"click to first frame": first, "click to final grid": grid, "click to GIF": gif}
 
 
 def tried(page: Page, activity: str) -> float:

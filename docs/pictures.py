@@ -45,6 +45,17 @@ def main() -> None:
         x=("guidance", [0, 1, 1.5, 3, 8]),
         y=("digits", [2, 7]),
     ).save(HERE / "guidance.png")
+    render.save_png(HERE / "thumbnail.png", thumbnail(pipe))
+
+
+def thumbnail(pipe: Pipeline) -> np.ndarray:
+    """Five digits on their way, as large as the picture that the Hub shows of a Space."""
+    result = pipe([3, 1, 4, 1, 5], steps=39, seed=2)
+    moments = [0, 8, 14, 18, 22, 26, 30, 34, 39]  # more of them where the digits form
+    way = result.frames[moments].swapaxes(0, 1).reshape(-1, *result.images.shape[1:])
+    picture = render.grid(way, len(moments), scale=4)
+    down, across = ((whole - part) // 2 for whole, part in zip((648, 1200), picture.shape, strict=True))
+    return np.pad(picture, ((down, down), (across, across)))
 
 
 def schedules() -> np.ndarray:

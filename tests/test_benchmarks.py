@@ -309,7 +309,7 @@ def test_the_page_is_watched_from_the_click_on(blank, url):
     wait_for_run(view)  # other weights draw at once
     for _ in range(2):
         times = page.clicked(view)
-        assert 0 < times["first frame"] <= times["final grid"] < times["GIF, downloaded at once"]
+        assert 0 < times["click to first frame"] <= times["click to final grid"] < times["click to GIF"]
 
 
 def test_the_lab_is_watched_from_the_click_on(blank, url):

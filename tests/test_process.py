@@ -121,6 +121,15 @@ def test_streams_can_be_prepared_again(tmp_path) -> None:
 
 
 @pytest.mark.process
+def test_garbage_is_looked_for_once_a_program_has_begun() -> None:
+    code = (
+        "import gc; from diffusion import process; process.begin(); assert not gc.isenabled()\n"
+        "process.prepare(); assert gc.isenabled() and gc.get_freeze_count() > 1000"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.process
 def test_a_program_without_any_stream(tmp_path) -> None:
     """As a service or Python's windowless starter has it: files that are opened do not become streams either."""
     out = tmp_path / "a.gif"

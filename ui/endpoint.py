@@ -7,19 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.mcp
 
 from diffusion import BadInput, Result
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice
 from ui import request
 from ui.events import MODEL
+from ui.tools import Tools
 from ui.work import Work
+
+MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
 
 Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
 
 
 class Page(gr.Blocks):
     """The page, whose endpoint answers those, too, who send a list of values from when it had fewer parameters."""
+
+    def queue(self, *arguments: Any, **settings: Any) -> "Page":
+        """The queue, as Gradio makes it before there is a page: to make another one later takes a fifth of a second."""
+        return super().queue(*arguments, **{"max_size": MOST_WAITING} | settings)
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         if block_fn.api_name == "generate":
@@ -120,6 +128,7 @@ def add(work: Work) -> None:
         gr.Number(visible=False, label="Seed"),
     ]
     gr.Button(visible=False).click(generate, inputs, outputs, api_name="generate", **MODEL)
+    gradio.mcp.GradioMCPServer = Tools  # type: ignore[misc]  # at the launch Gradio makes one, and asks nobody which
 
 
 def interval(guide_from: Any, guide_to: Any, usual: tuple[int, int]) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from diffusion import process
 
 LOCAL = "127.0.0.1"
 PORT = 7860
+ZERO_GPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")  # as a Space says that it has one
 ABOUT = """Draw handwritten digits in your browser.
 
 An environment variable is used where its flag is not given; an empty one counts as not set."""

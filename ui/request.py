@@ -13,7 +13,7 @@ from diffusion.vocabulary import in_ascii
 
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
-MAX_ROW = 20  # digits of one number in one row
+MAX_ROW = 7  # digits of one number in one row: more of them would be small on a phone
 ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
 
 
@@ -76,7 +76,7 @@ def any_digit(prompt: str) -> bool:
 
 
 def columns(prompt: str) -> int:
-    """How wide to lay a prompt's digits out: a number is one row, as it is written. 0 leaves it open."""
+    """How wide to lay a prompt's digits out: a short number is one row, as it is written. 0 leaves it open."""
     number = in_ascii(prompt.strip())
     return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) else 0
 

@@ -160,15 +160,16 @@ class Work:
         sheet.save(path)
 
     def noised_of(self, recipe: Recipe) -> list[tuple[Noisy, Tensor]]:
-        """The pictures of a recipe at each of its noise levels, and the network's guess at once (B, C, H, W)."""
+        """The pictures of a recipe at each of its noise levels, and the guess at once (B, C, H, W), on the CPU."""
         assert isinstance(recipe.activity, Forward | Denoising)
         pipe = self.of(recipe)
         shown = forward.at_levels(pipe, recipe, recipe.activity.levels)
-        return [(noisy, forward.one_step(pipe, recipe, noisy)) for noisy in shown]
+        return [(noisy.cpu(), forward.one_step(pipe, recipe, noisy).cpu()) for noisy in shown]
 
     def denoised_of(self, recipe: Recipe) -> Iterator[Denoised]:
-        """What a recipe with the activity `Denoising` asks for, a noise level after the other."""
-        yield from forward.denoised(self.of(recipe), recipe)
+        """What a recipe with the activity `Denoising` asks for, a noise level after the other, on the CPU."""
+        for row in forward.denoised(self.of(recipe), recipe):
+            yield row.cpu()
 
     def forward_picture_of(self, ending: str, recipe: Recipe) -> bytes:
         """The file with an ending .png or .gif that shows the pictures of a recipe at its noise levels."""

@@ -148,6 +148,10 @@ class Noisy:
         """The root of the mean squared error of a guess of the clean images, in shares of black to white."""
         return float((guess - self.clean).square().mean().sqrt()) / 2
 
+    def cpu(self) -> "Noisy":
+        """The same, on the CPU."""
+        return Noisy(self.level, self.clean.cpu(), self.x.cpu())
+
 
 @dataclass(frozen=True)
 class Denoised:
@@ -156,6 +160,10 @@ class Denoised:
     noisy: Noisy
     one_step: Tensor
     result: Result
+
+    def cpu(self) -> "Denoised":
+        """The same, on the CPU."""
+        return replace(self, noisy=self.noisy.cpu(), one_step=self.one_step.cpu())
 
     def errors(self, images: np.ndarray) -> list[float]:
         """The root of the mean squared error of each of some images, uint8 (B, H, W[, 3]), from black to white."""

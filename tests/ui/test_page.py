@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from visitor import (
     DESKTOP,
     PHONE,
@@ -77,12 +77,10 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
     expect(caption).to_have_text("Step 40 of 40, no noise left", timeout=10_000)
 
 
-def test_a_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
-    quick(page, "2026", "1")
-    tops = {tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}
-    assert len(tops) == 1
-    quick(page, "0-9", "1")
-    assert len({tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}) > 1
+def test_a_short_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
+    for prompt, rows in (("2026", 1), ("0123456789", 2)):
+        quick(page, prompt, "1")
+        assert len({tile.bounding_box()["y"] for tile in page.locator("#player button.tile").all()}) == rows
 
 
 def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(page: Page, tmp_path: Path) -> None:
@@ -90,6 +88,8 @@ def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(p
     film, noisy = page.locator("#player img.film"), page.locator("#player .track").first
     expect(film).to_be_visible()
     expect(noisy.locator("figcaption")).to_have_text("Animated GIF")
+    natural, shown = (film.evaluate(f"film => film.{size}Width / film.{size}Height") for size in ("natural", "client"))
+    assert natural == pytest.approx(shown, rel=0.01), "it fills its frame"
     assert page.locator("#player").get_by_role("img", name="Animated GIF, from noise to 7, 3").count() == 1
     first = download(page, "#keep-gif", tmp_path)
     address = film.evaluate("film => film.src")
@@ -106,8 +106,14 @@ def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(p
     expect(film).to_be_hidden()
     expect(film).to_be_visible()  # once through
 
+    held: list[Route] = []
+    page.route("**/*.gif", lambda route: held.append(route))
     quick(page, "2", "3")
     expect(film).to_have_attribute("src", re.compile(r"/digits-2-seed\d+\.gif$"))
+    expect(noisy.locator(".tiles")).to_be_hidden()  # they are those of the final grid, until the GIF is there
+    held.pop().continue_()
+    expect(film).to_be_visible()
+    page.unroute("**/*.gif")
     page.locator("#strip button").last.click()
     expect(film).to_have_attribute("src", re.compile(f"/{first.name}$"))
     expect(film).to_be_visible()
@@ -292,8 +298,11 @@ def test_past_runs_survive_a_reload_and_are_drawn_again(page: Page) -> None:
 
 
 def test_a_browser_that_keeps_nothing_or_nonsense_breaks_nothing(browser: Browser, url: str) -> None:
-    refuse = "Storage.prototype.%s = () => { throw new DOMException('no', 'QuotaExceededError'); };"
-    for script in (refuse % "setItem", "localStorage.setItem('runs-digits', 'nonsense');"):
+    full = "Storage.prototype.setItem = () => { throw new DOMException('no', 'QuotaExceededError'); };"
+    refused = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+    )
+    for script in (full, refused, "localStorage.setItem('runs-digits', 'nonsense');"):
         page = browser.new_page()
         page.add_init_script(script)
         open_page(page, url)

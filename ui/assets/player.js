@@ -6,6 +6,7 @@
 // while the slider stands at the end.
 
 const HOLD_MS = 1600;
+const PADDING = 2;  // pixels between the tiles of a GIF
 const $ = (selector) => element.querySelector(selector);
 const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
 let tracks = [...element.querySelectorAll(".track .tiles")];
@@ -38,11 +39,13 @@ function show_film() {
     film.src = props.gif.file.url;
     film.alt = `Animated GIF, from noise to ${animation.tiles.map(({ name }) => name.split(",")[0]).join(", ")}`;
   }
-  const shown = there && film.complete && film.naturalWidth > 0 && last && !timer && !still.matches;
+  const ends = animation.run !== undefined && last && !timer && !still.matches;  // then the GIF is the first track
+  const shown = ends && there && film.complete && film.naturalWidth > 0;
   film.hidden = !shown;
   for (const [k, box] of tracks.entries()) {
-    const name = animation.tracks[k];
-    box.closest("figure").querySelector("figcaption").textContent = (shown && ENDS[name]) || name;
+    const name = animation.tracks[k], figure = box.closest("figure");
+    figure.querySelector("figcaption").textContent = (ends && ENDS[name]) || name;
+    figure.classList.toggle("awaited", ends && !shown && k === 0);
   }
 }
 
@@ -57,8 +60,20 @@ function fit() {
   const columns = zoomed === null ? Math.min(animation.columns, animation.tiles.length) : 1;
   $(".tracks").classList.toggle("wide", columns > 3 * Math.ceil(animation.tiles.length / animation.columns));
   for (const box of tracks) {
-    box.style.setProperty("--columns", columns);
+    box.parentElement.style.setProperty("--columns", columns);
     box.classList.toggle("small", box.clientWidth / columns < 48);
+  }
+  fit_film();
+}
+
+// The GIF fills its frame; of a tile that is seen large, with the part that shows this.
+function fit_film() {
+  const whole = Math.min(animation.columns, animation.tiles.length), rows = Math.ceil(animation.tiles.length / whole);
+  const sides = [["width", "left", whole, zoomed % whole], ["height", "top", rows, Math.floor(zoomed / whole)]];
+  for (const [k, [side, start, count, place]] of sides.entries()) {
+    const tile = animation.size[k], next = tile + PADDING;
+    film.style[side] = zoomed === null ? "" : `${(100 * (count * next - PADDING)) / tile}%`;
+    film.style[start] = zoomed === null ? "" : `${(-100 * place * next) / tile}%`;
   }
 }
 
