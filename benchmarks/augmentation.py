@@ -81,9 +81,9 @@ def main() -> None:
     parser.add_argument("--runs", default="runs/benchmarks/augmentation", type=Path, help="of the generators")
     parser.add_argument("--each", default="10,30,100", help="real digits of each class (default: 10,30,100)")
     parser.add_argument("--unbalanced", default=1000, type=int, help="of each class of the unbalanced set; 0: no such")
-    parser.add_argument("--learn", default=800, type=int, help="steps of a generator (default: 800)")
-    parser.add_argument("--add", default=2000, type=int, help="digits drawn where classes are even (default: 2,000)")
-    parser.add_argument("--steps", default=500, type=int, help="of a classifier (default: 500)")
+    parser.add_argument("--learn", default=600, type=int, help="steps of a generator (default: 600)")
+    parser.add_argument("--add", default=1000, type=int, help="digits drawn where classes are even (default: 1,000)")
+    parser.add_argument("--steps", default=300, type=int, help="of a classifier (default: 300)")
     parser.add_argument("--seeds", default=5, type=int, help="classifiers of each kind (default: 5)")
     flags = parser.parse_args()
     use_allowed_cores()
@@ -208,7 +208,7 @@ def classifier(images: Tensor, labels: Tensor, weights: Tensor, steps: int, jitt
         for channels, out in ((1, 16), (16, 32)):
             network.extend([nn.Conv2d(channels, out, 3, 2, 1), nn.BatchNorm2d(out), nn.ReLU()])
         network.extend([nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * 7 * 7, 10)])
-        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05, fused=True)
         decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
         for chosen in torch.multinomial(weights, steps * BATCH, replacement=True).split(BATCH):
             x = data.to_float(images[chosen])
