@@ -1,21 +1,21 @@
 """Does it help? A small classifier learns from few real digits, with and without drawn ones beside them.
 
-    python -m benchmarks.augmentation                               # the table: half an hour on two CPU cores
-    python -m benchmarks.augmentation --each 10 --unbalanced 200 --learn 100 --add 200 --steps 100 --seeds 2   # a look
+    python -m benchmarks.augmentation    # half an hour on two CPU cores
+    python -m benchmarks.augmentation --each 10 --unbalanced 200 --learn 100 --add 200 --steps 100 --seeds 2    # a look
 
-The real digits are so many of each class, chosen by lot; or an unbalanced set, in which three classes have 1 % of their
-digits. What is drawn comes from a generator that was trained, from scratch, on these digits alone (a small network, once
-for each set), or from the few-step weights, which have seen all 60,000 training digits: that is no fair help, and shows
-how much a perfect generator could do. They are drawn for all classes, or, for the unbalanced set, for its rare ones until
-all have as many.
+The real digits are so many of each class, chosen by lot; or an unbalanced set, in which three classes have 1 % of
+theirs. Drawn ones come from a generator that was trained on these digits alone: a small network, from scratch, once for
+each set. Or they come from the few-step weights, which have seen all 60,000 training digits. That is no fair help: it
+shows what the best generator could do. Digits are drawn of all classes, or, for the unbalanced set, of the rare ones
+until all have as many.
 
-Each classifier makes the same number of steps. A batch shows all classes evenly, and of a class to which drawn digits
-were added, half real and half drawn ones; "as they are" shows the unbalanced set as it is. Each is trained with and
-without small turns, changes of size and shifts, which cost nothing.
+All classifiers make the same number of steps. They are shown all classes evenly, and of a class with drawn digits half
+real ones; only "real digits" are shown as they are, which in the unbalanced set is seldom for rare ones. Each learns
+with and without the small turns, changes of size and shifts that the reader learns with.
 
-Prints a Markdown table of the accuracy on real test digits, and writes it with a plot: the mean over several seeds of the
-classifier, with its standard deviation. The lot that chose the real digits, and the generator, are the same for all
-seeds. Continues where it stopped.
+Prints Markdown tables and writes them with a plot: the accuracy on real test digits, as the mean over several seeds of
+the classifier with its standard deviation. Real digits and generator are the same for all seeds. Continues where it
+stopped.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--runs", default="runs/benchmarks/augmentation", type=Path, help="of the generators")
     parser.add_argument("--each", default="10,30,100", help="real digits of each class (default: 10,30,100)")
     parser.add_argument("--unbalanced", default=1000, type=int, help="of each class of the unbalanced set; 0: no such")
-    parser.add_argument("--learn", default=600, type=int, help="steps of a generator (default: 600)")
+    parser.add_argument("--learn", default=400, type=int, help="steps of a generator (default: 400)")
     parser.add_argument("--add", default=1000, type=int, help="digits drawn where classes are even (default: 1,000)")
     parser.add_argument("--steps", default=300, type=int, help="of a classifier (default: 300)")
     parser.add_argument("--seeds", default=5, type=int, help="classifiers of each kind (default: 5)")
@@ -175,8 +175,12 @@ def shown(few: Few, way: str, flags: argparse.Namespace) -> tuple[Tensor, Tensor
 
 def drawn(few: Few, way: str, flags: argparse.Namespace) -> Images:
     """Digits that are drawn for a set, where that is not done yet."""
-    out = flags.runs / f"{few.name.replace(', ', '-').replace(' ', '-')}-steps-{flags.learn}"
-    path = out / f"{len(few.wanted)}{'-few-step' if way == SHIPPED else ''}.npz"
+    name = few.name.replace(", ", "-").replace(" ", "-")
+    if way == SHIPPED:  # which draws the same for all sets whose classes are even
+        out = flags.runs / f"few-step-{'even' if few.balanced else name}"
+    else:
+        out = flags.runs / f"{name}-steps-{flags.learn}"
+    path = out / f"{len(few.wanted)}.npz"
     if not path.is_file():
         pipe = generator(few, out, flags) if way == OWN else Pipeline.from_pretrained("few-step", precision="auto")
         recipe = pipe.recipe(few.wanted, **({"guidance": 1, "steps": 10} if way == OWN else {}))
@@ -207,7 +211,7 @@ def classifier(images: Tensor, labels: Tensor, weights: Tensor, steps: int, jitt
         network = nn.Sequential()
         for channels, out in ((1, 16), (16, 32)):
             network.extend([nn.Conv2d(channels, out, 3, 2, 1), nn.BatchNorm2d(out), nn.ReLU()])
-        network.extend([nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * 7 * 7, 10)])
+        network.extend([nn.Flatten(), nn.Linear(32 * 7 * 7, 10)])
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05, fused=True)
         decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
         for chosen in torch.multinomial(weights, steps * BATCH, replacement=True).split(BATCH):
