@@ -44,7 +44,7 @@ from diffusion.hardware import use_allowed_cores
 from diffusion.training.config import TrainConfig
 
 RARE = (2, 5, 8)  # the classes of the unbalanced set that have 1 % of their digits
-EPOCHS = 4  # of a generator: after each it is saved
+EPOCHS = 2  # of a generator: after each it is saved
 BATCH = 64  # digits a step, of generators and classifiers
 NONE, EVEN, OWN, SHIPPED = (
     "real digits",
@@ -102,14 +102,8 @@ def study(flags: argparse.Namespace) -> None:
     test = data.load("mnist", flags.data, train=False)
     scores = [measured(each, test, flags) for each in few]
     generators = [generator_figures(each, test, flags) for each in few]
-    text = (
-        report(few, scores)
-        + "\n\n"
-        + table(
-            ["generator of", *generators[0]],
-            [[each.name, *figures.values()] for each, figures in zip(few, generators, strict=True)],
-        )
-    )
+    rows = [[each.name, *figures.values()] for each, figures in zip(few, generators, strict=True)]
+    text = report(few, scores) + "\n\n" + table(["generator of", *generators[0]], rows)
     print(text)
     write_text(flags.out / "table.md", text + "\n")
     render.save_png(flags.out / "wrong.png", picture(few, scores))
@@ -144,13 +138,8 @@ def measured(few: Few, test: Images, flags: argparse.Namespace) -> Scores:
         for jitter in JITTER:
             for seed in range(flags.seeds):
                 of = [few.name, way, jitter, seed, flags.steps, len(test[0])]
-                of += (
-                    []
-                    if way in (NONE, EVEN)
-                    else [len(few.wanted)]
-                    if way == SHIPPED
-                    else [len(few.wanted), flags.learn]
-                )
+                of += [len(few.wanted)] if way in (OWN, SHIPPED) else []
+                of += [flags.learn] if way == OWN else []
                 key = json.dumps(of)
                 if key not in known:
                     known[key] = accuracies(classifier(*shown(few, way, flags), flags.steps, jitter, seed), test)
@@ -196,8 +185,8 @@ def generator(few: Few, out: Path, flags: argparse.Namespace) -> Pipeline:
     chosen = order[torch.arange(count) % len(order)]
     raw = out / "MNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    for part in ("train", "t10k"):  # held-out digits, of which only the loss would be told, are the same
-        for kind, content in (("images-idx3", few.images[chosen]), ("labels-idx1", few.labels[chosen].byte())):
+    for part, some in {"train": chosen, "t10k": order[:100]}.items():  # it holds out none: the loss is only told
+        for kind, content in (("images-idx3", few.images[some]), ("labels-idx1", few.labels[some].byte())):
             magic = np.array([0x0800 + content.ndim, *content.shape], ">i4")
             (raw / f"{part}-{kind}-ubyte").write_bytes(magic.tobytes() + content.numpy().tobytes())
     same = SMALL | {"epochs": EPOCHS, "batch_size": BATCH, "warmup": flags.learn // 10, "ema": 0.99}
@@ -251,11 +240,9 @@ def report(few: list[Few], scores: list[Scores]) -> str:
     rows = []
     for way in (NONE, EVEN, OWN, SHIPPED):
         for jitter, told in JITTER.items():
-            cells = [[seed[part] for seed in score.get((way, jitter), ())] for _, score, part in columns]
-            if any(cells):
-                rows.append(
-                    [way + told, *(f"{100 * mean(c):.1f} ± {100 * stdev(c):.1f} %" if c else "" for c in cells)]
-                )
+            seeds = [[seed[part] for seed in score.get((way, jitter), ())] for _, score, part in columns]
+            cells = [f"{100 * mean(each):.1f} ± {100 * stdev(each):.1f} %" if each else "" for each in seeds]
+            rows += [[way + told, *cells]] if any(cells) else []
     return table(["learned from", *(each.name + (": these" if part else "") for each, _, part in columns)], rows)
 
 
