@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--runs", default="runs/benchmarks/augmentation", type=Path, help="of the generators")
     parser.add_argument("--each", default="10,30,100", help="real digits of each class (default: 10,30,100)")
     parser.add_argument("--unbalanced", default=1000, type=int, help="of each class of the unbalanced set; 0: no such")
-    parser.add_argument("--learn", default=400, type=int, help="steps of a generator (default: 400)")
+    parser.add_argument("--learn", default=300, type=int, help="steps of a generator (default: 300)")
     parser.add_argument("--add", default=1000, type=int, help="digits drawn where classes are even (default: 1,000)")
     parser.add_argument("--steps", default=300, type=int, help="of a classifier (default: 300)")
     parser.add_argument("--seeds", default=5, type=int, help="classifiers of each kind (default: 5)")
@@ -179,13 +179,14 @@ def drawn(few: Few, way: str, flags: argparse.Namespace) -> Images:
 
 
 def generator(few: Few, out: Path, flags: argparse.Namespace) -> Pipeline:
-    """A small network that has seen these digits alone, each as often as the others."""
-    count = flags.learn // EPOCHS * BATCH
-    order = torch.randperm(len(few.labels), generator=torch.Generator().manual_seed(1), device="cpu")
-    chosen = order[torch.arange(count) % len(order)]
+    """A small network that has seen these digits alone, all classes as often."""
+    count = flags.learn // EPOCHS * BATCH  # digits of an epoch
+    classes = [(few.labels == label).nonzero().flatten() for label in range(10)]
+    rows = [own[torch.arange(count // 10 + 1, device="cpu") % len(own)] for own in classes]
+    chosen = torch.stack(rows, 1).flatten()[:count]
     raw = out / "MNIST" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    for part, some in {"train": chosen, "t10k": order[:100]}.items():  # it holds out none: the loss is only told
+    for part, some in {"train": chosen, "t10k": chosen[:100]}.items():  # none is held out: that loss is only told
         for kind, content in (("images-idx3", few.images[some]), ("labels-idx1", few.labels[some].byte())):
             magic = np.array([0x0800 + content.ndim, *content.shape], ">i4")
             (raw / f"{part}-{kind}-ubyte").write_bytes(magic.tobytes() + content.numpy().tobytes())
