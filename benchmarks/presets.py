@@ -108,17 +108,22 @@ def figures(config: TrainConfig, recipe: Recipe, judge: Judge) -> dict[str, floa
     key = {"config": json.loads(json.dumps(asdict(config))), "recipe": json.loads(recipe.to_json())}
     if path.exists() and (done := json.loads(path.read_bytes()))["key"] == key:
         return dict(done["figures"])
+    drawn = draw(trained(config), recipe, progress=True)
+    values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}
+    values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others, progress=True)
+    write_text(path, json.dumps({"key": key, "figures": values}))
+    return values
+
+
+def trained(config: TrainConfig) -> Pipeline:
+    """The network of a config, trained from where that stopped."""
     print(config.out, file=sys.stderr)
     with alone(config):
         trainer = Trainer(config)
         if (trainer.out / "state.pt").exists():
             trainer.resume(saved_state(config))
         trainer.run()
-    drawn = draw(Pipeline(trainer.ema.model), recipe, progress=True)
-    values = {name: score["value"] for name, score in judge(drawn).items() if not name.startswith("accuracy_of_")}
-    values["told_apart"] = told_apart(torch.from_numpy(drawn), judge.others, progress=True)
-    write_text(path, json.dumps({"key": key, "figures": values}))
-    return values
+    return Pipeline(trainer.ema.model)
 
 
 def report(title: str, rows: dict[str, dict[str, float]], costs: dict[str, dict[str, str]] | None = None) -> str:

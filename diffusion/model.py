@@ -167,10 +167,14 @@ class TextModel(Model, Protocol):
     """A model that is told prompts, which are its classes.
 
     Attributes:
+        name: where it is from: a folder, or user/repo on the Hub.
         known: the embeddings of those that were encoded, by prompt.
     """
 
     known: Mapping[str, Tensor]
+
+    @property
+    def name(self) -> str: ...
 
     def told(self, prompts: Sequence[str], embeddings: Mapping[str, Tensor] | None = None) -> "TextModel":
         """The same model with other prompts; embeddings by prompt, where these were encoded before."""

@@ -119,7 +119,7 @@ class Pipeline:
         Args:
             by: a second stage of DeepFloyd IF. It is told the same embeddings, and guided by its own default.
 
-        Raises BadInput where these weights or those are of another kind.
+        The recipe of its result names that stage. Raises BadInput where these weights or those are of another kind.
         """
         self.check_stages(by)
         model = cast(TextModel, self.model)
@@ -130,7 +130,7 @@ class Pipeline:
         start = larger.scheduler.start * noise()
         seeing = larger.seeing(to_float(torch.from_numpy(result.images)).to(larger.device), noise())
         run = Pipeline(seeing).run(recipe, lambda setup: replace(setup, start=start, noise=noise))
-        run.recipe = result.recipe  # which draws it again
+        run.recipe = replace(result.recipe, upscale=larger.name)  # which draws it again
         return run
 
     def check_stages(self, by: "Pipeline") -> None:
@@ -211,7 +211,7 @@ class Pipeline:
         Raises BadInput for a recipe that these weights cannot draw.
         """
         self.check(recipe)
-        recipe = replace(recipe, weights=self.weights)
+        recipe = replace(recipe, weights=self.weights, upscale="")  # which is another run: see `upscaled`
         setup = self.setup(recipe)
         if recipe.activity is not None:
             setup = recipe.activity.edit(setup)

@@ -18,6 +18,7 @@ from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
 NAMED = 12  # digits in the name of a file
 MAX_NAME = 60  # characters of a prompt there
 MAX_PROMPT = 1000  # characters: a text encoder takes fewer
+MAX_SOURCE = 4096  # characters of the name of weights: no path is longer
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Recipe:
     )
     prompts: tuple[str, ...] = ()  # what the labels mean to weights that take text: label k is prompts[k]
     words: tuple[tuple[int, str], ...] = ()  # (k, word) of each image k of which a word says how to write it
+    upscale: str = ""  # the second stage that made it larger, where one did: a folder, or user/repo on the Hub
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digits", tuple(checks.labels("digits", self.digits, checks.MAX_CLASSES)))
@@ -110,6 +112,12 @@ class Recipe:
         if self.prompts:
             checks.labels("digits", self.digits, len(self.prompts))
         object.__setattr__(self, "words", check_words(self.words, len(self.digits)))
+        if not isinstance(self.upscale, str) or len(self.upscale) > MAX_SOURCE or not self.upscale.isprintable():
+            raise checks.BadInput(
+                f"upscale must be a folder or user/repo on the Hub, not {checks.shown(self.upscale)}."
+            )
+        if self.upscale and not self.prompts:
+            raise checks.BadInput("Only what was drawn from prompts is made larger: leave upscale out.")
         for name in {option for sampler in SAMPLERS.values() for option in sampler.options}:
             default = SETTINGS[name].default
             if not SETTINGS[name].counts(self) and getattr(self, name) != default:
@@ -250,7 +258,7 @@ def check_prompts(prompts: Any, least: int = 0) -> tuple[str, ...]:
 def _version(values: Mapping[str, Any]) -> int:
     """Of the recipe that these values are: who does not know what is in it says that it is newer."""
     if "prompts" in values:
-        return 4
+        return 5 if "upscale" in values else 4
     return 3 if {"words", "hand", *ATTRIBUTES} & values.keys() else 2 if "activity" in values else 1
 
 

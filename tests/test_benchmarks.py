@@ -17,6 +17,7 @@ from visitor import open_page, wait_for_run
 
 from benchmarks import (
     ambigrams,
+    augmentation,
     black,
     cores,
     course_project,
@@ -284,6 +285,7 @@ def test_growth_runs_each_size_in_a_process_of_its_own(monkeypatch):
         ("inpainting", "--method magic", "--method must be one of"),
         ("strength", "--strengths 2", "--strengths must be a number from 0 to 1"),
         ("morphs", "--pairs x", "--pairs must be"),
+        ("augmentation", "--seeds 1", "--seeds must be a whole number from 2 to 1,000, not 1."),
         ("samplers", "--guesses x", "--guesses must be a whole number from 1 to 1,000, not 'x'."),
     ],
 )
@@ -395,3 +397,48 @@ def test_pixels_are_black_as_the_network_says_or_below_a_threshold(make_denoiser
     assert not said.any()
     assert (grey > 0).mean() > (cut > 0).mean() > 0
     assert (cut[cut > 0] >= 50).all()
+
+
+class TestAugmentation:
+    @pytest.mark.training
+    def test_every_set_gets_its_row_and_nothing_is_learned_twice(
+        self, mnist_folder, tmp_path, tiny_denoiser, monkeypatch, capsys
+    ):
+        tiny = {"channels": (8, 8), "blocks": 1, "attention": (1,), "embedding": 16, "stem": 4}
+        monkeypatch.setattr(augmentation, "SMALL", tiny)
+        monkeypatch.setattr(Pipeline, "from_pretrained", lambda *_, **__: Pipeline(tiny_denoiser))
+        folders = ["--data", mnist_folder, "--out", tmp_path / "out", "--runs", tmp_path / "runs"]
+        sizes = ["--each", "1,5", "--unbalanced", "100", "--learn", "4", "--add", "20", "--steps", "4", "--seeds", "2"]
+        monkeypatch.setattr(sys, "argv", ["augmentation", *map(str, folders), *sizes])
+        augmentation.main()
+        lines = (first := capsys.readouterr().out).splitlines()
+        assert lines[0].endswith(
+            "| 1 of each | 5 of each | 100 of each, but 1 of 2, 5, 8 | 100 of each, but 1 of 2, 5, 8: these |"
+        )
+        assert [line.count("±") for line in lines[2:10]] == [4, 4, 2, 2, 4, 4, 4, 4]
+        assert (tmp_path / "out" / "wrong.png").is_file()
+        monkeypatch.setattr(augmentation, "classifier", None)
+        monkeypatch.setattr(augmentation, "trained", None)
+        augmentation.main()
+        assert capsys.readouterr().out == first
+
+    def test_classes_are_shown_evenly_and_each_half_real(self, digits, monkeypatch):
+        images, labels = digits
+        few = augmentation.Few("few", images[labels < 3][:70], labels[labels < 3][:70], [2] * 20)
+        assert not few.balanced
+        monkeypatch.setattr(augmentation, "drawn", lambda *_: (images[:20], torch.tensor([2] * 20)))
+        _, shown, weights = augmentation.shown(few, augmentation.OWN, None)
+        sums = torch.stack([weights[:70][shown[:70] == label].sum() for label in range(3)])
+        assert torch.allclose(sums, torch.tensor([1, 1, 0.5]))
+        assert weights[70:].sum() == pytest.approx(0.5)
+        *_, weights = augmentation.shown(few, augmentation.EVEN, None)
+        assert weights.sum() == pytest.approx(3)
+        assert augmentation.shown(few, augmentation.NONE, None)[2].unique() == 1
+
+    @pytest.mark.parametrize("jitter", [False, True])
+    def test_the_classifier_learns_what_it_is_shown(self, digits, jitter):
+        images, labels = digits
+        network = augmentation.classifier(images, labels, (labels != 5).float(), 60, jitter, 0)
+        everything, rare = augmentation.accuracies(network, digits)
+        assert everything > 0.8
+        assert rare == pytest.approx(2 / 3, abs=0.1)  # of 2, 5 and 8, all but the 5

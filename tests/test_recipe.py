@@ -93,6 +93,9 @@ def test_it_holds_plain_values_whatever_it_was_given():
         '{"version": 1, "digits": [7], "weights": "../../etc"}',
         '{"version": 1, "digits": [7], "weights": ["0123abcd"]}',
         '{"version": 1, "digits": [7], "weights": null}',
+        '{"version": 5, "digits": [0], "upscale": "some/where"}',
+        '{"version": 5, "digits": [0], "prompts": ["a cat"], "upscale": 7}',
+        '{"version": 4, "digits": [0], "prompts": ["a cat"], "upscale": "some/where"}',
     ],
     ids=lambda text: text[:40],
 )

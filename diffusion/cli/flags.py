@@ -151,6 +151,8 @@ def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choo
     digits, words = ([*again.digits], {"words": again.words})
     if texts(flags) or flags.like:
         digits, words = styled(flags, pipe, choose)
+    elif again.prompts:
+        words["prompts"] = again.prompts  # weights that draw classes refuse them
     drawn = recipe(flags, pipe, digits, **usual, **words)
     same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
     return replace(drawn, redrawn=again.redrawn) if same else drawn

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--upscale",
         metavar="WEIGHTS",
-        help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger",
+        help="a second stage of DeepFloyd IF, a folder or user/repo on the Hub: makes what the first one drew larger "
+        "(default: that of the recipe, where it names one; '' for none)",
     )
     add_like(parser)
     parser.add_argument("--recipe", metavar="FILE", help="a picture made here: its settings are the defaults")
@@ -68,9 +70,9 @@ def sample(flags: argparse.Namespace) -> None:
     pipe = pipeline(flags, again)
     drawing = wanted(flags, pipe, again)
     pipe.check(drawing)
-    larger = Pipeline.from_pretrained(flags.upscale, precision=flags.precision) if flags.upscale else None
-    if larger:
-        pipe.check_stages(larger)
+    named = again.upscale if again and pipe.offer.takes_text else ""
+    drawing = replace(drawing, upscale=named if flags.upscale is None else flags.upscale)
+    larger = _second_stage(pipe, drawing.upscale, flags) if drawing.upscale else None
     _check_file(out, ending, drawing, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
 
@@ -89,6 +91,21 @@ def sample(flags: argparse.Namespace) -> None:
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")
+
+
+def _second_stage(pipe: Pipeline, source: str, flags: argparse.Namespace) -> Pipeline:
+    """What makes the drawing larger. Raises BadInput, which says so where it is the recipe that names it."""
+    try:
+        larger = Pipeline.from_pretrained(source, precision=flags.precision)
+        pipe.check_stages(larger)
+    except checks.BadInput as error:
+        if flags.upscale is not None:
+            raise
+        reason = str(error).removesuffix(".")
+        raise checks.BadInput(
+            f"{reason} (the recipe names {source}: --upscale takes another, or '' for none)."
+        ) from None
+    return larger
 
 
 def _upscaled(pipe: Pipeline, larger: Pipeline, small: list[Result], bar: tqdm) -> Iterator[Result]:

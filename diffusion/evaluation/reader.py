@@ -131,7 +131,7 @@ def _train(
         for chosen in order[: steps * batch].split(batch):
             with sharing.step():
                 x = to_float(images[chosen])
-                x = (_jittered(x) if jitter else x).to(memory_format=torch.channels_last)
+                x = (jittered(x) if jitter else x).to(memory_format=torch.channels_last)
                 with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                     loss = F.cross_entropy(reader(x), labels[chosen])
                 optimizer.zero_grad(set_to_none=True)
@@ -144,7 +144,7 @@ def _train(
     return reader.eval().requires_grad_(False)
 
 
-def _jittered(x: Tensor) -> Tensor:
+def jittered(x: Tensor) -> Tensor:
     """Each image turned by up to 12 degrees, scaled by up to a tenth and shifted by up to two pixels."""
     n = len(x)
 

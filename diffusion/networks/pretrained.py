@@ -48,6 +48,10 @@ class TextToImage:
         self.seen: Tensor | None = None  # by the second stage: the small pictures, enlarged and noised
 
     @property
+    def name(self) -> str:
+        return self.parts.name
+
+    @property
     def fingerprint(self) -> str:
         """A short name, made of the configs: the weights are too large to be read for it."""
         files = ("unet/config.json", "scheduler/scheduler_config.json")

@@ -209,7 +209,41 @@ class TestCommands:
         with Image.open(drawn) as image:
             assert image.size == (2 * tiny_if.SIZE, 2 * tiny_if.SIZE)
         recipe = Recipe.from_file(drawn)
-        assert (recipe.prompts, recipe.guidance) == ((CAT,), 7.0)
+        assert (recipe.prompts, recipe.guidance, recipe.upscale) == ((CAT,), 7.0, two)
+        again = ["--recipe", str(drawn), "--scale", "1"]
+        assert files("sample", "again.png", *again).read_bytes() == drawn.read_bytes()
+        small = files("sample", "small.png", *again, "--upscale", "")
+        with Image.open(small) as image:
+            assert image.size == (tiny_if.SIZE, tiny_if.SIZE)
+        assert Recipe.from_file(small).upscale == ""
+
+    @pytest.mark.parametrize(
+        ("stage", "sentence"),
+        [
+            ("nowhere", "There is no checkpoint at nowhere: check the path"),
+            ("one", "by weights of its second stage: choose such a pair"),
+            ("bundled", "by weights of its second stage: choose such a pair"),
+        ],
+    )
+    def test_a_second_stage_that_is_none(self, files, repository, tmp_path, capsys, stage, sentence) -> None:
+        stage = str(repository / "one") if stage == "one" else stage
+        with pytest.raises(SystemExit):
+            files("sample", "large.png", "--prompt", CAT, "--upscale", stage)
+        assert sentence in (told := capsys.readouterr().err)
+        assert "the recipe names" not in told
+        recipe = Recipe((0,), prompts=(CAT,), upscale=stage)
+        (tmp_path / "recipe.json").write_text(recipe.to_json())
+        with pytest.raises(SystemExit):
+            files("sample", "large.png", "--recipe", str(tmp_path / "recipe.json"))
+        assert sentence in (told := capsys.readouterr().err)
+        assert f"(the recipe names {stage}: --upscale takes another, or '' for none)." in told
+        assert not (tmp_path / "large.png").exists()
+
+    def test_a_recipe_of_prompts_is_not_drawn_by_weights_that_take_none(self, tmp_path, capsys) -> None:
+        (tmp_path / "recipe.json").write_text(Recipe((0,), prompts=(CAT,), upscale="some/where").to_json())
+        with pytest.raises(SystemExit):
+            main(["sample", "--recipe", str(tmp_path / "recipe.json"), "--out", str(tmp_path / "drawn.png")])
+        assert "This recipe is of prompts" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
