@@ -64,7 +64,7 @@ class Canvas:
         if first is None and self.offered:
             first = real_digit(7, 0, self.things)
         begun = EMPTY if first is None else holding(first)
-        with gr.Row(elem_id=f"{prefix}canvas"):
+        with gr.Row(elem_id=f"{prefix}canvas", elem_classes="canvas"):
             self.pad = gr.HTML(
                 begun,
                 html_template=TEMPLATE.format(masks="".join(map(MASK.format, MASKS))),
