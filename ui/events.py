@@ -10,7 +10,11 @@ Update = dict[Any, Any]  # what becomes of some components
 
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
 
-AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+# For each output of an event that ever ran, the browser notes what the event under way is about, with every message and
+# in a tenth of a second; not so where there is no place to show it.
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+
+AT_ONCE: dict[str, Any] = {"queue": False, "api_visibility": "private", **HIDDEN}
 NEWEST: dict[str, Any] = {"trigger_mode": "always_last", **AT_ONCE}  # a quick second change is not lost
 
 # The model is one, so all runs share one budget. preprocess=False: the library's checks are the only ones.
@@ -18,7 +22,7 @@ MODEL: dict[str, Any] = {
     "concurrency_id": "model",
     "concurrency_limit": 1,
     "preprocess": False,
-    "show_progress": "hidden",
+    **HIDDEN,
 }
 
 

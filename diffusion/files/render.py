@@ -8,7 +8,6 @@ from math import ceil, floor, isqrt, sqrt
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from PIL import Image, PngImagePlugin
 
@@ -203,15 +202,28 @@ def gif(
     The last frame, and those after it, are exact in grey, and as close as 256 colours of their own come in colour; the
     others keep 16 greys, or 216 colours.
     """
-    step = 255 // ((GREYS if frames[0].ndim == 2 else SHADES) - 1)
+    grey = frames[0].ndim == 2
+    step = 255 // ((GREYS if grey else SHADES) - 1)
     coarse = ((np.arange(256) + step // 2) // step * step).astype(np.uint8)
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
     durations = _durations(len(frames), fps, GIF_UNIT_MS) + [time for _, time in after]
     frames += [frame for frame, _ in after]
-    content: bytes = iio.imwrite(
-        "<bytes>", frames, extension=".gif", plugin="pillow", duration=durations, loop=0, comment=recipe.encode()
-    )
-    return content
+    first, *others = map(_changed, frames, [None, *frames]) if grey else map(Image.fromarray, frames)
+    how: dict[str, Any] = {"duration": durations, "loop": 0, "comment": recipe.encode()}
+    file = BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, optimize=not grey, **how)
+    return file.getvalue()
+
+
+def _changed(frame: np.ndarray, before: np.ndarray | None) -> Image.Image:
+    """A grey frame of a GIF, transparent where it is as the one before: Pillow finds that out as well, but slowly."""
+    counts = np.bincount(frame.ravel(), minlength=256)
+    free = int(counts.argmin())
+    if before is None or counts[free]:  # there is no grey left to mean that
+        return Image.fromarray(frame)
+    image = Image.fromarray(np.where(frame == before, np.uint8(free), frame))
+    image.info["transparency"] = free
+    return image
 
 
 def _durations(count: int, fps: float | None, unit: int = 1) -> list[int]:
