@@ -9,7 +9,7 @@ import gradio as gr
 
 from diffusion import BadInput, Result
 from diffusion.lab import Anagram, Hybrid, morph
-from ui import status
+from ui import status, ways
 from ui.events import Update
 from ui.player import live
 from ui.session import Drawn, Plan, Session
@@ -70,7 +70,8 @@ class Drawing:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
                 line = status.running(state.done, state.steps, shown - began, what, state.share)
-                yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
+                places = ways.now(self.work, now.done, now.guesses)
+                yield line, live(plan.recipe, self.pipe.names, now, plan.columns, places)
         raise AssertionError("a run ends with its result")
 
     def _draw_misses_again(self, drawn: Drawn) -> Iterator[View]:

@@ -47,7 +47,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
     parser.set_defaults(command=train)
 
-    parser = commands.add_parser("train-map", help="fit the map of a reader: the plane that the ways of a run are drawn on")
+    parser = commands.add_parser(
+        "train-map", help="fit the map of a reader: the plane that the ways of a run are drawn on"
+    )
     add_real(parser)
     parser.add_argument("--reader", help="whose map (default: the bundled one of the data set)")
     parser.set_defaults(command=train_map)
@@ -133,7 +135,7 @@ def train(flags: argparse.Namespace) -> None:
 
 
 def train_map(flags: argparse.Namespace) -> None:
-    """Fit the map of a reader, say how many test images lie nearest to their own crowd, and write it beside the reader."""
+    """Fit the map of a reader, say how many test images lie nearest to their own crowd, and write it."""
     checks.choice("--dataset", flags.dataset, data.DATASETS)
     file = Path(flags.reader or READERS.get(flags.dataset, f"runs/{flags.dataset}/reader.safetensors"))
     reader = load_reader(file)

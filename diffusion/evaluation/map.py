@@ -1,8 +1,8 @@
 """The map: a plane in which the kinds stand apart, as a reader sees them, and the way of a run across it.
 
-The crowds of the kinds stand around a circle. What may be any of them lies in its middle, what may be one of two between
-these: a small network learns that from real images and from blends of them, each the best guess that can be made of an
-image under noise. A map belongs to one reader and lies beside its file.
+The crowds of the kinds stand around a circle. What may be any of them lies in its middle, what may be one of two lies
+between these: a small network learns that from real images and from blends of them, each the best guess that can be
+made of an image under noise. A map belongs to one reader and lies beside its file.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Plane(nn.Module):
         return self.body(features)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Map:
     """Where a reader's images lie: x to the right, y down, the middle at (0, 0), the crowds about 1 away from it.
 
@@ -83,6 +83,12 @@ class Map:
         return DATASETS[self.reader.dataset].names
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images."""
+        dataset = DATASETS[self.reader.dataset]
+        return dataset.channels, dataset.size, dataset.size
+
+    @property
     def crowds(self) -> np.ndarray:
         """The middle of the points of each class: float32 (classes, 2)."""
         return np.stack([self.points[self.labels == label].mean(0) for label in range(len(self.names))])
@@ -93,10 +99,10 @@ class Map:
 
         Raises BadInput for images of another size than those of the reader's data set.
         """
-        dataset = DATASETS[self.reader.dataset]
-        colours = () if dataset.channels == 1 else (dataset.channels,)
-        if images.shape[1:] != (dataset.size, dataset.size, *colours):
-            raise checks.BadInput(f"This map is of {dataset.title}: ask it for images of that size and colour.")
+        channels, *size = self.shape
+        if images.shape[1:] != (*size, *([] if channels == 1 else [channels])):
+            title = DATASETS[self.reader.dataset].title
+            raise checks.BadInput(f"This map is of {title}: ask it for images of that size and colour.")
         return self.plane(self.reader.seen(images)).cpu().numpy()
 
     def way(self, result: Result) -> np.ndarray:

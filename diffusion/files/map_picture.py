@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 LARGE, SMALL = 900, 360  # pixels of a picture, and of the map in an animation, at least
-REACH = 1.6  # from the middle to the edge
+REACH = 1.5  # from the middle to the edge
 OUTSIDE = 1.36  # where the names stand, as the middles of their crowds lie 1 away
 SHARP = 2  # drawn so much larger, and made smaller: then lines are smooth
 GROUND = (9, 9, 14)
@@ -29,6 +29,9 @@ class Ground:
         self.crowds = np.stack([points[labels == label].mean(0) for label in range(len(names))])
         around = np.arctan2(*self.crowds.T[::-1])
         self.colours = [_colour(angle) for angle in around]  # neighbours have like colours
+        words = max(map(len, names)) > 2
+        self.letter = 1 / (34 if words else 22)  # how high the letters of the names are, as a share of the picture
+        self.where_names = self.crowds * (OUTSIDE - 0.2 * words, OUTSIDE)
 
     def empty(self, size: int) -> Image.Image:
         """Points and names, `SHARP` times as large."""
@@ -39,11 +42,8 @@ class Ground:
         for (x, y), label in zip(_pixels(self.points, side), self.labels, strict=True):
             colour = tuple(int(FAINT * part) for part in self.colours[label])
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
-        words = max(map(len, self.names)) > 2
-        font = ImageFont.load_default(side / (34 if words else 22))
-        for (x, y), name, colour in zip(
-            _pixels(self.crowds * (OUTSIDE - 0.12 * words, OUTSIDE), side), self.names, self.colours, strict=True
-        ):
+        font = ImageFont.load_default(side * self.letter)
+        for (x, y), name, colour in zip(_pixels(self.where_names, side), self.names, self.colours, strict=True):
             pen.text((x, y), name, colour, font, "mm")
         return picture
 

@@ -61,8 +61,9 @@ def test_a_digit_that_nobody_asked_for_is_not_named() -> None:
 
 
 def test_the_animation_that_plays_at_first_is_of_the_ten_digits(pipe) -> None:
-    animation = player.first_animation(pipe)
-    assert animation is not None
+    result = player.first_result(pipe)
+    assert result is not None
+    animation = player.trajectory(result, DIGITS, example=True)
     assert [tile["name"][0] for tile in animation["tiles"]] == list("0123456789")
     assert pixels(animation["sprite"]).shape == (len(animation["captions"]) * 28, 20 * 28)
 

@@ -1,0 +1,73 @@
+// The map: beside the tiles, the way of each one's guess across the crowds of real images (ui/ways.py). It follows the slider;
+// a way and its tile are highlighted together. Where there is no map, all of this does nothing.
+
+const map = element.querySelector(".map"), sky = element.querySelector(".sky");
+const crowd_colours = [...element.querySelectorAll(".crowd")].map((crowd) => crowd.getAttribute("stroke"));
+let ways = [];  // of each tile: the line, a wider one to point at, and the image at its end
+let trail = [];  // the places of the live frames of the newest run, until all of its way is known
+
+function build_ways() {
+  if (!map) return;
+  const group = sky.querySelector(".ways");
+  group.replaceChildren();
+  for (const { head } of ways) head.canvas.remove();
+  ways = animation.tiles.map(({ label }, n) => {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+    if (label != null) line.style.stroke = crowd_colours[label];
+    const wide = line.cloneNode();
+    wide.setAttribute("class", "wide-line");
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = animation.size;
+    for (const part of [line, wide, canvas]) {
+      part.dataset.way = n;
+      part.addEventListener("click", () => { if (!animation.live) choose(zoomed === null ? n : null); });
+    }
+    group.append(line, wide);
+    sky.append(canvas);
+    return { line, wide, head: canvas.getContext("2d") };
+  });
+  sky.classList.toggle("many", ways.length > 20);
+}
+
+function keep_trail(next, running) {
+  if (next.live?.places) trail = running ? [...trail, next.live.places] : [next.live.places];
+  else if (next.live || !animation?.live) trail = [];
+}
+
+function show_ways() {
+  if (!map || !animation || !sprite) return;
+  const all = props.way && (animation.run ?? null) === props.way.run && !animation.live ? props.way.places : null;
+  const places = all ? all.slice(0, frame + 1) : trail;
+  const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
+  const [width, height] = animation.size;
+  for (const [n, { line, wide, head }] of ways.entries()) {
+    const d = `M0 0${places.map((frame) => `L${frame[n].map((part) => edge(part) * reach)}`).join("")}`;
+    line.setAttribute("d", d);
+    wide.setAttribute("d", d);
+    head.canvas.hidden = !places.length;
+    if (!places.length) continue;
+    const [x, y] = places.at(-1)[n];
+    head.canvas.style.left = `${50 * (edge(x) + 1)}%`;
+    head.canvas.style.top = `${50 * (edge(y) + 1)}%`;
+    head.drawImage(sprite, ((tiles.length - 1) * ways.length + n) * width, frame * height, width, height, 0, 0, width, height);
+  }
+  map.querySelector("button").hidden = !all || Boolean(animation.example);
+}
+
+// One tile and its way, or, where none is pointed at, the one that is seen large.
+function highlight(n) {
+  n ??= zoomed;
+  for (const [k, { line, head }] of ways.entries())
+    for (const part of [line, head.canvas]) part.classList.toggle("far", n !== null && k !== n);
+  for (const side of tiles) for (const [k, { tile }] of side.entries()) tile.classList.toggle("near", k === n && n !== zoomed);
+}
+
+function pointed_at({ target }) {
+  if (!map) return;
+  const tile = target.closest(".tile"), way = target.closest("[data-way]");
+  highlight(tile ? [...tile.parentElement.children].indexOf(tile) : way ? Number(way.dataset.way) : null);
+}
+
+for (const event of ["pointerover", "focusin"]) element.addEventListener(event, pointed_at);
+for (const event of ["pointerleave", "focusout"]) element.addEventListener(event, () => { if (map) highlight(null); });
+map?.querySelector("button").addEventListener("click", () => trigger("keep_map"));
