@@ -55,7 +55,7 @@ class Bench:
             self.ways = gr.HTML()
         self.unfolded = gr.State(False)  # whether that is
         with gr.Column(visible=False, min_width=0) as self.drawn:
-            self.player = player(None, TRACKS, "lab-player", TOOLS, START)
+            self.player = player(None, TRACKS, "lab-player", TOOLS, START, work.map)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
         with gr.Column(visible=False, min_width=0) as self.table_panel:
@@ -92,10 +92,13 @@ class Bench:
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
         if isinstance(recipe.activity, Morph):
-            shown = film(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or MORPH_NOTE)
+            shown = film(
+                drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or MORPH_NOTE, run=drawn.number
+            )
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
-            shown = trajectory(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or NOTE, zoomed=zoomed)
+            more: dict[str, Any] = {"note": drawn.plan.note or NOTE, "zoomed": zoomed, "run": drawn.number}
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, **more)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:

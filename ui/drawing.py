@@ -70,7 +70,7 @@ class Drawing:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
                 line = status.running(state.done, state.steps, shown - began, what, state.share)
-                places = ways.now(self.work, now.done, now.guesses)
+                places = ways.now(self.work, now)
                 yield line, live(plan.recipe, self.pipe.names, now, plan.columns, places)
         raise AssertionError("a run ends with its result")
 

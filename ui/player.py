@@ -181,7 +181,7 @@ def film(
     back = slice(-2, None, -1)
     way = " to ".join(names[digit] for digit in activity.digits)
     frames = np.concatenate([result.images, result.images[back]])[:, None]
-    tiles = [{"name": way}]
+    tiles = [{"name": way, "label": None}]
     return animation({way: frames}, [*captions, *captions[back]], tiles, plays=True, pace=MORPH_MS, **more)
 
 

@@ -63,7 +63,7 @@ class Drawn:
     looks: list[list[Reading]] | None = None  # what is read in each image, for each way to look, where that was wanted
     drawn: int = 0  # how many images it took until they read right, where that was wanted
     number: int = field(default_factory=count().__next__)
-    way: np.ndarray | None = None  # of its guesses on the map, float (F, N, 2), once that is known
+    way: list[list[list[float]]] | None = None  # of its guesses on the map: ways.py, once that is known
     gif: str = ""  # the path of its GIF, once that is made
     making: Lock = field(default_factory=Lock)  # held while it is made: it is shown, and downloaded, and made once
 

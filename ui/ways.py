@@ -9,8 +9,10 @@ from diffusion import Result
 from diffusion.data import DATASETS
 from diffusion.evaluation.map import Map
 from diffusion.files.map_picture import FAINT, REACH, Ground
+from diffusion.lab import Morph
+from diffusion.scheduler import T
 from ui.session import Drawn
-from ui.work import Work
+from ui.work import Moment, Work
 
 MOST_LIVE = 20  # images whose ways are shown while they are drawn: reading more of them would hold up the run
 
@@ -46,12 +48,13 @@ def figure(drawn: Map | None) -> str:
     )
 
 
-def now(work: Work, done: int, guesses: np.ndarray) -> list[list[float]] | None:
-    """Where the newest guesses of a run under way lie, uint8 (N, H, W[, 3]); None where that is not shown."""
-    if work.map is None or len(guesses) > MOST_LIVE:
+def now(work: Work, moment: Moment) -> list[list[float]] | None:
+    """Where the newest guesses of a run under way lie, (N, 2); None where there are none, or too many to read."""
+    if work.map is None or len(moment.guesses) > MOST_LIVE:
         return None
-    places = work.map.places(guesses) if done else np.zeros((len(guesses), 2))  # before the first guess, the middle
-    return places.round(3).tolist()
+    if moment.done:
+        return work.map.places(moment.guesses).round(3).tolist()
+    return [[0.0, 0.0]] * len(moment.guesses) if moment.level == T - 1 else None  # the middle
 
 
 def of(work: Work, drawn: Drawn | None) -> Any:
@@ -59,12 +62,20 @@ def of(work: Work, drawn: Drawn | None) -> Any:
     if work.map is None or drawn is None:
         return gr.skip()
     if drawn.way is None:
-        drawn.way = work.map.way(drawn.result).round(3)
-    return gr.update(way={"run": drawn.number, "places": drawn.way.tolist()})
+        drawn.way = way(work.map, drawn.result)
+    return gr.update(way={"run": drawn.number, "places": drawn.way})
 
 
 def of_example(work: Work, example: Result | None) -> Any:
     """The same of what plays before the first run."""
     if work.map is None or example is None:
         return gr.skip()
-    return gr.update(way={"run": None, "places": work.map.way(example).round(3).tolist()})
+    return gr.update(way={"run": None, "places": way(work.map, example)})
+
+
+def way(drawn: Map, result: Result) -> list[list[list[float]]]:
+    """Places by frame and tile; of a morph, which is a film with one tile, those of its images there and back."""
+    if isinstance(result.recipe.activity, Morph):
+        there = drawn.places(result.images)[:, None]
+        return np.concatenate([there, there[-2::-1]]).round(3).tolist()
+    return drawn.path(result).round(3).tolist()

@@ -53,6 +53,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--map",
         action="store_true",
+        default=None,
         help="the way of each guess on the map of what the reader sees: a .png is the map, an animation has it beside "
         "the digits",
     )

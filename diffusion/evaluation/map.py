@@ -25,6 +25,7 @@ from diffusion.files import map_picture, render
 from diffusion.files.render import Options
 from diffusion.hardware import CPU_FLOAT32
 from diffusion.result import Result
+from diffusion.scheduler import T
 
 CROWD = 0.13  # how far a crowd spreads: one standard deviation along each of its two directions
 POINTS = 1500  # real images that are drawn
@@ -113,6 +114,11 @@ class Map:
         guesses = result.guesses
         return self.places(guesses.reshape(-1, *guesses.shape[2:])).reshape(*guesses.shape[:2], 2)
 
+    def path(self, result: Result) -> np.ndarray:
+        """The same, and before it the middle, where the run began in pure noise: float32 (F or F + 1, N, 2)."""
+        way = self.way(result)
+        return np.concatenate([np.zeros_like(way[:1]), way]) if result.levels[0] == T - 1 else way
+
     def picture(self, result: Result, ending: str, **options: object) -> bytes:
         """The file with the way of a result: a .png of the map, or an animation with the map beside the images.
 
@@ -121,16 +127,16 @@ class Map:
             options: those of `render.Options`, of which a .png takes none.
         """
         chosen = Options(**options)  # type: ignore[arg-type]
-        way, recipe = self.way(result), result.recipe
+        path, recipe = self.path(result), result.recipe
         ground = map_picture.Ground(self.points, self.labels, self.names)
         labels = result.labels if recipe.guidance > 0 else None
         if ending == ".png":
-            whole = ground.picture(way, result.images, labels, map_picture.LARGE)
+            whole = ground.picture(path, result.images, labels, map_picture.LARGE)
             return render.png(whole, recipe.to_json())
         render.check_tiles(len(result.images))
         columns = render.columns_for(result.labels) if chosen.columns is None else chosen.columns
         tracks = [result.on_one_line(frames) for frames in result.tracks(chosen.track)]
-        frames = ground.beside(render.animation(tracks, columns, chosen.scale), way, result.guesses, labels)
+        frames = ground.beside(render.animation(tracks, columns, chosen.scale), path, result.guesses, labels)
         return render.animated(ending, frames, recipe.to_json(), fps=chosen.fps)
 
 

@@ -49,7 +49,7 @@ class Ground:
 
     def picture(
         self,
-        way: np.ndarray,
+        path: np.ndarray,
         images: np.ndarray,
         labels: Sequence[int] | None,
         size: int,
@@ -58,21 +58,20 @@ class Ground:
         """The ways as far as they are known: uint8 (size, size, 3).
 
         Args:
-            way: float (F, N, 2), where each image was, the newest last; before that lies the middle.
+            path: float (F, N, 2), where each image was, the newest last.
             images: uint8 (N, H, W[, 3]), drawn where they are.
             labels: what was asked for, or None.
         """
         picture = (empty or self.empty(size)).copy()
         pen = ImageDraw.Draw(picture)
         side = picture.width
-        whole = np.concatenate([np.zeros((1, *way.shape[1:])), way])
         colours = [WAY] * len(images) if labels is None else [self.colours[label] for label in labels]
         for k, colour in enumerate(colours):
-            spots = [tuple(spot) for spot in _pixels(whole[:, k], side)]
+            spots = [tuple(spot) for spot in _pixels(path[:, k], side)]
             pen.line(spots, fill=colour, width=max(1, side // 300), joint="curve")
         seen = np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS)).copy()
         edge = round(size / (13 if len(images) <= 20 else 22))
-        for image, spot in zip(images, _pixels(way[-1], size), strict=True):
+        for image, spot in zip(images, _pixels(path[-1], size), strict=True):
             small = np.asarray(Image.fromarray(image).convert("RGB").resize((edge, edge), Image.Resampling.BILINEAR))
             x, y = (int(np.clip(part - edge / 2, 0, size - edge)) for part in spot)
             under = seen[y : y + edge, x : x + edge]
@@ -80,22 +79,25 @@ class Ground:
         return seen
 
     def beside(
-        self, frames: Sequence[np.ndarray], way: np.ndarray, images: np.ndarray, labels: Sequence[int] | None
+        self, frames: Sequence[np.ndarray], path: np.ndarray, images: np.ndarray, labels: Sequence[int] | None
     ) -> list[np.ndarray]:
         """Frames of an animation, uint8 (H, W[, 3]), each with the map on its right.
 
         Args:
-            way: float (F, N, 2).
+            path: float (F, N, 2), or longer, where something lies before the first frame.
             images: uint8 (F, N, H, W[, 3]), drawn where they are.
         """
         height = max(SMALL, frames[0].shape[0])
         empty = self.empty(height)
         done = []
+        before = len(path) - len(frames)
         for k, frame in enumerate(frames):
             room = np.zeros((height, frame.shape[1], 3), np.uint8)
             top = (height - frame.shape[0]) // 2
             room[top : top + frame.shape[0]] = frame if frame.ndim == 3 else frame[..., None]
-            done.append(np.concatenate([room, self.picture(way[: k + 1], images[k], labels, height, empty)], axis=1))
+            done.append(
+                np.concatenate([room, self.picture(path[: before + k + 1], images[k], labels, height, empty)], axis=1)
+            )
         return done
 
 

@@ -37,11 +37,11 @@ function keep_trail(next, running) {
 function show_ways() {
   if (!map || !animation || !sprite) return;
   const all = props.way && (animation.run ?? null) === props.way.run && !animation.live ? props.way.places : null;
-  const places = all ? all.slice(0, frame + 1) : trail;
+  const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
   const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
   const [width, height] = animation.size;
   for (const [n, { line, wide, head }] of ways.entries()) {
-    const d = `M0 0${places.map((frame) => `L${frame[n].map((part) => edge(part) * reach)}`).join("")}`;
+    const d = places.map((frame, k) => `${k ? "L" : "M"}${frame[n].map((part) => edge(part) * reach)}`).join("");
     line.setAttribute("d", d);
     wide.setAttribute("d", d);
     head.canvas.hidden = !places.length;
@@ -49,9 +49,10 @@ function show_ways() {
     const [x, y] = places.at(-1)[n];
     head.canvas.style.left = `${50 * (edge(x) + 1)}%`;
     head.canvas.style.top = `${50 * (edge(y) + 1)}%`;
-    head.drawImage(sprite, ((tiles.length - 1) * ways.length + n) * width, frame * height, width, height, 0, 0, width, height);
+    const track = animation.tracks.at(-1) in ENDS ? tiles.length - 1 : 0;  // the guess, or the illusion upright
+    head.drawImage(sprite, (track * ways.length + n) * width, frame * height, width, height, 0, 0, width, height);
   }
-  map.querySelector("button").hidden = !all || Boolean(animation.example);
+  map.querySelector("button").hidden = !all || Boolean(animation.example || animation.plays);
 }
 
 // One tile and its way, or, where none is pointed at, the one that is seen large.
