@@ -190,12 +190,10 @@ def gif_of(run: int, path: str) -> Any:
     return gr.update(gif={"run": run, "file": {"path": path, "meta": {"_type": "gradio.FileData"}}})
 
 
-def live(
-    recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0, places: list[list[float]] | None = None
-) -> dict[str, Any]:
-    """The animation of a run under way: its newest frame, and where its guesses lie on the map, where there is one."""
+def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0, **on_map: Any) -> dict[str, Any]:
+    """The animation of a run under way: its newest frame, and where that lies on the map: see `ways.Trail`."""
     caption = _caption(now.done, now.steps, now.level)
-    progress = {"done": now.done, "of": now.steps, "places": places}
+    progress = {"done": now.done, "of": now.steps} | on_map
     return animation(
         tracks(recipe, names, now.noisy[None], now.guesses[None]),
         [caption],

@@ -48,13 +48,20 @@ def figure(drawn: Map | None) -> str:
     )
 
 
-def now(work: Work, moment: Moment) -> list[list[float]] | None:
-    """Where the newest guesses of a run under way lie, (N, 2); None where there are none, or too many to read."""
-    if work.map is None or len(moment.guesses) > MOST_LIVE:
-        return None
-    if moment.done:
-        return work.map.places(moment.guesses).round(3).tolist()
-    return [[0.0, 0.0]] * len(moment.guesses) if moment.level == T - 1 else None  # the middle
+class Trail:
+    """The way of a run under way, as far as it is shown live."""
+
+    def __init__(self, work: Work):
+        self.map = work.map
+        self.from_noise = False
+
+    def now(self, moment: Moment) -> dict[str, Any]:
+        """Where the newest guesses lie, (N, 2), if they are few enough to be read; and whether all began as noise."""
+        if moment.done == 0:
+            self.from_noise = moment.level == T - 1
+        read = self.map is not None and moment.done > 0 and len(moment.guesses) <= MOST_LIVE
+        places = self.map.places(moment.guesses).round(3).tolist() if self.map and read else None
+        return {"places": places, "from_noise": self.from_noise}
 
 
 def of(work: Work, drawn: Drawn | None) -> Any:

@@ -51,7 +51,7 @@ def test_an_animation_says_where_in_the_run_each_frame_is() -> None:
         "Step 3 of 4, noise level 249",
         "Step 4 of 4, no noise left",
     ]
-    assert animation["tiles"] == [{"name": "7, seed 8"}]
+    assert animation["tiles"] == [{"name": "7, seed 8", "label": 7}]
     live = player.live(recipe, DIGITS, Moment(3, 4, 249, images[0], images[0]))
     assert (live["captions"], live["live"]) == (["Step 3 of 4, noise level 249"], {"done": 3, "of": 4})
 

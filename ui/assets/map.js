@@ -30,8 +30,10 @@ function build_ways() {
 }
 
 function keep_trail(next, running) {
-  if (next.live?.places) trail = running ? [...trail, next.live.places] : [next.live.places];
-  else if (next.live || !animation?.live) trail = [];
+  if (!running && (next.live || !animation?.live)) trail = [];
+  if (!next.live?.places) return;
+  if (!trail.length && next.live.from_noise) trail = [next.tiles.map(() => [0, 0])];  // the middle
+  trail = [...trail, next.live.places];
 }
 
 function show_ways() {
@@ -40,6 +42,8 @@ function show_ways() {
   const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
   const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
   const [width, height] = animation.size;
+  const guesses = animation.tracks.at(-1) in ENDS, track = guesses ? tiles.length - 1 : 0;
+  const noisy = !guesses && tiles.length > 1 && (animation.live || frame < animation.captions.length - 1);  // of an illusion
   for (const [n, { line, wide, head }] of ways.entries()) {
     const d = places.map((frame, k) => `${k ? "L" : "M"}${frame[n].map((part) => edge(part) * reach)}`).join("");
     line.setAttribute("d", d);
@@ -49,10 +53,18 @@ function show_ways() {
     const [x, y] = places.at(-1)[n];
     head.canvas.style.left = `${50 * (edge(x) + 1)}%`;
     head.canvas.style.top = `${50 * (edge(y) + 1)}%`;
-    const track = animation.tracks.at(-1) in ENDS ? tiles.length - 1 : 0;  // the guess, or the illusion upright
-    head.drawImage(sprite, (track * ways.length + n) * width, frame * height, width, height, 0, 0, width, height);
+    head.clearRect(0, 0, width, height);
+    if (noisy) dot(head, width / 2, height / 2);
+    else head.drawImage(sprite, (track * ways.length + n) * width, frame * height, width, height, 0, 0, width, height);
   }
   map.querySelector("button").hidden = !all || Boolean(animation.example || animation.plays);
+}
+
+function dot(head, x, y) {
+  head.fillStyle = "#fff";
+  head.beginPath();
+  head.arc(x, y, x / 4, 0, 2 * Math.PI);
+  head.fill();
 }
 
 // One tile and its way, or, where none is pointed at, the one that is seen large.
