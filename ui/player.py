@@ -130,7 +130,8 @@ def animation(
         more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
             whether it plays by itself; `live`;
             `turn`, the CSS that shows the first track through a view;
-            `run`, the number of the run, whose GIF may follow: see `gif_of`.
+            `run`, the number of the run, whose GIF may follow: see `gif_of`, and whose ways: see `ways.of`;
+            `places`, these ways themselves.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
     height, width = coarse[0].shape[2:4]

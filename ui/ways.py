@@ -11,7 +11,7 @@ from diffusion.evaluation.map import Map
 from diffusion.files.map_picture import FAINT, REACH, Ground
 from diffusion.lab import Morph
 from diffusion.scheduler import T
-from ui.session import Drawn
+from ui.session import Drawn, Places
 from ui.work import Moment, Work
 
 MOST_LIVE = 20  # images whose ways are shown while they are drawn: reading more of them would hold up the run
@@ -60,17 +60,22 @@ class Trail:
         if moment.done == 0:
             self.from_noise = moment.level == T - 1
         read = self.map is not None and moment.done > 0 and len(moment.guesses) <= MOST_LIVE
-        places = self.map.places(moment.guesses).round(3).tolist() if self.map and read else None
+        places = _rounded(self.map.places(moment.guesses)) if self.map and read else None
         return {"places": places, "from_noise": self.from_noise}
 
 
+def places(work: Work, drawn: Drawn) -> Places | None:
+    """The ways of a run, where there is a map: worked out once."""
+    if work.map is not None and drawn.places is None:
+        drawn.places = way(work.map, drawn.result)
+    return drawn.places
+
+
 def of(work: Work, drawn: Drawn | None) -> Any:
-    """The update of a player that brings the ways of a run, where there is a map."""
+    """The update of a player that brings the ways of a run."""
     if work.map is None or drawn is None:
         return gr.skip()
-    if drawn.way is None:
-        drawn.way = way(work.map, drawn.result)
-    return gr.update(way={"run": drawn.number, "places": drawn.way})
+    return gr.update(way={"run": drawn.number, "places": places(work, drawn)})
 
 
 def of_example(work: Work, example: Result | None) -> Any:
@@ -80,9 +85,14 @@ def of_example(work: Work, example: Result | None) -> Any:
     return gr.update(way={"run": None, "places": way(work.map, example)})
 
 
-def way(drawn: Map, result: Result) -> list[list[list[float]]]:
+def way(drawn: Map, result: Result) -> Places:
     """Places by frame and tile; of a morph, which is a film with one tile, those of its images there and back."""
     if isinstance(result.recipe.activity, Morph):
         there = drawn.places(result.images)[:, None]
-        return np.concatenate([there, there[-2::-1]]).round(3).tolist()
-    return drawn.path(result).round(3).tolist()
+        return _rounded(np.concatenate([there, there[-2::-1]]))
+    return _rounded(drawn.path(result))
+
+
+def _rounded(places: np.ndarray) -> Any:
+    """As lists of short numbers."""
+    return places.astype(float).round(3).tolist()

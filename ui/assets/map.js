@@ -38,7 +38,8 @@ function keep_trail(next, running) {
 
 function show_ways() {
   if (!map || !animation || !sprite) return;
-  const all = props.way && (animation.run ?? null) === props.way.run && !animation.live ? props.way.places : null;
+  const same = props.way && (animation.run ?? null) === props.way.run;
+  const all = animation.live ? null : animation.places || (same && props.way.places);
   const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
   const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
   const [width, height] = animation.size;

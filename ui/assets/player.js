@@ -57,7 +57,7 @@ function fit() {
   if (!animation) return;
   const columns = zoomed === null ? Math.min(animation.columns, animation.tiles.length) : 1;
   $(".stage").style.setProperty("--high", Math.ceil((zoomed === null ? animation.tiles.length : 1) / columns) / columns);
-  $(".tracks").classList.toggle("wide", columns > 3 * Math.ceil(animation.tiles.length / animation.columns));
+  $(".tracks").classList.toggle("wide", columns > (map ? 6 : 3) * Math.ceil(animation.tiles.length / animation.columns));
   for (const box of tracks) {
     box.style.setProperty("--columns", columns);
     box.classList.toggle("small", box.clientWidth / columns < 48);

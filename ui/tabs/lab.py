@@ -9,7 +9,7 @@ import gradio as gr
 from diffusion import BadInput, Recipe, checks
 from diffusion.lab import Anagram, Hybrid, ImageToImage
 from diffusion.lab.picture import load
-from ui import ambigrams, experiments, noised, request, status, ways
+from ui import ambigrams, experiments, noised, request, status
 from ui.bench import EMPTY, NOISE, START, Bench
 from ui.canvas import real_digit
 from ui.drawing import Drawing, read_again
@@ -64,7 +64,6 @@ class Lab:
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        drawing.success(self.way, self.session, self.player, **AT_ONCE)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
 
@@ -145,10 +144,6 @@ class Lab:
     def failed(self, halted: bool, session: Session) -> Update:
         """After a failure, and when a stop is done: a last step of the run may have come in between."""
         return {**self.bench.look(session), self.status: status.line(HALTED if halted else FAILED), **self._ready()}
-
-    def way(self, session: Session) -> Any:
-        """The ways of the run that is shown, where there is a map."""
-        return ways.of(self.work, session.shown)
 
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF, self.halted: True}
