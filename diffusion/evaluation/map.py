@@ -119,6 +119,10 @@ class Map:
         way = self.way(result)
         return np.concatenate([np.zeros_like(way[:1]), way]) if result.levels[0] == T - 1 else way
 
+    def pixels(self, result: Result, size: int = map_picture.LARGE) -> np.ndarray:
+        """The map with the ways of a result: uint8 (size, size, 3)."""
+        return self._ground.picture(self.path(result), result.images, _asked(result), size)
+
     def picture(self, result: Result, ending: str, **options: object) -> bytes:
         """The file with the way of a result: a .png of the map, or an animation with the map beside the images.
 
@@ -127,17 +131,23 @@ class Map:
             options: those of `render.Options`, of which a .png takes none.
         """
         chosen = Options(**options)  # type: ignore[arg-type]
-        path, recipe = self.path(result), result.recipe
-        ground = map_picture.Ground(self.points, self.labels, self.names)
-        labels = result.labels if recipe.guidance > 0 else None
         if ending == ".png":
-            whole = ground.picture(path, result.images, labels, map_picture.LARGE)
-            return render.png(whole, recipe.to_json())
+            return render.png(self.pixels(result), result.recipe.to_json())
         render.check_tiles(len(result.images))
         columns = render.columns_for(result.labels) if chosen.columns is None else chosen.columns
         tracks = [result.on_one_line(frames) for frames in result.tracks(chosen.track)]
-        frames = ground.beside(render.animation(tracks, columns, chosen.scale), path, result.guesses, labels)
-        return render.animated(ending, frames, recipe.to_json(), fps=chosen.fps)
+        images = render.animation(tracks, columns, chosen.scale)
+        frames = self._ground.beside(images, self.path(result), result.guesses, _asked(result))
+        return render.animated(ending, frames, result.recipe.to_json(), fps=chosen.fps)
+
+    @property
+    def _ground(self) -> map_picture.Ground:
+        return map_picture.Ground(self.points, self.labels, self.names)
+
+
+def _asked(result: Result) -> list[int] | None:
+    """The classes that were asked for, whose colours the ways have; None where none were."""
+    return result.labels if result.recipe.guidance > 0 else None
 
 
 def map_file(reader: str | Path = READER) -> Path:
