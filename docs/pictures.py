@@ -4,6 +4,7 @@ python -m docs.pictures
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from diffusion import Pipeline
 from diffusion.data import to_uint8
 from diffusion.denoiser import Denoiser
+from diffusion.evaluation.map import load_map
 from diffusion.evaluation.sheet import Sheet
 from diffusion.files import plot, render
 from diffusion.guidance import EVERYWHERE
@@ -39,6 +41,7 @@ def main() -> None:
     render.save_png(HERE / "schedules.png", schedules())
     render.save_png(HERE / "noise.png", noisy(pipe))
     render.save_png(HERE / "unet.png", sketch(pipe.model))
+    render.save_png(HERE / "map.png", ways(pipe))
     Sheet(
         pipe,
         pipe.recipe([0] * 12, guidance_interval=EVERYWHERE),
@@ -75,6 +78,13 @@ def noisy(pipe: Pipeline) -> np.ndarray:
     levels = torch.tensor(LEVELS, device="cpu")
     rows = [Scheduler(name).add_noise(x0.expand(len(LEVELS), -1, -1, -1), eps, levels) for name in SCHEDULES]
     return render.grid(to_uint8(torch.cat(rows)).numpy(), columns=len(LEVELS), scale=3)
+
+
+def ways(pipe: Pipeline) -> np.ndarray:
+    """Three maps side by side: the ways of ten digits, ten guesses in one step, and ten digits that nobody asked for."""
+    drawn = load_map()
+    runs: list[dict[str, Any]] = [{}, {"steps": 1}, {"guidance": 0}]
+    return np.concatenate([drawn.pixels(pipe(range(10), seed=0, **settings), 480) for settings in runs], 1)
 
 
 def sketch(denoiser: Denoiser) -> np.ndarray:

@@ -12,7 +12,7 @@ from diffusion import BadInput, Pipeline, Result, checks
 from diffusion.checkpoint import ONE_GUESS, shipped
 from diffusion.lab import Morph, recipes
 from diffusion.lab.forward import guesser
-from ui import ambigrams, experiments, noised, status
+from ui import ambigrams, experiments, noised, status, ways
 from ui.downloads import Downloads
 from ui.events import Update
 from ui.experiments import EXPERIMENTS
@@ -55,7 +55,7 @@ class Bench:
             self.ways = gr.HTML()
         self.unfolded = gr.State(False)  # whether that is
         with gr.Column(visible=False, min_width=0) as self.drawn:
-            self.player = player(None, TRACKS, "lab-player", TOOLS, START)
+            self.player = player(None, TRACKS, "lab-player", TOOLS, START, work.map)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
         with gr.Column(visible=False, min_width=0) as self.table_panel:
@@ -91,11 +91,14 @@ class Bench:
         if drawn is None or not EXPERIMENTS[drawn.result.recipe.activity.name].draws:  # type: ignore[union-attr]
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
+        places = ways.places(self.work, drawn)  # with the rest: a player that was hidden at first is told nothing else
         if isinstance(recipe.activity, Morph):
-            shown = film(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or MORPH_NOTE)
+            note = drawn.plan.note or MORPH_NOTE
+            shown = film(drawn.result, self.work.names, drawn.looks, note=note, places=places)
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
-            shown = trajectory(drawn.result, self.work.names, drawn.looks, note=drawn.plan.note or NOTE, zoomed=zoomed)
+            more: dict[str, Any] = {"note": drawn.plan.note or NOTE, "zoomed": zoomed, "places": places}
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, **more)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion import BadInput, Recipe, checks
+from diffusion.files import export
 from diffusion.files.atomic import write_bytes
 from diffusion.lab import Denoising, Forward, Morph
 from ui import links, status
@@ -39,6 +40,7 @@ class Downloads:
             for text, name in (("Download PNG", "keep-png"), ("Download GIF", "keep-gif"), ("Copy link", "copy"))
         ]
         self.keep: gr.Button | None = None
+        self.with_map: gr.Checkbox | None = None
         self.file = gr.File(visible=False)
         self.link = gr.Textbox(visible=False)
 
@@ -52,6 +54,12 @@ class Downloads:
             with gr.Row():
                 self.scale = gr.Slider(1, 16, value=4, step=1, label="Size", info="Pixels per pixel.", min_width=140)
                 self.fps = gr.Slider(1, 50, value=15, step=1, label="Speed", info="Frames a second.", min_width=140)
+            self.with_map = gr.Checkbox(
+                False,
+                label="With the map",
+                info="A PNG is the map then; an animation has it beside the images.",
+                visible=self.work.map is not None,
+            )
             self.keep = gr.Button("Download", interactive=False, elem_id="keep", size="sm")
         self.buttons.append(self.keep)
 
@@ -64,8 +72,10 @@ class Downloads:
             self.gif.click(self.save_gif, session, **kept),
             player.keep(self.save_tile, session, **kept),
         ]
+        if self.work.map is not None:
+            events.append(player.keep_map(self.save_map, session, **kept))
         if self.keep:
-            options = [session, self.kind, self.track, self.scale, self.fps]
+            options: list[Any] = [session, self.kind, self.track, self.scale, self.fps, self.with_map]
             events.append(self.keep.click(self.save_as, options, **kept))
         for event in events:
             event.success(None, self.file, js=FETCH, **AT_ONCE)
@@ -84,15 +94,23 @@ class Downloads:
     def save_gif(self, session: Session) -> Iterator[str | None]:
         yield from self.save(session, ".gif")
 
-    def save_as(self, session: Session, kind: Any, track: Any, scale: Any, fps: Any) -> Iterator[str | None]:
-        yield from self.save(session, KINDS[checks.choice("file", kind, KINDS)], track=track, scale=scale, fps=fps)
+    def save_as(
+        self, session: Session, kind: Any, track: Any, scale: Any, fps: Any, with_map: Any
+    ) -> Iterator[str | None]:
+        ending = KINDS[checks.choice("file", kind, KINDS)]
+        yield from self.save(session, ending, with_map=bool(with_map), track=track, scale=scale, fps=fps)
+
+    def save_map(self, session: Session) -> Iterator[str | None]:
+        yield from self.save(session, ".png", with_map=True)
 
     def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
         """The GIF of one digit: its noise and the network's guesses; of a morph, all of it."""
         morph = session.shown and isinstance(session.shown.result.recipe.activity, Morph)
         yield from self.save(session, ".gif", None if morph else event.tile, track="both")
 
-    def save(self, session: Session, ending: str, tile: Any = None, **options: Any) -> Iterator[str | None]:
+    def save(
+        self, session: Session, ending: str, tile: Any = None, with_map: bool = False, **options: Any
+    ) -> Iterator[str | None]:
         """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
         drawn = session.shown
         if drawn is None:
@@ -101,12 +119,15 @@ class Downloads:
         result, columns = drawn.result, drawn.plan.columns
         if tile is not None:
             result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
-        if ending == ".gif" and tile is None and not options and result.recipe.activity is None:
+        if ending == ".gif" and tile is None and not with_map and not options and result.recipe.activity is None:
             yield self.gif_of(drawn)
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{file_name(result.recipe)}{ending}"
-            if result.recipe.activity is None:
+            if with_map and self.work.map is not None and ending not in export.ENDINGS:
+                path = path.with_stem(f"{path.stem}-map")
+                write_bytes(path, self.work.map.picture(result, ending, columns=columns or None, **options))
+            elif result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
             else:
                 write_bytes(path, self.work.picture(result, ending, drawn.looks or ()))

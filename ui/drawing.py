@@ -9,7 +9,7 @@ import gradio as gr
 
 from diffusion import BadInput, Result
 from diffusion.lab import Anagram, Hybrid, morph
-from ui import status
+from ui import status, ways
 from ui.events import Update
 from ui.player import live
 from ui.session import Drawn, Plan, Session
@@ -62,6 +62,7 @@ class Drawing:
         """The moments as they come, but not all of them: the browser shows ten a second."""
         began = time.monotonic()
         instant = self.pipe.offer.instant
+        trail = ways.Trail(self.work)
         shown, pause = (began, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
         for state in self.work.run(plan.part):
             if isinstance(state, Result):
@@ -70,7 +71,7 @@ class Drawing:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))
                 line = status.running(state.done, state.steps, shown - began, what, state.share)
-                yield line, live(plan.recipe, self.pipe.names, now, plan.columns)
+                yield line, live(plan.recipe, self.pipe.names, now, plan.columns, **trail.now(now))
         raise AssertionError("a run ends with its result")
 
     def _draw_misses_again(self, drawn: Drawn) -> Iterator[View]:

@@ -18,9 +18,11 @@ import numpy as np
 from PIL import Image
 
 from diffusion import Pipeline, Recipe, Result
+from diffusion.evaluation.map import Map
 from diffusion.evaluation.readback import Reading
 from diffusion.files import render
 from diffusion.lab import Anagram, Morph
+from ui import ways
 from ui.work import Moment, things_of
 
 ASSETS = Path(__file__).parent / "assets"
@@ -41,7 +43,7 @@ MORPH_MS = 110  # of a frame of a morph
 PLAYED = "Drawn before you came. Press Generate to draw your own."
 
 TEMPLATE = """
-<div class="tracks">{tracks}</div>
+<div class="stage"><div class="tracks">{tracks}</div>{map}</div>
 <div class="time">
   <button type="button" class="play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" aria-label="Time">
@@ -74,6 +76,7 @@ def player(
     name: str,
     tools: Mapping[str, str] = TOOLS,
     start: str = "#generate",
+    map: Map | None = None,
 ) -> gr.HTML:
     """The component `name`, which shows these tracks until its value says others.
 
@@ -81,6 +84,7 @@ def player(
         tools: what can be done with the tile that is seen large: events, which carry that `tile` and the `frame`, and
             their buttons.
         start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
+        map: beside the tracks, for their ways.
     """
     ends = dict(zip(TRACKS, ENDS, strict=True))
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
@@ -88,12 +92,16 @@ def player(
     return gr.HTML(
         value,
         html_template=TEMPLATE.format(
-            tracks="".join(figures), start=start, tools="".join(TOOL.format(*tool) for tool in tools.items())
+            tracks="".join(figures),
+            map=ways.figure(map),
+            start=start,
+            tools="".join(TOOL.format(*tool) for tool in tools.items()),
         ),
         js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)};\n"
-        + (ASSETS / "player.js").read_text("utf-8"),
+        + "".join((ASSETS / name).read_text("utf-8") for name in ("map.js", "player.js")),
         apply_default_css=False,
         gif=None,
+        way=None,
         elem_id=name,
         elem_classes="player",
     )
@@ -122,7 +130,8 @@ def animation(
         more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
             whether it plays by itself; `live`;
             `turn`, the CSS that shows the first track through a view;
-            `run`, the number of the run, whose GIF may follow: see `gif_of`.
+            `run`, the number of the run, whose GIF may follow: see `gif_of`, and whose ways: see `ways.of`;
+            `places`, these ways themselves.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
     height, width = coarse[0].shape[2:4]
@@ -150,7 +159,7 @@ def trajectory(
     recipe = result.recipe
     frames = zip(result.steps, result.levels, strict=True)
     captions = [_caption(step, result.steps[-1], level) for step, level in frames]
-    tiles: list[dict[str, Any]] = [{"name": name} for name in titles(recipe, names)]
+    tiles = tiles_of(recipe, names)
     for tile, each in zip(tiles, zip(*readings or (), strict=True), strict=False):
         reads = [{"read": one.caption, "miss": not one.right and recipe.guidance > 0} for one in each]
         tile |= reads[0] if len(reads) == 1 else {"reads": reads}
@@ -173,7 +182,7 @@ def film(
     back = slice(-2, None, -1)
     way = " to ".join(names[digit] for digit in activity.digits)
     frames = np.concatenate([result.images, result.images[back]])[:, None]
-    tiles = [{"name": way}]
+    tiles = [{"name": way, "label": None}]
     return animation({way: frames}, [*captions, *captions[back]], tiles, plays=True, pace=MORPH_MS, **more)
 
 
@@ -182,14 +191,14 @@ def gif_of(run: int, path: str) -> Any:
     return gr.update(gif={"run": run, "file": {"path": path, "meta": {"_type": "gradio.FileData"}}})
 
 
-def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0) -> dict[str, Any]:
-    """The animation of a run under way: its newest frame."""
+def live(recipe: Recipe, names: Sequence[str], now: Moment, columns: int = 0, **on_map: Any) -> dict[str, Any]:
+    """The animation of a run under way: its newest frame, and where that lies on the map: see `ways.Trail`."""
     caption = _caption(now.done, now.steps, now.level)
-    progress = {"done": now.done, "of": now.steps}
+    progress = {"done": now.done, "of": now.steps} | on_map
     return animation(
         tracks(recipe, names, now.noisy[None], now.guesses[None]),
         [caption],
-        [{"name": name} for name in titles(recipe, names)],
+        tiles_of(recipe, names),
         columns=columns or render.columns_for(recipe.digits),
         live=progress,
     )
@@ -218,8 +227,8 @@ def thumbnail(images: np.ndarray, columns: int = 0) -> str:
     return png(render.grid(images, columns or render.columns_for(range(len(images))), scale=1))
 
 
-def first_animation(pipe: Pipeline) -> dict[str, Any] | None:
-    """The animation that plays before the first run: of assets/example.png, where these weights drew that."""
+def first_result(pipe: Pipeline) -> Result | None:
+    """What plays before the first run: assets/example.png, where these weights drew that."""
     path = asset(EXAMPLE, things_of(pipe.names))
     if not path.is_file():
         return None
@@ -233,7 +242,7 @@ def first_animation(pipe: Pipeline) -> dict[str, Any] | None:
     noisy, guesses = np.split(tiles, 2, axis=1)
     levels = [level.index for level in pipe.model.scheduler.levels(recipe.steps, recipe.spacing)]
     levels = [levels[round(k * recipe.steps / (len(noisy) - 1))] for k in range(len(noisy))]
-    return trajectory(Result(noisy[-1], noisy, guesses, levels, recipe), pipe.names, note=PLAYED, example=True)
+    return Result(noisy[-1], noisy, guesses, levels, recipe)
 
 
 def png(picture: np.ndarray) -> str:
@@ -241,6 +250,12 @@ def png(picture: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def tiles_of(recipe: Recipe, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each tile its name, and the class that was asked for, if any."""
+    labels = recipe.digits if recipe.guidance else [None] * len(recipe.digits)
+    return [{"name": name, "label": label} for name, label in zip(titles(recipe, names), labels, strict=False)]
 
 
 def titles(recipe: Recipe, names: Sequence[str]) -> list[str]:

@@ -14,6 +14,9 @@ from diffusion.evaluation import readback
 from diffusion.evaluation.readback import Reading
 from ui import request
 
+Places = list[list[list[float]]]
+"""On a map: of each frame and tile, x and y."""
+
 MAX_RUNS = 8
 MAX_BYTES = 32_000_000  # of their frames
 
@@ -63,6 +66,7 @@ class Drawn:
     looks: list[list[Reading]] | None = None  # what is read in each image, for each way to look, where that was wanted
     drawn: int = 0  # how many images it took until they read right, where that was wanted
     number: int = field(default_factory=count().__next__)
+    places: Places | None = None  # of its guesses on the map, once they are known
     gif: str = ""  # the path of its GIF, once that is made
     making: Lock = field(default_factory=Lock)  # held while it is made: it is shown, and downloaded, and made once
 

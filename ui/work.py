@@ -13,6 +13,7 @@ from torch import Tensor
 from diffusion import Pipeline, Recipe, Result, checks
 from diffusion.data import DATASETS, with_classes
 from diffusion.evaluation import readback
+from diffusion.evaluation.map import Map, load_map
 from diffusion.evaluation.readback import Reading, Tried, trying
 from diffusion.evaluation.reader import Reader, load_reader, reader_of
 from diffusion.evaluation.sheet import Axis, Sheet
@@ -129,6 +130,12 @@ class Work:
         return text
 
     @property
+    def map(self) -> Map | None:
+        """Where the reader sees what is drawn here, or None where it has no map or reads something else."""
+        drawn = map_of(self.names)
+        return drawn if drawn and self.pipes[self.usual].model.shape == drawn.shape else None
+
+    @property
     def busy(self) -> bool:
         """Whether somebody waits for a run."""
         return self.whole.waiting > 0
@@ -205,6 +212,16 @@ class Work:
                 self.waiting -= 1
 
         return counted
+
+
+@cache
+def map_of(names: tuple[str, ...]) -> Map | None:
+    """That of the bundled reader of such classes, or None where it has none."""
+    try:
+        drawn = load_map(reader_of(names), reader(names))
+    except checks.BadInput:
+        return None
+    return drawn if drawn.names == names else None
 
 
 @cache

@@ -21,7 +21,7 @@ from diffusion.strings import LONGEST, Strings, lengths
 from diffusion.team import Team
 
 LENGTH = "4-6"  # of strings
-ONLY_PICTURES = ("track", "panel", "fps", "scale", "upscale")  # flags that mean nothing here
+ONLY_PICTURES = ("track", "panel", "map", "fps", "scale", "upscale")  # flags that mean nothing here
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""python -m diffusion evaluate and train-reader: measure the quality, and train what measures it."""
+"""python -m diffusion evaluate, train-reader and train-map: measure the quality, and train what measures it."""
 
 import argparse
 import json
@@ -13,7 +13,8 @@ from diffusion.checks import typed
 from diffusion.cli.flags import add_drawing, add_real, digits, real, recipe
 from diffusion.cli.reading import reader_file
 from diffusion.evaluation import judge, sweep
-from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader, train_reader
+from diffusion.evaluation.map import make_map, map_file, save_map
+from diffusion.evaluation.reader import READER, READERS, Reader, load_reader, save_reader, train_reader
 from diffusion.files.atomic import check_writable
 from diffusion.files.lock import locked
 from diffusion.pipeline import Pipeline
@@ -24,7 +25,7 @@ SWEPT = tuple(name for name in SETTINGS if name not in ("seed", "guidance_interv
 
 
 def add(commands: Any) -> None:
-    """The parsers of both commands, among those of `add_subparsers`."""
+    """The parsers of these commands, among those of `add_subparsers`."""
     parser = commands.add_parser("evaluate", help="measure the quality, beside real digits")
     add_drawing(parser, count=1000, several=SWEPT)
     add_real(parser)
@@ -45,6 +46,13 @@ def add(commands: Any) -> None:
     parser.add_argument("--epochs", type=typed, default=15, help="passes over the training images (default: 15)")
     parser.add_argument("--out", help="default: checkpoints/reader.safetensors; runs/DATASET/ for another data set")
     parser.set_defaults(command=train)
+
+    parser = commands.add_parser(
+        "train-map", help="fit the map of a reader: the plane that the ways of a run are drawn on"
+    )
+    add_real(parser)
+    parser.add_argument("--reader", help="whose map (default: the bundled one of the data set)")
+    parser.set_defaults(command=train_map)
 
 
 def evaluate(flags: argparse.Namespace) -> None:
@@ -99,12 +107,17 @@ def _reader(flags: argparse.Namespace, pipe: Pipeline) -> Reader:
     if (pipe.names, pipe.model.shape) != (dataset.names, (dataset.channels, dataset.size, dataset.size)):
         raise checks.BadInput(f"These weights do not draw {flags.dataset}: name their data with --dataset.")
     reader = load_reader(flags.reader)
-    if reader.dataset != flags.dataset:
+    check_dataset(reader, flags.dataset)
+    return reader
+
+
+def check_dataset(reader: Reader, dataset: str) -> None:
+    """BadInput where the reader reads another data set."""
+    if reader.dataset != dataset:
         raise checks.BadInput(
             f"This reader reads {reader.dataset}: make another with `python -m diffusion train-reader --dataset "
-            f"{flags.dataset}`, and name it with --reader."
+            f"{dataset}`, and name it with --reader."
         )
-    return reader
 
 
 def train(flags: argparse.Namespace) -> None:
@@ -119,3 +132,18 @@ def train(flags: argparse.Namespace) -> None:
         save_reader(reader, out)
     test = images["test"]
     print(f"{reader.accuracy(*test):.2%} of {len(test[0]):,} test images are read right: {out}")
+
+
+def train_map(flags: argparse.Namespace) -> None:
+    """Fit the map of a reader, say how many test images lie nearest to their own crowd, and write it."""
+    checks.choice("--dataset", flags.dataset, data.DATASETS)
+    file = Path(flags.reader or READERS.get(flags.dataset, f"runs/{flags.dataset}/reader.safetensors"))
+    reader = load_reader(file)
+    check_dataset(reader, flags.dataset)
+    images = real(flags)
+    check_writable(map_file(file))  # before the fitting
+    drawn = make_map(reader, *images["train"], *images["test"], progress=True)
+    path = save_map(drawn, file)
+    places, labels = drawn.places(images["test"][0]), images["test"][1].numpy()
+    nearest = ((places[:, None] - drawn.crowds) ** 2).sum(2).argmin(1)
+    print(f"{(nearest == labels).mean():.2%} of {len(labels):,} test images lie nearest to their own crowd: {path}")

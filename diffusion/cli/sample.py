@@ -13,9 +13,11 @@ from diffusion import checks
 from diffusion.checks import typed
 from diffusion.cli import dataset, dataset_flags
 from diffusion.cli.flags import add_drawing, add_like, add_pictures, pipeline, wanted
-from diffusion.cli.reading import ReadingBack, add_reading
+from diffusion.cli.reading import ReadingBack, add_reading, reader_file
+from diffusion.evaluation.map import load_map
+from diffusion.evaluation.readback import check_reader
 from diffusion.files import export, render
-from diffusion.files.atomic import check_writable
+from diffusion.files.atomic import check_writable, write_bytes
 from diffusion.pipeline import BATCH, Pipeline
 from diffusion.recipe import Recipe
 from diffusion.result import ENDINGS, Result
@@ -50,6 +52,13 @@ def add(commands: Any) -> None:
         metavar="MOMENTS",
         help=f"a .png with a row for each digit: so many moments from noise to digit, 2 to {render.FRAMES}",
     )
+    parser.add_argument(
+        "--map",
+        action="store_true",
+        default=None,
+        help="the way of each guess on the map of what the reader sees: a .png is the map, an animation has it beside "
+        "the digits",
+    )
     add_reading(parser)
     dataset_flags.add(parser)
     parser.set_defaults(command=sample)
@@ -66,6 +75,11 @@ def sample(flags: argparse.Namespace) -> None:
     render.Options(**options)
     if flags.panel is not None and ending != ".png":
         raise checks.BadInput(f"A panel is a .png: end --out in that, not in {ending}.")
+    if flags.map and (flags.panel is not None or ending in export.ENDINGS):
+        raise checks.BadInput(
+            f"A map is a .png or stands in an animation: leave --panel out, and end --out in .png or one of "
+            f"{', '.join(render.ANIMATIONS)}."
+        )
     again = Recipe.from_file(flags.recipe) if flags.recipe else None
     pipe = pipeline(flags, again)
     drawing = wanted(flags, pipe, again)
@@ -75,6 +89,11 @@ def sample(flags: argparse.Namespace) -> None:
     larger = _second_stage(pipe, drawing.upscale, flags) if drawing.upscale else None
     _check_file(out, ending, drawing, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
+    drawn_on = load_map(reader_file(flags, pipe)) if flags.map else None
+    if drawn_on:
+        check_reader(pipe, drawn_on.reader)
+        if larger:
+            raise checks.BadInput("The reader reads no images of a second stage: leave --upscale or --map out.")
 
     single = ending in export.ENDINGS
     count = len(drawing.digits)
@@ -87,7 +106,10 @@ def sample(flags: argparse.Namespace) -> None:
             export.write(out, parts, drawing, scale=flags.scale)
         else:
             [result] = parts
-            result.save(out, **options)
+            if drawn_on:
+                write_bytes(out, drawn_on.picture(result, ending, **options))
+            else:
+                result.save(out, **options)
     if reading:
         print(*reading.report, sep="\n")
     print(f"{count:,} {'image' if count == 1 else 'images'} in {out}")

@@ -46,14 +46,19 @@ class Reader(nn.Module):
     @torch.inference_mode()
     def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, H, W[, C]) -> how likely each class is, float32 (N, classes), and float64 features (N, 96)."""
+        features = self.seen(images)
+        return self.head(features).softmax(dim=1).cpu().numpy(), features.double().cpu().numpy()
+
+    @torch.inference_mode()
+    def seen(self, images: np.ndarray | Tensor) -> Tensor:
+        """The features of images uint8 (N, H, W[, C]): float32 (N, 96)."""
         device = self.head.weight.device
         parts = (images if isinstance(images, Tensor) else torch.from_numpy(images)).split(BATCH)
         found = []
         for part in parts:
             with sharing.step():
                 found.append(self.features(to_float(part.to(device))))
-        features = torch.cat(found)
-        return self.head(features).softmax(dim=1).cpu().numpy(), features.double().cpu().numpy()
+        return torch.cat(found)
 
     def accuracy(self, images: np.ndarray | Tensor, labels: Tensor) -> float:
         """The share of images (N, H, W[, C]) read as their labels (N,) say."""

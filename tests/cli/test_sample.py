@@ -286,6 +286,35 @@ def test_help_tells_each_setting_as_it_is_declared(capsys, command) -> None:
         assert printed.count(re.sub(r"[-\s]+", "", line)) == 1
 
 
+def test_a_map_is_a_picture_of_its_own_and_stands_beside_an_animation(weights, tmp_path: Path) -> None:
+    for name in ("map.png", "map.gif"):
+        sample(weights, tmp_path / name, "--digits", "7,3", "--map")
+        assert Recipe.from_file(tmp_path / name).digits == (7, 3)
+        with Image.open(tmp_path / name) as picture:
+            assert (picture.width >= picture.height) and (getattr(picture, "n_frames", 1) > 1) == (name == "map.gif")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--panel", "3"), "leave --panel out"),
+        (("--reader", "own.safetensors"), "has no map"),
+        (("--weights", "colour"), "which these weights do not draw"),
+    ],
+)
+def test_a_map_that_cannot_be_drawn_is_refused_before_the_digits_are(
+    weights, tmp_path, capsys, make_denoiser, monkeypatch, flags, sentence
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_reader(load_reader(), "own.safetensors")
+    unet = UNetConfig((8, 8), 1, (), 16, image_channels=3, image_size=32)
+    Pipeline(make_denoiser(unet, names=tuple("abcdefghij"))).save_pretrained("colour")
+    with pytest.raises(SystemExit):
+        sample(weights, Path("map.png"), "--map", *flags)
+    assert sentence in capsys.readouterr().err
+    assert not Path("map.png").exists()
+
+
 def test_too_large_a_picture_is_refused(weights, tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / "digits.png", "--count", "101")

@@ -51,7 +51,7 @@ def test_an_animation_says_where_in_the_run_each_frame_is() -> None:
         "Step 3 of 4, noise level 249",
         "Step 4 of 4, no noise left",
     ]
-    assert animation["tiles"] == [{"name": "7, seed 8"}]
+    assert animation["tiles"] == [{"name": "7, seed 8", "label": 7}]
     live = player.live(recipe, DIGITS, Moment(3, 4, 249, images[0], images[0]))
     assert (live["captions"], live["live"]) == (["Step 3 of 4, noise level 249"], {"done": 3, "of": 4})
 
@@ -61,8 +61,9 @@ def test_a_digit_that_nobody_asked_for_is_not_named() -> None:
 
 
 def test_the_animation_that_plays_at_first_is_of_the_ten_digits(pipe) -> None:
-    animation = player.first_animation(pipe)
-    assert animation is not None
+    result = player.first_result(pipe)
+    assert result is not None
+    animation = player.trajectory(result, DIGITS, example=True)
     assert [tile["name"][0] for tile in animation["tiles"]] == list("0123456789")
     assert pixels(animation["sprite"]).shape == (len(animation["captions"]) * 28, 20 * 28)
 

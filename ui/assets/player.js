@@ -30,6 +30,7 @@ function show(k) {
   when.textContent = animation.captions[frame];
   slider.setAttribute("aria-valuetext", when.textContent);
   show_film();
+  show_ways();
 }
 
 function show_film() {
@@ -58,7 +59,8 @@ function has_film() {
 function fit() {
   if (!animation) return;
   const columns = zoomed === null ? Math.min(animation.columns, animation.tiles.length) : 1;
-  $(".tracks").classList.toggle("wide", columns > 3 * Math.ceil(animation.tiles.length / animation.columns));
+  $(".stage").style.setProperty("--high", Math.ceil((zoomed === null ? animation.tiles.length : 1) / columns) / columns);
+  $(".tracks").classList.toggle("wide", columns > (map ? 6 : 3) * Math.ceil(animation.tiles.length / animation.columns));
   for (const box of tracks) {
     box.parentElement.style.setProperty("--columns", columns);
     box.classList.toggle("small", box.clientWidth / columns < 48);
@@ -113,6 +115,7 @@ function build() {
       return { tile, canvas: canvas.getContext("2d") };
     });
   });
+  build_ways();
 }
 
 function label() {
@@ -137,6 +140,7 @@ function zoom(n) {
   note.textContent = n === null ? animation.note : animation.tiles[n].name;
   $(".back").hidden = n === null;
   fit();
+  highlight(null);
 }
 
 // The picture itself is turned, not the tiles: what is read stands below it as before.
@@ -186,6 +190,7 @@ async function update() {
   const layout = ({ tiles, tracks, columns, size }) => String([tiles.length, tracks, columns, size]);
   const same = animation && layout(animation) === layout(next);
   const running = animation && animation.live && next.live;
+  keep_trail(next, running);
   animation = next;
   sprite = image;
   element.dataset.state = animation.live ? "running" : animation.example ? "example" : "done";
@@ -232,5 +237,5 @@ film.className = "film";
 film.hidden = true;
 film.addEventListener("load", show_film);
 watch("value", update);
-watch(Object.keys(props), show_film);
+watch(Object.keys(props), () => { show_film(); show_ways(); });
 update();

@@ -1,17 +1,18 @@
 """The tab Draw: say or pick digits, watch them form, look back, keep them."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
-from ui import links, request, status
+from ui import links, request, status, ways
 from ui.downloads import FILES, Downloads
 from ui.drawing import TRIES, Drawing, read_again
 from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, forget_refusal, in_line, press, press_if_ready
 from ui.examples import example, examples
-from ui.player import TRACKS, first_animation, gif_of, player, thumbnail, trajectory
+from ui.player import PLAYED, TRACKS, first_result, gif_of, player, thumbnail, trajectory
 from ui.prompt import Prompt
 from ui.session import Session
 from ui.settings import Settings
@@ -50,8 +51,10 @@ class Draw:
 
     def _show(self) -> None:
         self.status = gr.HTML(status.line(self.work.worded(status.EMPTY)), elem_id="status", elem_classes="status")
-        self.first = first_animation(self.usual)
-        self.player = player(self.first, TRACKS, "player")
+        self.played = first_result(self.usual)
+        names = self.usual.names
+        self.first = trajectory(self.played, names, note=PLAYED, example=True) if self.played else None
+        self.player = player(self.first, TRACKS, "player", map=self.work.map)
         with gr.Row(elem_id="keeping"):
             self.downloads = Downloads(self.work)
             self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
@@ -91,6 +94,7 @@ class Draw:
             **MODEL | in_line(self.status),
         )
         drawing.success(self.gif, self.session, self.player, **FILES)
+        drawing.success(self.way, self.session, self.player, **AT_ONCE)
         drawing.success(self.keep, self.session, self.kept, **AT_ONCE)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
@@ -105,6 +109,7 @@ class Draw:
         recalled = self.strip.choose(self.recall, self.session, recalling, **AT_ONCE)
         recalled.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
         recalled.then(self.gif, self.session, self.player, **FILES)
+        recalled.then(self.way, self.session, self.player, **AT_ONCE)
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         outputs = [self.ready, self.status, *self.controls]
@@ -117,6 +122,7 @@ class Draw:
     def opened(self, page: gr.Blocks) -> None:
         """What the address asks for is drawn when the page is opened."""
         self.settings.opened(page)
+        page.load(lambda: self.first_way, None, self.player, **AT_ONCE)
         asked: dict[str, Any] = {"inputs": [self.ready, self.kept], "js": "(_, kept) => [location.search, kept]"}
         outputs = [self.session, self.strip, self.status, self.ready, *self.controls]
         page.load(self.open_link, outputs=outputs, **asked, **AT_ONCE).success(
@@ -184,6 +190,15 @@ class Draw:
         """The GIF of the run that is shown."""
         drawn = session.shown
         return gif_of(drawn.number, self.downloads.gif_of(drawn)) if drawn else gr.skip()
+
+    def way(self, session: Session) -> Any:
+        """The ways of the run that is shown, where there is a map."""
+        return ways.of(self.work, session.shown)
+
+    @cached_property
+    def first_way(self) -> Any:
+        """Those of what plays before the first run: worked out for the first visitor, and kept for all."""
+        return ways.of_example(self.work, self.played)
 
     def keep(self, session: Session) -> list[str]:
         """The runs that the browser is to keep until the next visit."""
