@@ -81,7 +81,7 @@ def noisy(pipe: Pipeline) -> np.ndarray:
 
 
 def ways(pipe: Pipeline) -> np.ndarray:
-    """Three maps side by side: the ways of ten digits, ten guesses in one step, and ten digits that nobody asked for."""
+    """Three maps: the ways of ten digits, of ten guesses in one step, and of ten digits that nobody asked for."""
     drawn = load_map()
     runs: list[dict[str, Any]] = [{}, {"steps": 1}, {"guidance": 0}]
     return np.concatenate([drawn.pixels(pipe(range(10), seed=0, **settings), 480) for settings in runs], 1)

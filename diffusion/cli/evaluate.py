@@ -51,7 +51,9 @@ def add(commands: Any) -> None:
         "train-map", help="fit the map of a reader: the plane that the ways of a run are drawn on"
     )
     add_real(parser)
-    parser.add_argument("--reader", help="whose map (default: the bundled one of the data set)")
+    parser.add_argument(
+        "--reader", help="whose map (default: the bundled one of the data set; or runs/DATASET/reader.safetensors)"
+    )
     parser.set_defaults(command=train_map)
 
 
@@ -137,7 +139,8 @@ def train(flags: argparse.Namespace) -> None:
 def train_map(flags: argparse.Namespace) -> None:
     """Fit the map of a reader, say how many test images lie nearest to their own crowd, and write it."""
     checks.choice("--dataset", flags.dataset, data.DATASETS)
-    file = Path(flags.reader or READERS.get(flags.dataset, f"runs/{flags.dataset}/reader.safetensors"))
+    own, ships = Path(f"runs/{flags.dataset}/reader.safetensors"), READERS.get(flags.dataset)
+    file = Path(flags.reader or (ships if ships and ships.is_file() else own))
     reader = load_reader(file)
     check_dataset(reader, flags.dataset)
     images = real(flags)
