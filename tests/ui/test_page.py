@@ -84,7 +84,7 @@ def test_a_short_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) 
 
 
 def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(page: Page, tmp_path: Path) -> None:
-    quick(page)
+    quick(page, steps="20")  # so that playing them takes a while
     film, noisy = page.locator("#player img.film"), page.locator("#player .track").first
     expect(film).to_be_visible()
     expect(noisy.locator("figcaption")).to_have_text("Animated GIF")
