@@ -720,7 +720,7 @@ def test_it_fits_every_screen_and_asks_for_nothing_outside(browser: Browser, url
     )
     assert ("dark" in (page.get_attribute("body", "class") or "").split()) == (scheme == "dark")
     generate(page)
-    expect(page.locator("#player figure").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
+    expect(page.locator("#player .track").last).to_be_in_viewport(ratio=0.9)  # on a phone it is scrolled to
     expect(page.locator("#player .film")).to_be_visible()
     heights = page.evaluate("Object.values(window.heights).map((each) => [...each])")
     assert [len(each) for each in heights] == [1, 1], f"nothing jumps: {heights}"

@@ -93,8 +93,8 @@ class Draw:
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        drawing.success(self.gif, self.session, self.player, **FILES)
-        drawing.success(self.way, self.session, self.player, **AT_ONCE)
+        gif_made = drawing.success(self.gif, self.session, self.player, **FILES)
+        gif_made.then(self.way, self.session, self.player, **AT_ONCE)  # until then, what was shown live is there
         drawing.success(self.keep, self.session, self.kept, **AT_ONCE)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
