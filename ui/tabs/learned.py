@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import imageio.v3 as iio
 import numpy as np
-from PIL import Image, ImageSequence
 
 from diffusion import Pipeline
 from diffusion.files.render import PADDING
@@ -51,8 +51,7 @@ def evolution(pipe: Pipeline, path: Path) -> dict[str, Any] | None:
     channels, height, width = pipe.model.shape
     columns = len(pipe.names)
     mode = "L" if channels == 1 else "RGB"
-    with Image.open(path) as file:
-        grids = np.stack([np.asarray(frame.convert(mode)) for frame in ImageSequence.Iterator(file)])
+    grids = iio.imread(path, plugin="pillow", mode=mode)  # (epochs, H, W[, 3])
     row, side = columns * (width + PADDING), height + PADDING
     scale, rest = divmod(grids.shape[2], row - PADDING)
     if rest:
