@@ -1,6 +1,6 @@
 """Does it help? A small classifier learns from few real digits, with and without drawn ones beside them.
 
-    python -m benchmarks.augmentation    # half an hour on two CPU cores
+    python -m benchmarks.augmentation    # a quarter of an hour on a free CPU core
     python -m benchmarks.augmentation --each 10 --unbalanced 200 --learn 100 --add 200 --steps 100 --seeds 2    # a look
 
 The real digits are so many of each class, chosen by lot; or an unbalanced set, in which three classes have 1 % of
