@@ -51,7 +51,7 @@ HEAD = (
     "both right",
     "pairs with one of these right",
     "pairs with one of 32 tries right",
-    "never right",
+    "none of 32 right",
 )
 
 Drawn = dict[int, tuple[float, bool]]

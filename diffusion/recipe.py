@@ -35,7 +35,7 @@ class Recipe:
         Number(0, checks.MAX_GUIDANCE),
         1.5,
         "1 is off, more is clearer, 0 draws anything",
-        meaning="How much counts what the network is told to draw: more makes images clearer, and more alike.",
+        meaning="How strongly the network follows what it is told to draw: more makes images clearer, and more alike.",
     )
     steps: int = setting(
         Whole(1, T),

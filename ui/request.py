@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from string import digits as ALL_DIGITS
 from typing import Any
 
 from diffusion import BadInput, Pipeline, Recipe, checks, prompts
@@ -13,7 +14,7 @@ from diffusion.vocabulary import in_ascii
 
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
-MAX_ROW = 7  # digits of one number in one row: more of them would be small on a phone
+MAX_ROW = 20  # digits of one number in one row
 ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
 
 
@@ -76,9 +77,9 @@ def any_digit(prompt: str) -> bool:
 
 
 def columns(prompt: str) -> int:
-    """How wide to lay a prompt's digits out: a short number is one row, as it is written. 0 leaves it open."""
+    """How wide to lay a prompt's digits out: a number is one row, as it is written. 0 leaves it open, as all ten do."""
     number = in_ascii(prompt.strip())
-    return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) else 0
+    return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) and number != ALL_DIGITS else 0
 
 
 def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None]:

@@ -35,4 +35,4 @@ def term(name: str, place: str, word: str = "") -> str:
 def explained(place: str, *names: str) -> str:
     """A line of terms that stand in the controls below it."""
     *others, last = (term(name, place) for name in names)
-    return f'<p class="terms">What is meant by {", ".join(others)} and {last}?</p>'
+    return f'<p class="terms">What do {", ".join(others)} and {last} mean?</p>'

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diffusion import Pipeline, Recipe, Result, checks
+from diffusion.guidance import EVERYWHERE
 from diffusion.lab import recipes
 from diffusion.lab.noise_panels import pixels
 from diffusion.recipe import SETTINGS
@@ -27,7 +28,6 @@ LABEL, NUMBER = 3, 2  # of the class that goes through the tour, and of its real
 LITTLE, LOT = 300, 850  # levels with a little and with a lot of noise
 STEPS = (1, 2, 5, 20, 50)
 SEED = 5  # to begin with
-EVERYWHERE = {"guidance_interval": (0, T - 1)}
 GUIDED_STEPS, ALIKE = 10, 5  # of the drawings at a guidance, and how many they are
 GUIDANCE = 3.0  # to begin with
 MOST_GUIDANCE = 8
@@ -106,7 +106,7 @@ class Tour:
                 "→",
                 figure(pixels(guess)[0], f"the guess from noise level {at.index}", "guess"),
             )
-            off = f"the guess is off by {100 * noisy.error(guess):.0f} %"
+            off = f"error of the guess: {noisy.error(guess):.3f}"
             view += f"<section><h3>{amount}</h3>{pair}{formula(_mixed(at, 'x<sub>0</sub>'), off)}</section>"
         return Shown(f'<div class="beside">{view}</div>', recipe, self._said(began, "2 guesses"))
 
@@ -135,7 +135,7 @@ class Tour:
     def guidance(self, scale: Any) -> Shown:
         """The two guesses from pure noise, what guidance makes of them, and drawings without it and with it."""
         scale = checks.number("guidance", scale, 1, MOST_GUIDANCE)
-        settings: dict[str, Any] = {"seed": SEED, "steps": GUIDED_STEPS, **EVERYWHERE}
+        settings: dict[str, Any] = {"seed": SEED, "steps": GUIDED_STEPS, "guidance_interval": EVERYWHERE}
         recipe = self._drawn(self.pipe.recipe([self.label] * ALIKE, guidance=scale, **settings))
         began = time.monotonic()
         nothing: dict[str, Any] = {"levels": [T - 1], "seed": SEED}

@@ -86,14 +86,14 @@ def sample(flags: argparse.Namespace) -> None:
     pipe.check(drawing)
     named = again.upscale if again and pipe.offer.takes_text else ""
     drawing = replace(drawing, upscale=named if flags.upscale is None else flags.upscale)
+    if flags.map and drawing.upscale:
+        raise checks.BadInput("The reader reads no images of a second stage: leave --upscale or --map out.")
     larger = _second_stage(pipe, drawing.upscale, flags) if drawing.upscale else None
     _check_file(out, ending, drawing, larger or pipe, flags)
     reading = ReadingBack.from_flags(flags, pipe)
     drawn_on = load_map(reader_file(flags, pipe)) if flags.map else None
     if drawn_on:
         check_reader(pipe, drawn_on.reader)
-        if larger:
-            raise checks.BadInput("The reader reads no images of a second stage: leave --upscale or --map out.")
 
     single = ending in export.ENDINGS
     count = len(drawing.digits)

@@ -6,7 +6,7 @@ from colorsys import hls_to_rgb
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-LARGE, SMALL = 900, 360  # pixels of a picture, and of the map in an animation, at least
+LARGE, SMALL = 900, 360  # pixels of a picture; the map in an animation lies between the two
 REACH = 1.5  # from the middle to the edge
 OUTSIDE = 1.36  # where the names stand, as the middles of their crowds lie 1 away
 SHARP = 2  # drawn so much larger, and made smaller: then lines are smooth
@@ -87,17 +87,18 @@ class Ground:
             path: float (F, N, 2), or longer, where something lies before the first frame.
             images: uint8 (F, N, H, W[, 3]), drawn where they are.
         """
-        height = max(SMALL, frames[0].shape[0])
-        empty = self.empty(height)
+        side = min(max(SMALL, frames[0].shape[0]), LARGE)
+        empty = self.empty(side)
         done = []
         before = len(path) - len(frames)
         for k, frame in enumerate(frames):
-            room = np.zeros((height, frame.shape[1], 3), np.uint8)
-            top = (height - frame.shape[0]) // 2
-            room[top : top + frame.shape[0]] = frame if frame.ndim == 3 else frame[..., None]
-            done.append(
-                np.concatenate([room, self.picture(path[: before + k + 1], images[k], labels, height, empty)], axis=1)
-            )
+            ways = self.picture(path[: before + k + 1], images[k], labels, side, empty)
+            width, height = frame.shape[1], max(frame.shape[0], side)
+            room = np.zeros((height, width + side, 3), np.uint8)
+            top, beside = (height - frame.shape[0]) // 2, (height - side) // 2
+            room[top : top + frame.shape[0], :width] = frame if frame.ndim == 3 else frame[..., None]
+            room[beside : beside + side, width:] = ways
+            done.append(room)
         return done
 
 

@@ -208,16 +208,21 @@ def gif(
     frames = [coarse[frame] for frame in frames[:-1]] + [frames[-1]]
     durations = _durations(len(frames), fps, GIF_UNIT_MS) + [time for _, time in after]
     frames += [frame for frame, _ in after]
-    first, *others = map(_changed, frames, [None, *frames]) if grey else map(Image.fromarray, frames)
+    first, *others = (
+        map(_changed, frames, [None, *frames], [*frames[1:], frames[-1]]) if grey else map(Image.fromarray, frames)
+    )
     how: dict[str, Any] = {"duration": durations, "loop": 0, "comment": recipe.encode()}
     file = BytesIO()
     first.save(file, "GIF", save_all=True, append_images=others, optimize=not grey, **how)
     return file.getvalue()
 
 
-def _changed(frame: np.ndarray, before: np.ndarray | None) -> Image.Image:
-    """A grey frame of a GIF, transparent where it is as the one before: Pillow finds that out as well, but slowly."""
-    counts = np.bincount(frame.ravel(), minlength=256)
+def _changed(frame: np.ndarray, before: np.ndarray | None, after: np.ndarray) -> Image.Image:
+    """A grey frame of a GIF, transparent where it is as the one before: Pillow finds that out as well, but slowly.
+
+    What means transparent is no grey of the next frame either: Pillow would take that for unchanged there.
+    """
+    counts = np.bincount(frame.ravel(), minlength=256) + np.bincount(after.ravel(), minlength=256)
     free = int(counts.argmin())
     if before is None or counts[free]:  # there is no grey left to mean that
         return Image.fromarray(frame)

@@ -11,6 +11,7 @@ from diffusion import Recipe
 from diffusion.data import DATASETS
 from diffusion.evaluation.map import Map, load_map, make_map, map_file, save_map
 from diffusion.evaluation.reader import READER, Reader, load_reader, save_reader
+from diffusion.files.map_picture import LARGE
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,13 @@ def test_pictures_show_the_map_and_hold_the_recipe(drawn, pipe, tmp_path) -> Non
         assert png.mode == "RGB"
         with Image.open(tmp_path / "map.gif") as gif:
             assert (gif.n_frames, gif.width > plain.width) == (plain.n_frames, True)
+
+
+def test_beside_large_frames_the_map_stays_of_its_size(drawn) -> None:
+    frames = [np.full((3 * LARGE, 8), 200, np.uint8)]
+    [shown] = drawn._ground.beside(frames, np.zeros((1, 1, 2)), np.zeros((1, 1, 28, 28), np.uint8), [7])
+    assert shown.shape == (3 * LARGE, 8 + LARGE, 3)
+    assert (shown[:, :8] == 200).all()
 
 
 def test_a_map_lies_beside_its_reader_and_belongs_to_no_other(tmp_path, digits, monkeypatch, refuses) -> None:

@@ -164,6 +164,14 @@ class TestGif:
         assert abs(totals[0] - totals[1]) <= 10 * count  # a GIF counts in hundredths of a second
         assert totals[0] > LAST_FRAME_MS
 
+    def test_a_grey_that_means_transparent_in_one_frame_is_not_taken_for_it_in_the_next(self, tmp_path):
+        frames = np.zeros((3, 28, 28), np.uint8)
+        frames[1, 8:20, 8:20] = 204
+        frames[2] = 1
+        frames[2, 14] = np.arange(28)
+        save_gif(tmp_path / "a.gif", list(frames))
+        assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], frames[2])
+
     def test_frames_all_the_same_still_make_a_picture(self, tmp_path):
         save_gif(tmp_path / "a.gif", [tiles(1)[0]] * 5, RECIPE)
         assert np.array_equal(decoded(tmp_path / "a.gif")[-1][0], tiles(1)[0])

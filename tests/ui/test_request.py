@@ -48,9 +48,18 @@ def test_any_leaves_it_to_the_network(ask) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "columns"),
-    [("2026", 4), (" 5551234 ", 7), ("\uff12\uff10", 2), ("7", 0), ("2, 0", 0), ("0123456789", 0)],
+    [
+        ("2026", 4),
+        (" 5551234 ", 7),
+        ("\uff12\uff10", 2),
+        ("7", 0),
+        ("2, 0", 0),
+        ("20261231", 8),
+        ("1" * 21, 0),
+        ("0123456789", 0),
+    ],
 )
-def test_a_short_number_is_one_row(prompt: str, columns: int) -> None:
+def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     assert request.columns(prompt) == columns
 
 

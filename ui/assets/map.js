@@ -4,6 +4,7 @@
 const map = element.querySelector(".map"), sky = element.querySelector(".sky");
 const crowd_colours = [...element.querySelectorAll(".crowd")].map((crowd) => crowd.getAttribute("stroke"));
 let ways = [];  // of each tile: the line, a wider one to point at, and the image at its end
+let whole = null;  // the way of the run that is shown, also when a slow answer of the page's start comes after it
 let trail = [];  // the places of the live frames of the newest run, until all of its way is known
 
 function build_ways() {
@@ -38,8 +39,9 @@ function keep_trail(next, running) {
 
 function show_ways() {
   if (!map || !animation || !sprite) return;
-  const same = props.way && (animation.run ?? null) === props.way.run;
-  const all = animation.live ? null : animation.places || (same && props.way.places);
+  const run = animation.run ?? null;
+  if (props.way?.run === run) whole = props.way;
+  const all = animation.live ? null : animation.places || (whole?.run === run && whole.places);
   const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
   const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
   const [width, height] = animation.size;
