@@ -112,10 +112,28 @@ def _named(names: Sequence[str]) -> dict[str, Word]:
     return plurals | {name: Word("t", draws, text=names[draws[0]]) for name, draws in labels.items()}
 
 
+def _shorter(names: Sequence[str]) -> dict[str, Word]:
+    """Other words for classes: each side of "T-shirt/top", "tshirt", and the last word of "Ankle boot"."""
+    labels: dict[str, set[int]] = {}
+    for label, name in enumerate(names):
+        for side in name.split("/"):
+            *before, last = side.split() or [""]
+            for word in (side, re.sub(r"[\W_]+", "", side), side if DICTIONARY.keys() & set(before) else last):
+                labels.setdefault(_joined(_tokens(word)), set()).add(label)
+    words: dict[str, Word] = {}
+    for word, draws in labels.items():
+        if word and len(draws) == 1 and not re.fullmatch(r"[0-9]+", word):
+            several = {
+                plural: replace(each, text=names[min(draws)]) for plural, each in _plurals(word, [*draws]).items()
+            }
+            words |= several | {word: Word("t", [*draws], text=names[min(draws)])}
+    return words
+
+
 def words_of(text: str, names: Sequence[str]) -> Iterator[Word]:
     """The words of a text, the longest first; those that mean nothing are left out."""
     known = (
-        DICTIONARY | counted(names) | _named(names) | {",": DICTIONARY[","]}
+        _shorter(names) | DICTIONARY | counted(names) | _named(names) | {",": DICTIONARY[","]}
     )  # a comma only divides, whatever is named so
     longest = max(key.count(" ") + 1 for key in known)
     tokens = _tokens(text)

@@ -193,8 +193,11 @@ def blank(only_tab: "Page") -> Iterator["Page"]:
     yield only_tab
     only_tab.unroute_all(behavior="ignoreErrors")
     only_tab.context.clear_permissions()
-    only_tab.evaluate("() => { try { localStorage.clear() } catch {} }")  # an empty tab has none
-    only_tab.goto("about:blank")
+    origin = only_tab.evaluate("location.origin")
+    only_tab.goto("about:blank")  # first, as a page that is still there may store something again
+    if origin != "null":
+        stored = {"origin": origin, "storageTypes": "local_storage"}
+        only_tab.context.new_cdp_session(only_tab).send("Storage.clearDataForOrigin", stored)
 
 
 @pytest.fixture

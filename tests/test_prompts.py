@@ -234,6 +234,7 @@ def test_whatever_is_typed_is_digits_or_one_sentence(names: tuple[str, ...], ref
     ("text", "names", "digits"),
     [
         ("sneaker", FASHION, [7]),
+        ("two t-shirts, tshirt, a top and boots", FASHION, [0, 0, 0, 0, 9]),
         ("Ankle Boot, bag", FASHION, [9, 8]),
         ("T-SHIRT/TOP shirt\tankle  boot bag", FASHION, [0, 6, 9, 8]),
         ("0-2, bag 7,7 bag,,bag", FASHION, [0, 1, 2, 8, 7, 7, 8, 8]),

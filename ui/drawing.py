@@ -54,7 +54,9 @@ class Drawing:
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
         for k in range(self.plan.rounds):
-            result = yield from self._once(self.plan, f"Evening {k + 1} of {self.plan.rounds}: step")
+            result = yield from self._once(
+                self.plan, f"Making the steps even, round {k + 1} of {self.plan.rounds}: step"
+            )
             self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
         return (yield from self._once(self.plan, "Step"))
 

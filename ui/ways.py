@@ -16,7 +16,7 @@ from ui.work import Moment, Work
 
 MOST_LIVE = 20  # images whose ways are shown while they are drawn: reading more of them would hold up the run
 
-ABOUT = "From the middle, where a guess may be anything, to a crowd of real {things}."
+ABOUT = "Where each guess lies among real {things}. In the middle it may be any of them."
 TEMPLATE = """<figure class="map">
   <figcaption>Map</figcaption>
   <div class="sky" data-reach="{reach}">

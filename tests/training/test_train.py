@@ -351,8 +351,8 @@ class TestRecipes:
         }
         wanted = replace(parse(["--preset", name])[0], data="data", **small)
         if wanted.teacher:
+            wanted = replace(wanted, teacher="teacher.safetensors", style=False)
             checkpoint.save(Denoiser(wanted.denoiser()), "teacher.safetensors")
-            wanted = replace(wanted, teacher="teacher.safetensors")
         trainer = Trainer(wanted)
         loss = trainer.train_step(torch.zeros(4, 1, 28, 28), torch.arange(4))
         assert loss.isfinite()
@@ -681,7 +681,8 @@ class TestRun:
         assert student.denoiser() == like.denoiser()
         assert (student.preset, student.loss_of, student.epochs) == ("few-step", "velocity", 6)
         bundled, _ = parse(["--preset", "few-step"])
-        assert bundled.denoiser() == checkpoint.load(checkpoint.find("bundled")).config
+        theirs = checkpoint.load(checkpoint.find("bundled")).config
+        assert (bundled.denoiser(), bundled.style) == (replace(theirs, styles=None), theirs.styles is not None)
         assert parse(["--teacher", "teacher.safetensors", "--prediction", "eps"])[0].prediction == "eps"
         with refuses("no checkpoint at nowhere", SystemExit):
             main(["--teacher", "nowhere.safetensors"])

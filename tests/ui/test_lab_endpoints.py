@@ -139,7 +139,11 @@ def image(tmp_path: Path, pixels: np.ndarray, name: str = "a.png") -> dict:
         ("hybrid", {"digits": "3,3"}, "two digits that differ"),
         ("morph", {"digits": "3"}, "A morph needs two digits"),
         ("morph", {"images": ["PHOTO"]}, "A morph needs two pictures"),
-        ("hybrid", {"digits": "3,8", "thickness": 3}, "These weights know what to write and not how"),
+        (
+            "hybrid",
+            {"digits": "3,8", "thickness": 3, "weights": "few-step"},
+            "These weights know what to write and not how",
+        ),
         ("morph", {"digits": "3,8", "frames": 1}, "frames must be"),
     ],
     ids=str,

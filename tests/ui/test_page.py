@@ -554,7 +554,7 @@ def test_a_link_opens_a_tab_and_one_to_a_tab_that_is_not_there_says_so(browser: 
     page.goto(f"{url}?tab=compare")
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
     page.goto(f"{url}?tab=cellar")
-    expect(page.locator("#status [role=alert]")).to_contain_text("tab must be one of draw, lab, compare")
+    expect(page.locator("#status [role=alert]")).to_contain_text("tab must be one of draw, learn, lab, compare")
     page.close()
 
 
