@@ -98,7 +98,7 @@ def main() -> None:
         for weights, name in WEIGHTS.items():
             page.get_by_label(weights).check()
             page.wait_for_timeout(3 * SETTLED)  # while it draws what was chosen
-            pipe = Pipeline.from_pretrained(name)
+            pipe = Pipeline.from_pretrained(name, precision="auto")  # as the page does
             drawn(pipe)  # the first run warms up
             turns = [{"the library, the same run": drawn(pipe)} | clicked(page) for _ in range(flags.clicks)]
             rows += [[f"{weights}: {what}", median(turn[what] for turn in turns)] for what in turns[0]]
