@@ -311,7 +311,9 @@ def test_the_page_is_watched_from_the_click_on(blank, url):
     wait_for_run(view)  # other weights draw at once
     for _ in range(2):
         times = page.clicked(view)
-        assert 0 < times["click to first frame"] <= times["click to final grid"] < times["click to GIF"]
+        assert (
+            0 < times["click to first frame"] <= times["click to final grid"] <= times["click to GIF"]
+        )  # all seen in one frame, if it is quick
 
 
 def test_the_lab_is_watched_from_the_click_on(blank, url):

@@ -169,10 +169,7 @@ def load_map(file: str | Path = READER, reader: Reader | None = None) -> Map:
         plane = Plane(len(weights["body.0.running_mean"]), len(weights["points"]))
         plane.load_state_dict(weights)
     except FileNotFoundError:
-        raise checks.BadInput(
-            f"The reader {file} has no map at {path}: make one with `python -m diffusion "
-            "train-map`, or choose another reader."
-        ) from None
+        raise checks.BadInput(f"The reader {file} has no map at {path}: make one, or choose another reader.") from None
     except (SafetensorError, RuntimeError, OSError, KeyError, TypeError):
         raise checks.BadInput(f"{path} does not hold a map: make one of the reader {file}.") from None
     if made_for != fingerprint(file):

@@ -95,7 +95,7 @@ def onward(page: Page, number: int, images: int) -> None:
 
 def go(page: Page, number: int) -> None:
     """Go on elsewhere with what that step drew."""
-    page.locator(f"#learn-{number} .go button").first.click()
+    page.locator(f"#learn-{number}").get_by_role("button", name="Do it").click()
 
 
 def test_the_tour_is_walked_through_and_goes_on_in_draw_and_in_the_lab(learn: Page) -> None:
@@ -119,6 +119,10 @@ def test_the_tour_is_walked_through_and_goes_on_in_draw_and_in_the_lab(learn: Pa
 
     onward(learn, 4, 13)
     expect(learn.locator("#learn-4 .numbers")).to_have_text(re.compile(r"u \+ 3\.0 · \(c . u\) = 3\.0 · c . 2\.0 · u"))
+
+    learn.locator("#learn-4").get_by_role("button", name="Back").click()
+    expect(learn.locator("#learn-player .tile")).to_have_count(2)
+    onward(learn, 4, 13)
 
     onward(learn, 5, 11)
     go(learn, 5)  # the same ten, by the same weights and from one seed

@@ -18,8 +18,8 @@ from ui.work import Work
 
 PLACES = {"draw": "Do it in Draw", "lab": "Do it in the Lab"}
 FAILED = "Too many are waiting, or something broke: choose the step above again."
-# To the next step, and up to where it begins.
-FORWARD = """() => {
+# To another step, and up to where it begins.
+GO = """() => {
   const tour = document.querySelector("#tour");
   if (tour.getBoundingClientRect().top < 0) tour.scrollIntoView();
   return { __type__: "update", selected: %d };
@@ -54,10 +54,12 @@ class Learn:
             with gr.Column(elem_classes="see", min_width=0):
                 view = player(None, TRACKS, "learn-player", tools={}) if key == "steps" else gr.HTML()
             with gr.Row(elem_classes="go"):
+                moves = []
+                if number > 1:
+                    moves.append(self._move("Back", number - 1))
                 leave = gr.Button(PLACES[lesson.on], size="md", min_width=130, interactive=False)  # until it is drawn
                 if not last:
-                    forward = gr.Button("Next", variant="primary", size="md", min_width=130)
-                    forward.click(None, None, self.walkthrough, js=FORWARD % (number + 1), **AT_ONCE)
+                    moves.append(self._move("Next", number + 1, variant="primary"))
         recipe = gr.State(None)
         self.leaving.append((leave, lesson.on, recipe))
         show: Callable[..., Any] = self.show
@@ -65,10 +67,21 @@ class Learn:
         if lesson.waits:
             show, how = self.show_in_turn, how | {"queue": True} | MODEL | in_line(self.status)
         outputs = [view, recipe, leave]
+        drawings = []
         for event, values in ((step.select, first), *changes):
             drawing = partial(show, getattr(self.tour, key), values, outputs)
             shown = event(drawing, inputs, [*outputs, self.status], **how)
             shown.failure(lambda: status.line(FAILED), None, self.status, **AT_ONCE)
+            drawings.append(shown)
+        if lesson.waits:
+            for move in moves:  # nobody queues behind a step that was left
+                move.click(None, None, None, cancels=drawings, **AT_ONCE)
+
+    def _move(self, name: str, number: int, **looks: Any) -> gr.Button:
+        """A button that goes to the step of that number."""
+        button = gr.Button(name, size="md", min_width=70, **looks)
+        button.click(None, None, self.walkthrough, js=GO % number, **AT_ONCE)
+        return button
 
     def show(
         self, draw: Callable[..., Shown], values: Callable[..., Sequence[Any]], outputs: Sequence[Any], *given: Any
