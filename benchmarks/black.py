@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.stopwatch import table
+from benchmarks.style import images
 from diffusion import BadInput, Pipeline, checks, data
 from diffusion.denoiser import Denoiser
 from diffusion.evaluation.judge import Judge
 from diffusion.hardware import PRECISIONS, use_allowed_cores
-from diffusion.recipe import Recipe
 
 FIGURES = ("told_apart", "frechet_distance", "precision", "recall", "black_pixels", "accuracy")
 
@@ -51,8 +51,8 @@ def study(flags: argparse.Namespace) -> str:
     rows = []
     for weights in flags.weights:
         pipe = Pipeline.from_pretrained(weights, precision=flags.precision)
-        for way, images in drawn(pipe, labels, flags.thresholds):
-            figures = judge.figures(torch.from_numpy(images), judge.labels)
+        for way, shown in drawn(pipe, labels, flags.thresholds):
+            figures = judge.figures(torch.from_numpy(shown), judge.labels)
             rows.append([Path(weights).stem, way, *(f"{figures[name]:.4f}" for name in FIGURES)])
             print(*rows[-1], file=sys.stderr, flush=True)
     rows.append(["", "real", *(f"{judge.floor[name]:.4f}" for name in FIGURES)])
@@ -65,9 +65,9 @@ def drawn(pipe: Pipeline, labels: list[int], thresholds: list[int]) -> Iterator[
     if not isinstance(model, Denoiser):
         raise BadInput("These weights are no network of this project: choose others with --weights.")
     if model.config.black:
-        yield "as the network says", images(pipe, recipe)
+        yield "as the network says", images(pipe, recipe).numpy()
         model.guess = partial(grey_guess, model)  # type: ignore[method-assign]
-    grey = images(pipe, recipe)
+    grey = images(pipe, recipe).numpy()
     yield "as the pixels are", grey
     for threshold in thresholds:
         yield f"0 below {threshold}", np.where(grey < threshold, 0, grey).astype(np.uint8)
@@ -77,8 +77,3 @@ def grey_guess(model: Denoiser, x: Tensor, levels: Tensor, *rest: Tensor) -> Ten
     """`Denoiser.guess` without what the network says of black."""
     prediction, _ = model.predict(x, levels, *rest)
     return model.to_x0(x, prediction, levels)
-
-
-def images(pipe: Pipeline, recipe: Recipe) -> np.ndarray:
-    """What a recipe draws: uint8 (N, H, W)."""
-    return np.concatenate([result.images for result in pipe.batches(recipe)])

@@ -112,15 +112,20 @@ class Result:
         chosen = Options(**options)
         if chosen.panel is not None and ending == ".png":
             return render.png(self._panel(chosen.panel, chosen.track, chosen.scale), self.recipe.to_json())
-        render.check_tiles(len(self.images))
-        columns = render.columns_for(self.labels) if chosen.columns is None else chosen.columns
         if ending == ".png":
-            picture = render.picture(self.on_one_line(self.images), columns, chosen.scale)
+            picture = render.picture(self.on_one_line(self.images), self._columns(chosen), chosen.scale)
             return render.png(picture, self.recipe.to_json())
-        frames = render.animation(
-            [self.on_one_line(frames) for frames in self.tracks(chosen.track)], columns, chosen.scale
-        )
-        return render.animated(ending, frames, self.recipe.to_json(), fps=chosen.fps)
+        return render.animated(ending, self.grids(chosen), self.recipe.to_json(), fps=chosen.fps)
+
+    def grids(self, options: Options) -> list[np.ndarray]:
+        """The frames of its animation, uint8 (H, W[, 3]) each."""
+        columns = self._columns(options)
+        return render.animation([self.on_one_line(each) for each in self.tracks(options.track)], columns, options.scale)
+
+    def _columns(self, options: Options) -> int:
+        """Of a grid of its images, or BadInput where they are too many for one."""
+        render.check_tiles(len(self.images))
+        return render.columns_for(self.labels) if options.columns is None else options.columns
 
     def on_one_line(self, several: np.ndarray) -> np.ndarray:
         """Images or frames ([F,] N, H, W); where one hand writes them all, moved down until the digits stand level.

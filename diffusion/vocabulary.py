@@ -123,10 +123,9 @@ def _shorter(names: Sequence[str]) -> dict[str, Word]:
     words: dict[str, Word] = {}
     for word, draws in labels.items():
         if word and len(draws) == 1 and not re.fullmatch(r"[0-9]+", word):
-            several = {
-                plural: replace(each, text=names[min(draws)]) for plural, each in _plurals(word, [*draws]).items()
-            }
-            words |= several | {word: Word("t", [*draws], text=names[min(draws)])}
+            [label] = draws
+            forms = _plurals(word, [label]) | {word: Word("t", [label])}
+            words |= {form: replace(each, text=names[label]) for form, each in forms.items()}
     return words
 
 

@@ -97,7 +97,7 @@ def player(
             start=start,
             tools="".join(TOOL.format(*tool) for tool in tools.items()),
         ),
-        js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)};\n"
+        js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)}, PADDING = {render.PADDING};\n"
         + "".join((ASSETS / name).read_text("utf-8") for name in ("map.js", "player.js")),
         apply_default_css=False,
         gif=None,

@@ -8,7 +8,7 @@ import numpy as np
 from diffusion import Result
 from diffusion.data import DATASETS
 from diffusion.evaluation.map import Map
-from diffusion.files.map_picture import FAINT, REACH, Ground
+from diffusion.files.map_picture import EDGE, FAINT, REACH
 from diffusion.lab import Morph
 from diffusion.scheduler import T
 from ui.session import Drawn, Places
@@ -19,7 +19,7 @@ MOST_LIVE = 20  # images whose ways are shown while they are drawn: reading more
 ABOUT = "Where each guess lies among real {things}. In the middle it may be any of them."
 TEMPLATE = """<figure class="map">
   <figcaption>Map</figcaption>
-  <div class="sky" data-reach="{reach}">
+  <div class="sky" data-reach="{reach}" data-edge="{edge}">
     <svg viewBox="{view}" role="img" aria-label="Ways of the guesses, from the middle to the crowds of {names}">
       {crowds}<g class="ways"></g>
     </svg>
@@ -35,7 +35,7 @@ def figure(drawn: Map | None) -> str:
     """The map without any way, as HTML; nothing where there is none."""
     if drawn is None:
         return ""
-    ground = Ground(drawn.points, drawn.labels, drawn.names)
+    ground = drawn.ground
     crowds = ""
     for label, (colour, name, (x, y)) in enumerate(zip(ground.colours, drawn.names, ground.where_names, strict=True)):
         dots = "".join(f"M{px:.2f} {py:.2f}h0" for px, py in drawn.points[drawn.labels == label])
@@ -44,7 +44,12 @@ def figure(drawn: Map | None) -> str:
     view = f"{-REACH} {-REACH} {2 * REACH} {2 * REACH}"
     things = DATASETS[drawn.reader.dataset].things
     return TEMPLATE.format(
-        about=ABOUT.format(things=things), reach=REACH, view=view, names=", ".join(drawn.names), crowds=crowds
+        about=ABOUT.format(things=things),
+        reach=REACH,
+        edge=EDGE,
+        view=view,
+        names=", ".join(drawn.names),
+        crowds=crowds,
     )
 
 

@@ -6,6 +6,7 @@ made of an image under noise. A map belongs to one reader and lies beside its fi
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 from pathlib import Path
 
@@ -92,7 +93,7 @@ class Map:
     @property
     def crowds(self) -> np.ndarray:
         """The middle of the points of each class: float32 (classes, 2)."""
-        return np.stack([self.points[self.labels == label].mean(0) for label in range(len(self.names))])
+        return self.ground.crowds
 
     @torch.inference_mode()
     def places(self, images: np.ndarray | Tensor) -> np.ndarray:
@@ -121,7 +122,7 @@ class Map:
 
     def pixels(self, result: Result, size: int = map_picture.LARGE) -> np.ndarray:
         """The map with the ways of a result: uint8 (size, size, 3)."""
-        return self._ground.picture(self.path(result), result.images, _asked(result), size)
+        return self.ground.picture(self.path(result), result.images, _asked(result), size)
 
     def picture(self, result: Result, ending: str, **options: object) -> bytes:
         """The file with the way of a result: a .png of the map, or an animation with the map beside the images.
@@ -133,15 +134,12 @@ class Map:
         chosen = Options(**options)  # type: ignore[arg-type]
         if ending == ".png":
             return render.png(self.pixels(result), result.recipe.to_json())
-        render.check_tiles(len(result.images))
-        columns = render.columns_for(result.labels) if chosen.columns is None else chosen.columns
-        tracks = [result.on_one_line(frames) for frames in result.tracks(chosen.track)]
-        images = render.animation(tracks, columns, chosen.scale)
-        frames = self._ground.beside(images, self.path(result), result.guesses, _asked(result))
+        frames = self.ground.beside(result.grids(chosen), self.path(result), result.guesses, _asked(result))
         return render.animated(ending, frames, result.recipe.to_json(), fps=chosen.fps)
 
-    @property
-    def _ground(self) -> map_picture.Ground:
+    @cached_property
+    def ground(self) -> map_picture.Ground:
+        """The map without any way, to be drawn."""
         return map_picture.Ground(self.points, self.labels, self.names)
 
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 LARGE, SMALL = 900, 360  # pixels of a picture; the map in an animation lies between the two
 REACH = 1.5  # from the middle to the edge
+EDGE = 0.97  # where what lies outside is shown, as a share of that
 OUTSIDE = 1.36  # where the names stand, as the middles of their crowds lie 1 away
 SHARP = 2  # drawn so much larger, and made smaller: then lines are smooth
 GROUND = (9, 9, 14)
@@ -104,7 +105,7 @@ class Ground:
 
 def _pixels(places: np.ndarray, side: int) -> np.ndarray:
     """Places (N, 2) as pixels of a picture of that width; what lies outside, at its edge."""
-    return (np.clip(places / REACH, -0.97, 0.97) + 1) * (side / 2)
+    return (np.clip(places / REACH, -EDGE, EDGE) + 1) * (side / 2)
 
 
 def _colour(angle: float) -> tuple[int, int, int]:

@@ -26,9 +26,8 @@ COURSE_FLOW |= {"learning_rate": 1e-2, "decay": "staircase", "epochs": 10}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "best": {},
-    "few-step": {
-        "teacher": "bundled"
-    }  # what ships in checkpoints/few-step.safetensors, after 12 epochs, of a teacher without styles
+    # What ships in checkpoints/few-step.safetensors, after 12 epochs, of a teacher without styles.
+    "few-step": {"teacher": "bundled"}
     | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     # Weights that know styles: it goes on from the ones that ship, whose shape the defaults are.
     "style": {"init": "bundled", "style": True, "black": True, "averages": (0.03, 0.05, 0.1, 0.15)}

@@ -63,7 +63,7 @@ def test_pictures_show_the_map_and_hold_the_recipe(drawn, pipe, tmp_path) -> Non
 
 def test_beside_large_frames_the_map_stays_of_its_size(drawn) -> None:
     frames = [np.full((3 * LARGE, 8), 200, np.uint8)]
-    [shown] = drawn._ground.beside(frames, np.zeros((1, 1, 2)), np.zeros((1, 1, 28, 28), np.uint8), [7])
+    [shown] = drawn.ground.beside(frames, np.zeros((1, 1, 2)), np.zeros((1, 1, 28, 28), np.uint8), [7])
     assert shown.shape == (3 * LARGE, 8 + LARGE, 3)
     assert (shown[:, :8] == 200).all()
 

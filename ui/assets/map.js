@@ -43,7 +43,8 @@ function show_ways() {
   if (props.way?.run === run) whole = props.way;
   const all = animation.live ? null : animation.places || (whole?.run === run && whole.places);
   const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
-  const reach = Number(sky.dataset.reach), edge = (part) => Math.max(-0.97, Math.min(0.97, part / reach));
+  const reach = Number(sky.dataset.reach), most = Number(sky.dataset.edge);
+  const edge = (part) => Math.max(-most, Math.min(most, part / reach));
   const [width, height] = animation.size;
   const guesses = animation.tracks.at(-1) in ENDS, track = guesses ? tiles.length - 1 : 0;
   const noisy = !guesses && tiles.length > 1 && (animation.live || frame < animation.captions.length - 1);  // of an illusion

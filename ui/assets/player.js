@@ -6,7 +6,6 @@
 // while the slider stands at the end.
 
 const HOLD_MS = 1600;
-const PADDING = 2;  // pixels between the tiles of a GIF
 const $ = (selector) => element.querySelector(selector);
 const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
 let tracks = [...element.querySelectorAll(".track .tiles")];
