@@ -23,6 +23,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -33,7 +34,7 @@ from torch.nn import functional as F
 
 from benchmarks.presets import SMALL, trained
 from benchmarks.stopwatch import numbers, table
-from diffusion import BadInput, Pipeline, checks, data
+from diffusion import BadInput, Pipeline, checkpoint, checks, data
 from diffusion.evaluation.figures import nearest_distances
 from diffusion.evaluation.judge import Images
 from diffusion.evaluation.reader import jittered, load_reader
@@ -139,7 +140,7 @@ def measured(few: Few, test: Images, flags: argparse.Namespace) -> Scores:
             for seed in range(flags.seeds):
                 of = [few.name, way, jitter, seed, flags.steps, len(test[0])]
                 of += [len(few.wanted)] if way in (OWN, SHIPPED) else []
-                of += [flags.learn] if way == OWN else []
+                of += {OWN: [flags.learn], SHIPPED: [few_step()]}.get(way, [])
                 key = json.dumps(of)
                 if key not in known:
                     known[key] = accuracies(classifier(*shown(few, way, flags), flags.steps, jitter, seed), test)
@@ -166,7 +167,7 @@ def drawn(few: Few, way: str, flags: argparse.Namespace) -> Images:
     """Digits that are drawn for a set, where that is not done yet."""
     name = few.name.replace(", ", "-").replace(" ", "-")
     if way == SHIPPED:  # which draws the same for all sets whose classes are even
-        out = flags.runs / f"few-step-{'even' if few.balanced else name}"
+        out = flags.runs / f"few-step-{few_step()}-{'even' if few.balanced else name}"
     else:
         out = flags.runs / f"{name}-steps-{flags.learn}"
     path = out / f"{len(few.wanted)}.npz"
@@ -176,6 +177,12 @@ def drawn(few: Few, way: str, flags: argparse.Namespace) -> Images:
         export.write(path, pipe.batches(recipe), recipe)
     with np.load(path) as file:
         return torch.from_numpy(file["images"]), torch.from_numpy(file["labels"])
+
+
+@cache
+def few_step() -> str:
+    """The fingerprint of the few-step weights: what others drew, or were scored with, is not taken for theirs."""
+    return checkpoint.fingerprint(checkpoint.find("few-step"))
 
 
 def generator(few: Few, out: Path, flags: argparse.Namespace) -> Pipeline:
