@@ -54,19 +54,18 @@ class Drawing:
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
         for k in range(self.plan.rounds):
-            result = yield from self._once(
-                self.plan, f"Making the steps even, round {k + 1} of {self.plan.rounds}: step"
-            )
+            what = f"Making the steps even, round {k + 1} of {self.plan.rounds}: step"
+            result = yield from self._once(self.plan, what, more=self.plan.rounds - k)
             self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
         return (yield from self._once(self.plan, "Step"))
 
-    def _once(self, plan: Plan, what: str) -> Generator[View, None, Result]:
-        """The moments as they come, but not all of them: the browser shows ten a second."""
+    def _once(self, plan: Plan, what: str, more: int = 0) -> Generator[View, None, Result]:
+        """The moments as they come, but not all of them: the browser shows ten a second. So many more runs follow."""
         began = time.monotonic()
         instant = self.pipe.offer.instant
         trail = ways.Trail(self.work)
         shown, pause = (began, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
-        for state in self.work.run(plan.part):
+        for state in self.work.run(plan.part, more=more):
             if isinstance(state, Result):
                 return plan.whole(state)
             if time.monotonic() - shown >= pause:
