@@ -48,7 +48,7 @@ class Line(Queue):
                 self.send_message(event, EstimationMessage(rank=place, rank_eta=wait, queue_size=len(waiting)))
 
     def _left(self) -> float | None:
-        """The seconds until the run under way is done: as its steps tell, else as the mean does; None if neither can."""
+        """The seconds until the run under way is done, as its steps tell, or else the mean; None where neither does."""
         left = self.work.left
         if left is not None:
             return left
