@@ -100,7 +100,13 @@ def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(p
     slider.fill("1")
     expect(film).to_be_hidden()
     expect(noisy.locator("figcaption")).to_have_text("Noisy image")
+    moment = page.get_by_role("button", name="Keep this moment (PNG)")
+    expect(moment).to_be_visible()
+    kept = download(page, "#player .moment", tmp_path)
+    assert kept.name == f"{first.stem}-step1.png"
+    assert Recipe.from_file(kept) == Recipe.from_file(first)
     slider.press("End")
+    expect(moment).to_be_hidden()  # that is the final grid, and the whole way, which have buttons of their own
     expect(film).to_be_visible()
     page.click("#player .play")
     expect(film).to_be_hidden()

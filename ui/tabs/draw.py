@@ -54,9 +54,9 @@ class Draw:
         self.played = first_result(self.usual)
         names = self.usual.names
         self.first = trajectory(self.played, names, note=PLAYED, example=True) if self.played else None
-        self.player = player(self.first, TRACKS, "player", map=self.work.map)
+        self.player = player(self.first, TRACKS, "player", map=self.work.map, moments=True)
         with gr.Row(elem_id="keeping"):
-            self.downloads = Downloads(self.work)
+            self.downloads = Downloads(self.work, png="final grid")
             self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
         self.strip = gr.HTML(
             [],
