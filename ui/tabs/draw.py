@@ -144,9 +144,8 @@ class Draw:
         except BadInput as error:
             yield {self.status: status.refused(error), **self._ready()}
             return
-        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.settings.seed: plan.recipe.seed}
-        yield begun | self.downloads.allow(False)
         drawing = Drawing(self.work, session, plan, reading=reading, until_right=until)
+        yield {self.status: drawing.begun, self.settings.seed: plan.recipe.seed} | self.downloads.allow(False)
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})
