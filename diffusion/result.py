@@ -117,6 +117,15 @@ class Result:
             return render.png(picture, self.recipe.to_json())
         return render.animated(ending, self.grids(chosen), self.recipe.to_json(), fps=chosen.fps)
 
+    def until(self, k: int) -> "Result":
+        """The way as far as frame k, counted from 0. Before the end, its images are the guesses of then."""
+        end = checks.whole("frame", k, 0, len(self.frames) - 1) + 1
+        if end == len(self.frames):
+            return self
+        frames, guesses = self.frames[:end], self.guesses[:end]
+        levels, steps = self.levels[:end], self.steps[:end]
+        return Result(guesses[-1], frames, guesses, levels, self.recipe, steps)
+
     def moment(self, k: int, columns: int | None = None) -> bytes:
         """A PNG of frame k, counted from 0: its noisy images, and beside them the guesses that were made from them."""
         k, columns = checks.whole("frame", k, 0, len(self.frames) - 1), self._columns(Options(columns=columns))

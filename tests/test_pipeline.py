@@ -278,8 +278,13 @@ class TestResult:
             assert np.array_equal(found[:28], result.frames[2, k])
             assert np.array_equal(found[-28:], result.guesses[2, k])
         assert Recipe.from_file(tmp_path / "moment.png") == result.recipe
-        with refuses("frame must be a whole number from 0 to 6"):
-            result.moment(7)
+        there = result.until(2)
+        assert (there.levels, list(there.steps)) == (result.levels[:3], [0, 1, 2])
+        assert np.array_equal(there.images, result.guesses[2])
+        assert np.array_equal(result.until(6).images, result.images)
+        for cut in (result.moment, result.until):
+            with refuses("frame must be a whole number from 0 to 6"):
+                cut(7)
 
     def test_other_tracks_are_refused(self, pipe, tmp_path, refuses):
         with refuses("track must be one of noisy, guess, both"):

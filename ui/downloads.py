@@ -102,8 +102,9 @@ class Downloads:
         ending = KINDS[checks.choice("file", kind, KINDS)]
         yield from self.save(session, ending, with_map=bool(with_map), track=track, scale=scale, fps=fps)
 
-    def save_map(self, session: Session) -> Iterator[str | None]:
-        yield from self.save(session, ".png", with_map=True)
+    def save_map(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
+        """The PNG of the map as it is shown: the ways lead as far as the slider says."""
+        yield from self.save(session, ".png", with_map=True, frame=event.frame)
 
     def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
         """The GIF of one digit: its noise and the network's guesses; of a morph, all of it."""
@@ -118,15 +119,21 @@ class Downloads:
             return
         result, columns = _part(drawn, event.tile)
         with tempfile.TemporaryDirectory() as folder:
-            frame = checks.whole("frame", event.frame, 0, len(result.steps) - 1)
-            path = Path(folder) / f"{file_name(result.recipe)}-step{result.steps[frame]}.png"
-            write_bytes(path, result.moment(frame, columns or None))
+            _, way = _until(result, event.frame)
+            path = Path(folder) / f"{file_name(result.recipe)}{way}.png"
+            write_bytes(path, result.moment(event.frame, columns or None))
             yield str(path)
 
     def save(
-        self, session: Session, ending: str, tile: Any = None, with_map: bool = False, **options: Any
+        self,
+        session: Session,
+        ending: str,
+        tile: Any = None,
+        with_map: bool = False,
+        frame: Any = None,
+        **options: Any,
     ) -> Iterator[str | None]:
-        """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
+        """Write the shown run, or a tile of it, or some of its way; Gradio serves a copy of its own."""
         drawn = session.shown
         if drawn is None:
             yield None  # and not the file before it
@@ -138,7 +145,8 @@ class Downloads:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{file_name(result.recipe)}{ending}"
             if with_map and self.work.map is not None and ending not in export.ENDINGS:
-                path = path.with_stem(f"{path.stem}-map")
+                result, way = (result, "") if frame is None else _until(result, frame)
+                path = path.with_stem(f"{path.stem}{way}-map")
                 write_bytes(path, self.work.map.picture(result, ending, columns=columns or None, **options))
             elif result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
@@ -173,6 +181,12 @@ def _part(drawn: Drawn, tile: Any) -> tuple[Result, int]:
     if tile is None:
         return drawn.result, drawn.plan.columns
     return drawn.result.alone(checks.whole("tile", tile, 0, len(drawn.result.images) - 1)), 1
+
+
+def _until(result: Result, frame: Any) -> tuple[Result, str]:
+    """The way of a run as far as a frame, and what is added to the name of a file: nothing at the end."""
+    there = result.until(frame)
+    return there, "" if there is result else f"-step{there.steps[-1]}"
 
 
 def file_name(recipe: Recipe) -> str:

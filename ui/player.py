@@ -279,9 +279,9 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw assets/example.png, of the weights that are named or of the bundled ones."""
+    """Draw assets/example.png as the button would, with the weights that are named or the bundled ones."""
     pipe = Pipeline.from_pretrained(*sys.argv[1:2])
-    result = pipe(range(len(pipe.names)), steps=39)
+    result = pipe(range(len(pipe.names)))
     path = asset(EXAMPLE, things_of(pipe.names))
     render.save_png(path, rows([result.frames, result.guesses]), result.recipe.to_json())
 

@@ -572,7 +572,7 @@ def test_nothing_moves_by_itself_where_that_is_not_wanted(browser: Browser, url:
         quick(page, "7")
     expect(page.locator("#player .play")).to_have_attribute("aria-label", "Play")
     expect(page.locator("#player .film")).to_be_hidden()
-    assert caption.startswith("Step 39 of 39")
+    assert caption.startswith("Step 20 of 20")
     expect(page.locator("footer .divider:visible")).to_have_count(0)
     page.context.close()
 
