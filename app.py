@@ -80,7 +80,7 @@ def build(
         pipes = {"bundled": pipe} | ({"few-step": few_step} if few_step else {}) | dict(others or {})
     work = Work(pipes, zero_gpu.lent(spaces.GPU(duration=60))) if ZERO_GPU else Work(pipes)
     parts = work.parts
-    page = endpoint.Page(title="Digit Diffusion", delete_cache=(600, 3600))
+    page = endpoint.Page(work, title="Digit Diffusion", delete_cache=(600, 3600))
     for k, part in enumerate(parts):
         with page.route(part.things.capitalize(), part.things, show_in_navbar=False) if k else page:
             _add_tabs(page, part, [each.things for each in parts])

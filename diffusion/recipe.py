@@ -40,7 +40,7 @@ class Recipe:
     steps: int = setting(
         Whole(1, T),
         20,
-        "guesses on the way from noise to image",
+        "steps from noise to image, each with a guess of the network",
         advice="20 is plenty, 1 is a blur",
         meaning="The network guesses the clean image, and the noisy one moves a part of the way towards that guess.",
     )
@@ -48,7 +48,8 @@ class Recipe:
         Choice(tuple(SAMPLERS)),
         "dpm++2m",
         "how each step is taken",
-        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and needs about 100",
+        advice="abm, ipndm and dpm++2m need few steps, ddim a few more; ddpm adds fresh noise and needs about 100; "
+        "heun guesses twice in a step",
         meaning="The rule that makes the next, less noisy image of each step out of the noisy one and the guess.",
     )
     eta: float = setting(

@@ -117,6 +117,21 @@ class Result:
             return render.png(picture, self.recipe.to_json())
         return render.animated(ending, self.grids(chosen), self.recipe.to_json(), fps=chosen.fps)
 
+    def until(self, k: int) -> "Result":
+        """The way as far as frame k, counted from 0. Before the end, its images are the guesses of then."""
+        end = checks.whole("frame", k, 0, len(self.frames) - 1) + 1
+        if end == len(self.frames):
+            return self
+        frames, guesses = self.frames[:end], self.guesses[:end]
+        levels, steps = self.levels[:end], self.steps[:end]
+        return Result(guesses[-1], frames, guesses, levels, self.recipe, steps)
+
+    def moment(self, k: int, columns: int | None = None) -> bytes:
+        """A PNG of frame k, counted from 0: its noisy images, and beside them the guesses that were made from them."""
+        k, columns = checks.whole("frame", k, 0, len(self.frames) - 1), self._columns(Options(columns=columns))
+        images = [self.on_one_line(track[k]) for track in self.tracks("both")]
+        return render.png(render.moment(images, columns), self.recipe.to_json())
+
     def grids(self, options: Options) -> list[np.ndarray]:
         """The frames of its animation, uint8 (H, W[, 3]) each."""
         columns = self._columns(options)

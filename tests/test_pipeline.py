@@ -267,6 +267,25 @@ class TestResult:
         for place, frames in zip((np.s_[:28], np.s_[-28:]), expected, strict=False):
             assert np.abs(pixels[::scale, ::scale][:, place] - frames[2]).max() <= 9
 
+    def test_a_moment_of_the_way_is_one_picture_and_has_its_recipe(self, pipe, tmp_path, refuses):
+        result = pipe([7, 3, 1], steps=6, seed=9)
+        (tmp_path / "moment.png").write_bytes(result.moment(2))
+        with Image.open(tmp_path / "moment.png") as file:
+            scale = file.width // (3 * 30 - 2)
+            pixels = np.asarray(file)[::scale, ::scale]
+        for k in range(3):
+            found = pixels[:, 30 * k : 30 * k + 28]
+            assert np.array_equal(found[:28], result.frames[2, k])
+            assert np.array_equal(found[-28:], result.guesses[2, k])
+        assert Recipe.from_file(tmp_path / "moment.png") == result.recipe
+        there = result.until(2)
+        assert (there.levels, list(there.steps)) == (result.levels[:3], [0, 1, 2])
+        assert np.array_equal(there.images, result.guesses[2])
+        assert np.array_equal(result.until(6).images, result.images)
+        for cut in (result.moment, result.until):
+            with refuses("frame must be a whole number from 0 to 6"):
+                cut(7)
+
     def test_other_tracks_are_refused(self, pipe, tmp_path, refuses):
         with refuses("track must be one of noisy, guess, both"):
             pipe([7], steps=1).save(tmp_path / "a.gif", track="x0")

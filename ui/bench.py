@@ -82,8 +82,7 @@ class Bench:
 
     def nothing(self, name: str) -> Update:
         """Nothing came of an activity yet."""
-        line = status.line(EMPTY if EXPERIMENTS[name].draws else NOISE)
-        return {self.player: None, self.status: line, **self.downloads.allow(False)}
+        return {self.player: None, self.status: status.line(first_line(name)), **self.downloads.allow(False)}
 
     def look(self, session: Session) -> Update:
         """The player and the buttons, as the session stands."""
@@ -138,3 +137,8 @@ class Bench:
             return {self.ways: noised.ways(next(self.work.denoised(recipe)))}
         except (BadInput, gr.Error) as error:
             return {self.ways: "", self.status: status.refused(error)}
+
+
+def first_line(name: str) -> str:
+    """What is said of an activity before anything came of it."""
+    return EMPTY if EXPERIMENTS[name].draws else NOISE

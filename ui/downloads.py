@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from diffusion import BadInput, Recipe, checks
+from diffusion import BadInput, Recipe, Result, checks
 from diffusion.files import export
 from diffusion.files.atomic import write_bytes
 from diffusion.lab import Denoising, Forward, Morph
@@ -31,13 +31,14 @@ class Downloads:
 
     Args:
         prefix: of the names of its elements in the page.
+        png: what is on the PNG, where it is always the same.
     """
 
-    def __init__(self, work: Work, prefix: str = ""):
+    def __init__(self, work: Work, prefix: str = "", png: str = "PNG"):
         self.work = work
+        names = ((f"Download {png}", "keep-png"), ("Download GIF", "keep-gif"), ("Copy link", "copy"))
         self.png, self.gif, self.copy = self.buttons = [
-            gr.Button(text, interactive=False, elem_id=prefix + name, size="sm", min_width=90)
-            for text, name in (("Download PNG", "keep-png"), ("Download GIF", "keep-gif"), ("Copy link", "copy"))
+            gr.Button(text, interactive=False, elem_id=prefix + name, size="sm", min_width=90) for text, name in names
         ]
         self.keep: gr.Button | None = None
         self.with_map: gr.Checkbox | None = None
@@ -64,13 +65,14 @@ class Downloads:
         self.buttons.append(self.keep)
 
     def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML) -> None:
-        """Let the buttons, and the player's `keep`, download what the session shows."""
+        """Let the buttons, and what the player keeps, download what the session shows."""
         self.status = status_line
         kept: dict[str, Any] = {"outputs": self.file, **FILES}
         events = [
             self.png.click(self.save_png, session, **kept),
             self.gif.click(self.save_gif, session, **kept),
             player.keep(self.save_tile, session, **kept),
+            player.keep_moment(self.save_moment, session, **kept),
         ]
         if self.work.map is not None:
             events.append(player.keep_map(self.save_map, session, **kept))
@@ -100,32 +102,51 @@ class Downloads:
         ending = KINDS[checks.choice("file", kind, KINDS)]
         yield from self.save(session, ending, with_map=bool(with_map), track=track, scale=scale, fps=fps)
 
-    def save_map(self, session: Session) -> Iterator[str | None]:
-        yield from self.save(session, ".png", with_map=True)
+    def save_map(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
+        """The PNG of the map as it is shown: the ways lead as far as the slider says."""
+        yield from self.save(session, ".png", with_map=True, frame=event.frame)
 
     def save_tile(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
         """The GIF of one digit: its noise and the network's guesses; of a morph, all of it."""
         morph = session.shown and isinstance(session.shown.result.recipe.activity, Morph)
         yield from self.save(session, ".gif", None if morph else event.tile, track="both")
 
+    def save_moment(self, session: Session, event: gr.EventData) -> Iterator[str | None]:
+        """The PNG of the moment that the player shows, of all digits or of the one that is seen large."""
+        drawn = session.shown
+        if drawn is None:
+            yield None
+            return
+        result, columns = _part(drawn, event.tile)
+        with tempfile.TemporaryDirectory() as folder:
+            _, way = _until(result, event.frame)
+            path = Path(folder) / f"{file_name(result.recipe)}{way}.png"
+            write_bytes(path, result.moment(event.frame, columns or None))
+            yield str(path)
+
     def save(
-        self, session: Session, ending: str, tile: Any = None, with_map: bool = False, **options: Any
+        self,
+        session: Session,
+        ending: str,
+        tile: Any = None,
+        with_map: bool = False,
+        frame: Any = None,
+        **options: Any,
     ) -> Iterator[str | None]:
-        """Write the shown run, or one tile of it, under a telling name; Gradio serves a copy of its own."""
+        """Write the shown run, or a tile of it, or some of its way; Gradio serves a copy of its own."""
         drawn = session.shown
         if drawn is None:
             yield None  # and not the file before it
             return
-        result, columns = drawn.result, drawn.plan.columns
-        if tile is not None:
-            result, columns = result.alone(checks.whole("tile", tile, 0, len(result.images) - 1)), 1
+        result, columns = _part(drawn, tile)
         if ending == ".gif" and tile is None and not with_map and not options and result.recipe.activity is None:
             yield self.gif_of(drawn)
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{file_name(result.recipe)}{ending}"
             if with_map and self.work.map is not None and ending not in export.ENDINGS:
-                path = path.with_stem(f"{path.stem}-map")
+                result, way = (result, "") if frame is None else _until(result, frame)
+                path = path.with_stem(f"{path.stem}{way}-map")
                 write_bytes(path, self.work.map.picture(result, ending, columns=columns or None, **options))
             elif result.recipe.activity is None:
                 result.save(path, columns=columns or None, **options)
@@ -153,6 +174,19 @@ class Downloads:
             return {self.link: links.link(session.shown.result.recipe, session.shown.plan.prompt, self.work)}
         except BadInput as error:
             return {self.link: "", self.status: status.refused(error)}
+
+
+def _part(drawn: Drawn, tile: Any) -> tuple[Result, int]:
+    """A run, or one tile of it, and its columns: 0 leaves them open."""
+    if tile is None:
+        return drawn.result, drawn.plan.columns
+    return drawn.result.alone(checks.whole("tile", tile, 0, len(drawn.result.images) - 1)), 1
+
+
+def _until(result: Result, frame: Any) -> tuple[Result, str]:
+    """The way of a run as far as a frame, and what is added to the name of a file: nothing at the end."""
+    there = result.until(frame)
+    return there, "" if there is result else f"-step{there.steps[-1]}"
 
 
 def file_name(recipe: Recipe) -> str:

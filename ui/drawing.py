@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from diffusion import BadInput, Result
-from diffusion.lab import Anagram, Hybrid, morph
+from diffusion.lab import Anagram, Hybrid, ImageToImage, morph
 from ui import status, ways
 from ui.events import Update
 from ui.player import live
@@ -39,6 +39,20 @@ class Drawing:
         self.started = time.monotonic()
         self.finished = ""
 
+    @property
+    def what(self) -> str:
+        """What the steps are called. An edit leaves the first ones out: it begins with the picture under some noise."""
+        recipe, path = self.plan.recipe, self.pipe.levels(self.plan.recipe)
+        steps = len(path) - 1
+        if not isinstance(recipe.activity, ImageToImage) or steps in (0, recipe.steps):
+            return "Step"
+        return f"{steps} of {recipe.steps} steps, from noise level {path[0].index} on: step"
+
+    @property
+    def begun(self) -> str:
+        """The line of status before the first step."""
+        return status.running(0, self.pipe.steps(self.plan.recipe), 0, self.what)
+
     def __iter__(self) -> Iterator[View]:
         result = yield from self._run()
         drawn = Drawn(replace(self.plan, base=None, again=()), result)
@@ -54,19 +68,18 @@ class Drawing:
     def _run(self) -> Generator[View, None, Result]:
         """The run, after those that even a morph."""
         for k in range(self.plan.rounds):
-            result = yield from self._once(
-                self.plan, f"Making the steps even, round {k + 1} of {self.plan.rounds}: step"
-            )
+            what = f"Making the steps even, round {k + 1} of {self.plan.rounds}: step"
+            result = yield from self._once(self.plan, what, more=self.plan.rounds - k)
             self.plan = replace(self.plan, recipe=morph.evened(self.plan.recipe, result))
-        return (yield from self._once(self.plan, "Step"))
+        return (yield from self._once(self.plan, self.what))
 
-    def _once(self, plan: Plan, what: str) -> Generator[View, None, Result]:
-        """The moments as they come, but not all of them: the browser shows ten a second."""
+    def _once(self, plan: Plan, what: str, more: int = 0) -> Generator[View, None, Result]:
+        """The moments as they come, but not all of them: the browser shows ten a second. So many more runs follow."""
         began = time.monotonic()
         instant = self.pipe.offer.instant
         trail = ways.Trail(self.work)
         shown, pause = (began, INSTANT_FRAME_SECONDS) if instant else (0.0, FRAME_SECONDS)
-        for state in self.work.run(plan.part):
+        for state in self.work.run(plan.part, more=more):
             if isinstance(state, Result):
                 return plan.whole(state)
             if time.monotonic() - shown >= pause:

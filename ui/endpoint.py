@@ -14,10 +14,12 @@ from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice
 from ui import request
 from ui.events import MODEL
+from ui.line import Line
 from ui.tools import Tools
 from ui.work import Work
 
 MOST_WAITING = 1000  # in the queue: who comes then is told that it is full
+TOLD_SECONDS = 1.0  # between two times that those who wait are told their places
 
 Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF, and the seed
 
@@ -25,9 +27,15 @@ Answer = tuple[str | None, str | None, int]  # the paths of the PNG and the GIF,
 class Page(gr.Blocks):
     """The page, whose endpoint answers those, too, who send a list of values from when it had fewer parameters."""
 
+    def __init__(self, work: Work, **settings: Any):
+        self.work = work
+        super().__init__(**settings)
+
     def queue(self, *arguments: Any, **settings: Any) -> "Page":
         """The queue, as Gradio makes it before there is a page: to make another one later takes a fifth of a second."""
-        return super().queue(*arguments, **{"max_size": MOST_WAITING} | settings)
+        super().queue(*arguments, **{"max_size": MOST_WAITING, "status_update_rate": TOLD_SECONDS} | settings)
+        self._queue = Line(self._queue, self.work)
+        return self
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         if block_fn.api_name == "generate":

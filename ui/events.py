@@ -76,8 +76,12 @@ FETCH = """(file) => {
 
 
 def forget_refusal(line: gr.HTML, controls: Iterable[Any], instead: str) -> None:
-    """Take a refusal off a line of status once a control is changed: it was about what was asked for before."""
-    changes = [each.input for each in controls if "input" in each.EVENTS and not isinstance(each, gr.HTML)]
+    """Take a refusal off a line of status once a control is changed: it was about what was asked for before.
+
+    To Gradio, a text that is emptied or pasted is no input.
+    """
+    kinds = [(each, "change" if isinstance(each, gr.Textbox) else "input") for each in controls]
+    changes = [getattr(each, kind) for each, kind in kinds if kind in each.EVENTS and not isinstance(each, gr.HTML)]
     js = f"(line) => {{ if (line.includes('role=\"alert\"')) return {json.dumps(instead)}; }}"
     gr.on(changes, None, line, line, js=js, **AT_ONCE)
 

@@ -65,7 +65,7 @@ class LabControls:
         self.strip = gr.Checkbox(
             False,
             label="A strip of strengths",
-            info="From the same to new: steps 20, 10, 7, 5, 3 and 1 of 34.",
+            info=f"Six at once: {', '.join(f'{each:.2f}' for each in CLASSIC)}.",
             visible=False,
             elem_id="strip-of-strengths",
         )

@@ -53,6 +53,7 @@ TEMPLATE = """
 <div class="about" data-start="{start}">
   <button type="button" class="back" hidden>&larr; All</button>
   <span class="note"></span>
+  <button type="button" class="moment" hidden>Keep this moment (PNG)</button>
   <span class="tools" hidden>{tools}</span>
 </div>
 """
@@ -77,6 +78,7 @@ def player(
     tools: Mapping[str, str] = TOOLS,
     start: str = "#generate",
     map: Map | None = None,
+    moments: bool = False,
 ) -> gr.HTML:
     """The component `name`, which shows these tracks until its value says others.
 
@@ -85,6 +87,7 @@ def player(
             their buttons.
         start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
         map: beside the tracks, for their ways.
+        moments: whether a moment before the end can be kept: the event `keep_moment`, which carries the same.
     """
     ends = dict(zip(TRACKS, ENDS, strict=True))
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
@@ -97,7 +100,8 @@ def player(
             start=start,
             tools="".join(TOOL.format(*tool) for tool in tools.items()),
         ),
-        js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)}, PADDING = {render.PADDING};\n"
+        js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)}, PADDING = {render.PADDING}, "
+        f"MOMENTS = {json.dumps(moments)};\n"
         + "".join((ASSETS / name).read_text("utf-8") for name in ("map.js", "player.js")),
         apply_default_css=False,
         gif=None,
@@ -275,9 +279,9 @@ def _coarse(images: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw assets/example.png, of the weights that are named or of the bundled ones."""
+    """Draw assets/example.png as the button would, with the weights that are named or the bundled ones."""
     pipe = Pipeline.from_pretrained(*sys.argv[1:2])
-    result = pipe(range(len(pipe.names)), steps=39)
+    result = pipe(range(len(pipe.names)))
     path = asset(EXAMPLE, things_of(pipe.names))
     render.save_png(path, rows([result.frames, result.guesses]), result.recipe.to_json())
 

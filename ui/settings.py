@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from diffusion import Pipeline
 from diffusion.samplers import SAMPLERS
 from diffusion.settings import Choice
 from diffusion.style import ATTRIBUTES
@@ -47,10 +48,11 @@ class Settings:
         self.before = gr.State(work.usual)  # the weights that were chosen before
         self._make("guidance")
         self._make("steps")
-        styled = bool(work.pipes[work.usual].offer.styles)
-        with gr.Accordion("Style", open=redraws, visible=styled, elem_id=f"{prefix}style") as self.style:
+        with gr.Accordion("Style", open=redraws, elem_id=f"{prefix}style") as self.style:
             for name in STYLE:
                 self._make(name)
+        self.style.visible = self.offers(work.usual, *STYLE)
+        self.unstyled = gr.HTML(self._unstyled(), visible=self._without_styles(work.usual), elem_id=f"{prefix}unstyled")
         with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
             gr.HTML(explained(f"{prefix}settings", "sampler", "noise level"))
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
@@ -69,7 +71,7 @@ class Settings:
         (self.seed,) = self.controls[work.usual]["seed"].inputs
         self.all = {control for controls in self.controls.values() for control in controls.values()}
         self.inputs = {self.count, self.new_seed, self.weights, self.before}.union(*(one.inputs for one in self.all))
-        self.outputs = self.inputs.union({self.style}, *(control.parts for control in self.all))
+        self.outputs = self.inputs.union({self.style, self.unstyled}, *(control.parts for control in self.all))
         self._connect()
 
     def _make(self, name: str) -> None:
@@ -142,11 +144,22 @@ class Settings:
         mine = self.controls[weights].values()
         visible = {part: gr.update(visible=control in mine) for control in self.all for part in control.parts}
         visible[self.style] = gr.update(visible=self.offers(weights, *STYLE))
+        visible[self.unstyled] = gr.update(visible=self._without_styles(weights))
         return visible | {self.before: weights}
 
     def offers(self, weights: str, *names: str) -> bool:
         """Whether these weights leave a choice of one of these settings."""
         return not self.controls[weights].keys().isdisjoint(names)
+
+    def _without_styles(self, weights: str) -> bool:
+        """Whether others have styles, and these have none."""
+        return not self.offers(weights, *STYLE) and any(self.offers(other, *STYLE) for other in self.work.pipes)
+
+    def _unstyled(self) -> str:
+        """What stands in the place of the styles where weights know none."""
+        others = [called(pipe) for name, pipe in self.work.pipes.items() if self.offers(name, *STYLE)]
+        choose = f"choose {' or '.join(dict.fromkeys(others))} to say how digits are written"
+        return f'<p class="unstyled">These weights know no styles: {self.work.worded(choose)}.</p>'
 
     def use(self, data: dict[Any, Any]) -> Update:
         """Other weights are chosen: a range that was changed goes along, as far as they go."""
@@ -161,7 +174,12 @@ class Settings:
         return update
 
 
+def called(pipe: Pipeline) -> str:
+    """What the page calls weights."""
+    return "Instant" if pipe.offer.instant else "Quality"
+
+
 def weights_radio(work: Work, elem_id: str, info: str | None = None) -> gr.Radio:
     """A choice of weights, where there are several."""
-    choices = [("Instant" if pipe.offer.instant else "Quality", weights) for weights, pipe in work.pipes.items()]
+    choices = [(called(pipe), weights) for weights, pipe in work.pipes.items()]
     return gr.Radio(choices, value=work.usual, label="Weights", info=info, visible=len(choices) > 1, elem_id=elem_id)

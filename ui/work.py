@@ -1,5 +1,6 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -36,6 +37,21 @@ class Moment:
     share: float = 0.0
 
 
+@dataclass(eq=False)
+class UnderWay:
+    """A run that somebody waits for: when it began, how many like it follow, and how much of it is done, 0 to 1."""
+
+    began: float
+    more: int
+    share: float = 0.0
+
+    @property
+    def left(self) -> float | None:
+        """The seconds that they still take, as what is done tells; None before anything is."""
+        passed = time.monotonic() - self.began
+        return passed / self.share * (1 - self.share + self.more) if self.share else None
+
+
 Cell = tuple[int, int, float, np.ndarray | None]
 """Of a sheet: cells done and in all, the share of the work that is done, and the picture where a cell is finished."""
 
@@ -55,14 +71,18 @@ class Work:
         self.whole = self
         self.pipes = dict(pipes)
         self.usual = next(iter(self.pipes))
-        self.waiting = 0  # how many runs that somebody waits for are under way
+        self.under_way: list[UnderWay] = []  # the runs that somebody waits for
         self.steps: Callable[[Recipe], Iterator[Moment | Result]] = gpu(self.steps_of)
         self.noised: Callable[[Recipe], list[tuple[Noisy, Tensor]]] = gpu(self.noised_of)
         self.denoised: Callable[[Recipe], Iterator[Denoised]] = self._waited_for(gpu(self.denoised_of))
         self.forward_picture: Callable[[str, Recipe], bytes] = gpu(self.forward_picture_of)
-        self.run: Callable[[Recipe], Iterator[Moment | Result]] = self._waited_for(self.steps)
+        self.run: Callable[..., Iterator[Moment | Result]] = self._waited_for(
+            self.steps, lambda state: state.share if isinstance(state, Moment) else 1.0
+        )
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
-        self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(gpu(self.cells_of))
+        self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(
+            gpu(self.cells_of), lambda cell: cell[2]
+        )
 
     @property
     def parts(self) -> list["Work"]:
@@ -138,7 +158,12 @@ class Work:
     @property
     def busy(self) -> bool:
         """Whether somebody waits for a run."""
-        return self.whole.waiting > 0
+        return bool(self.whole.under_way)
+
+    @property
+    def left(self) -> float | None:
+        """The seconds until all runs that somebody waits for are done, or None where nothing tells."""
+        return max((left for run in [*self.whole.under_way] if (left := run.left) is not None), default=None)
 
     def steps_of(self, recipe: Recipe) -> Iterator[Moment | Result]:
         """The moments of a run, from the start on, and at last its result."""
@@ -200,16 +225,25 @@ class Work:
         pipe = self.of(result.recipe)
         return readback.read_looks(pipe, reader(pipe.names), result)
 
-    def _waited_for(self, work: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-        """The work, with data sets standing back meanwhile."""
+    def _waited_for(
+        self, work: Callable[..., Iterator[Any]], share: Callable[[Any], float] = lambda state: 0.0
+    ) -> Callable[..., Iterator[Any]]:
+        """The work, with data sets standing back meanwhile. It can be told how many `more` runs like it follow.
+
+        Args:
+            share: how much of it is done, 0 to 1, as what it yields says; 0 where that says nothing.
+        """
 
         @wraps(work)
-        def counted(*arguments: Any) -> Iterator[Any]:
-            self.waiting += 1
+        def counted(*arguments: Any, more: int = 0) -> Iterator[Any]:
+            run = UnderWay(time.monotonic(), more)
+            self.under_way.append(run)
             try:
-                yield from work(*arguments)
+                for state in work(*arguments):
+                    run.share = share(state)
+                    yield state
             finally:
-                self.waiting -= 1
+                self.under_way.remove(run)
 
         return counted
 

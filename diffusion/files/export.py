@@ -73,7 +73,8 @@ def check(ending: str, recipe: Plan, *, colour: bool = False) -> None:
     count = len(recipe.digits)
     if ending in LABELLED and recipe.guidance == 0:
         raise checks.BadInput(
-            f"At guidance 0 the labels in an {ending} file would mean nothing: raise the guidance, or choose a .zip."
+            f"At guidance 0 the labels in an {ending} file would mean nothing: raise the guidance, name what to draw "
+            "instead of any, or choose a .zip of single images."
         )
     if ending == ".idx.zip" and count < 2:
         raise checks.BadInput("Draw at least 2 images: of an IDX data set, some are for training and some for testing.")

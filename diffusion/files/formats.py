@@ -195,7 +195,10 @@ FORMATS = {
 def check_guidance(guidance: float) -> None:
     """BadInput where the network is not told the labels of a data set."""
     if guidance == 0:
-        raise BadInput("At guidance 0 the labels of a data set would mean nothing: raise the guidance.")
+        raise BadInput(
+            "At guidance 0 the labels of a data set would mean nothing: raise the guidance, or name what to draw "
+            "instead of any."
+        )
 
 
 def check(name: str, count: int, classes: int, *, colour: bool, strings: bool = False) -> None:

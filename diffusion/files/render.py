@@ -87,8 +87,19 @@ def picture(images: np.ndarray, columns: int, scale: int | None = None) -> np.nd
         scale: pixels per pixel, 1 to 16, or BadInput; by default about 1,200 pixels on the longer side.
     """
     height, width = grid(images, columns, scale=1).shape[:2]
-    usual = min(MAX_SCALE, max(2, 1200 // max(height, width)))
+    usual = _usual_scale(height, width)
     return grid(images, columns, usual if scale is None else checked_scale(scale, height * width, MAX_PIXELS))
+
+
+def moment(tracks: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """One picture of one or two tracks at one moment, uint8 (N, H, W[, 3]) each, laid out like `animation`."""
+    scale = _usual_scale(*grid(tracks[0], columns, scale=1).shape[:2])
+    return _beside([grid(images, columns, scale) for images in tracks], scale)
+
+
+def _usual_scale(height: int, width: int) -> int:
+    """Of a grid of so many pixels, for about 1,200 on its longer side."""
+    return min(MAX_SCALE, max(2, 1200 // max(height, width)))
 
 
 def animation(tracks: Sequence[np.ndarray], columns: int, scale: int | None = None) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,9 @@ def test_the_animation_that_plays_at_first_is_of_the_ten_digits(pipe) -> None:
     assert result is not None
     animation = player.trajectory(result, DIGITS, example=True)
     assert [tile["name"][0] for tile in animation["tiles"]] == list("0123456789")
+    asked = pipe.recipe(range(10))
+    assert result.recipe == replace(asked, weights=pipe.weights), "what the controls ask for at first"
+    assert animation["captions"][-1] == f"Step {asked.steps} of {asked.steps}, no noise left"
     assert pixels(animation["sprite"]).shape == (len(animation["captions"]) * 28, 20 * 28)
 
 

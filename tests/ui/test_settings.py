@@ -11,7 +11,7 @@ from diffusion.model import Offer
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice, Interval, Number, Setting, Whole
 from ui import request
-from ui.settings import Settings
+from ui.settings import STYLE, Settings
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.work import Work
@@ -57,14 +57,17 @@ def test_weights_have_controls_for_what_they_offer_and_share_the_others(pipe, fe
     settings = panel({"bundled": pipe, "few-step": few_step})
     usual, few = settings.controls["bundled"], settings.controls["few-step"]
     assert set(usual) == set(SETTINGS)
-    assert set(few) == {"guidance", "steps", "seed"}
+    assert set(few) == {"guidance", "steps", "seed", *(STYLE if few_step.offer.styles else ())}
     assert few["seed"] is usual["seed"]
-    assert (few["guidance"].inputs[0].minimum, few["guidance"].inputs[0].maximum) == (1, 3)
+    guidance, (least, most) = few["guidance"].inputs[0], few_step.model.config.few_step.guidance
+    assert (guidance.minimum, guidance.maximum) == (least, most)
+    assert "0 draws anything" in usual["guidance"].inputs[0].info
+    assert "0" not in guidance.info, "it does not go there"
     assert [value for _, value in few["steps"].inputs[0].choices] == [1, 2, 4, 8]
     data = {part: part.value for part in settings.inputs}
     assert request.recipe(settings.values(data, "few-step"), few_step).steps == few_step.offer.defaults["steps"]
     update = settings.use(data | {settings.weights: "few-step", usual["guidance"].inputs[0]: 9.0})
-    assert update[few["guidance"].inputs[0]]["value"] == 3, "as far as they go"
+    assert update[few["guidance"].inputs[0]]["value"] == most, "as far as they go"
     assert update[settings.new_seed] is False
     assert not update[usual["steps"].inputs[0]]["visible"]
     assert update[few["steps"].inputs[0]]["visible"]

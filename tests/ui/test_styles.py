@@ -12,6 +12,7 @@ from visitor import DESKTOP, PHONE, download, generate, say, set_number
 
 import app
 from diffusion import Pipeline, Recipe, Result
+from diffusion.config import FewStep
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Maybe, Number, Whole
 from diffusion.style import ATTRIBUTES
@@ -54,13 +55,41 @@ def test_what_may_be_left_open_says_what_it_is_set_to(values, settable) -> None:
 def test_only_weights_that_know_styles_have_controls_for_them(work) -> None:
     with gr.Blocks():
         settings = Settings(work)
+    assert settings.style.visible
+    assert not settings.unstyled.visible
+    assert "These weights know no styles: choose Quality to say how" in settings.unstyled.value
     assert set(STYLE) <= set(settings.controls["bundled"])
     assert not set(STYLE) & set(settings.controls["few-step"])
     data = {part: part.value for part in settings.inputs}
     data |= dict.fromkeys(settings.controls["bundled"]["thickness"].inputs, 3.0)
     assert settings.values(data, "bundled")["thickness"] == 3.0
     assert settings.values(data, "few-step")["thickness"] == "any"
-    assert not settings.use(data | {settings.weights: "few-step"})[settings.style]["visible"]
+    used = settings.use(data | {settings.weights: "few-step"})
+    assert not used[settings.style]["visible"]
+    assert used[settings.unstyled]["visible"]
+
+
+@pytest.mark.parametrize("teacher", [True, False], ids=["with the others", "alone"])
+def test_weights_of_few_steps_that_know_styles_have_the_same_controls(make_denoiser, styles, teacher: bool) -> None:
+    few_step = FewStep(8, (1.5, 4.0))
+    student = Pipeline(make_denoiser(few_step=few_step, styles=styles), "b" * 8)
+    with gr.Blocks():
+        bundled = Pipeline(make_denoiser(styles=styles if teacher else None), "a" * 8)
+        settings = Settings(Work({"bundled": bundled, "few-step": student}))
+    assert settings.style.visible == teacher
+    few = settings.controls["few-step"]
+    assert set(few) == {"seed", "guidance", "steps", *STYLE}
+    assert not teacher or all(few[name] is settings.controls["bundled"][name] for name in STYLE)
+    data = {part: part.value for part in settings.inputs}
+    used = settings.use(data | {settings.weights: "few-step"})
+    assert used[settings.style]["visible"]
+    assert not used[settings.unstyled]["visible"]
+    guidance = few["guidance"].inputs[0]
+    assert (guidance.minimum, guidance.maximum, guidance.info) == (1.5, 4, "More is clearer.")
+    asked = settings.values(data | dict.fromkeys(few["thickness"].inputs, 2.5), "few-step") | {"digits": "a slanted 7"}
+    recipe = request.recipe(asked, student)
+    assert recipe.thickness == 2.5
+    assert student.run(recipe).result().images.shape == (1, 28, 28)
 
 
 @pytest.mark.parametrize(
@@ -171,3 +200,7 @@ def test_a_slider_leaves_a_style_open_until_it_is_moved(
     expect(page.get_by_label("Any thickness")).to_be_checked()
     page.locator("#weights").get_by_label("Quality").last.check()
     expect(page.locator("#thickness")).to_be_hidden()
+    expect(page.locator("#unstyled")).to_have_text(
+        "These weights know no styles: choose Quality to say how digits are written."
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]

@@ -54,6 +54,23 @@ def test_a_file_holds_the_labels_that_were_asked_for(dataset, kind, tmp_path) ->
         pytest.fail(str(answer))
 
 
+@pytest.mark.parametrize("way", ["slider", "prompt"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(dataset, monkeypatch, kind, way) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(dataset, "drawing", lambda recipe, kind: drawn.append(kind) or [{}])
+    (guidance,) = dataset.settings.controls["bundled"]["guidance"].inputs
+    [answer] = dataset.make(asked(dataset, kind) | ({guidance: 0} if way == "slider" else {dataset.prompt: "any"}))
+    if KINDS[kind] == ".zip":  # single images, which are called any
+        assert drawn
+        return
+    assert not drawn
+    assert '<p role="alert" class="refused">At guidance 0 the labels' in answer[dataset.status]
+    assert "raise the guidance, " in answer[dataset.status]
+    assert answer[dataset.start]["interactive"]
+    assert not answer[dataset.stop]["interactive"]
+
+
 def test_what_needs_a_library_that_is_missing_is_not_offered(tiny_denoiser, monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
     with gr.Blocks():

@@ -236,6 +236,23 @@ def test_a_digit_goes_from_draw_to_the_lab_and_back(page: Page) -> None:
     expect(page.locator("#prompt textarea, #prompt input").first).to_be_visible()
 
 
+def test_another_activity_ends_the_run_and_what_was_said_of_it(lab: Page) -> None:
+    act(lab, "hybrid")
+    steps = lab.locator("#lab-settings").get_by_label("Steps", exact=True)
+    steps.fill("1000")
+    lab.click("#lab-start")
+    expect(lab.locator("#lab-status")).to_contain_text(re.compile(r"Step [1-9]\d* of 1000"), timeout=60_000)
+    for name, line in (("morph", "Press Start"), ("forward", "Drag the noise level")):
+        lab.locator("#activity").get_by_label(name, exact=True).check()
+        expect(lab.locator("#lab-status")).to_contain_text(line)
+        lab.wait_for_timeout(1500)  # nothing of the run comes after
+        expect(lab.locator("#lab-status")).to_contain_text(line)
+        expect(lab.locator("#lab-player")).to_be_hidden()
+    act(lab, "hybrid")
+    steps.fill("2")
+    start(lab)  # it would wait for the thousand steps if they still ran
+
+
 def test_a_morph_is_played_there_and_back(lab: Page) -> None:
     act(lab, "morph")
     set_number(lab, "Frames", "4")

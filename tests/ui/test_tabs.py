@@ -225,8 +225,19 @@ def test_a_data_set_that_cannot_be_is_refused(page: Page) -> None:
     refused = page.locator("#dataset-status [role=alert]")
     expect(refused).to_contain_text("That is 20,000 images: ask for at most 10,000 at once.")
     page.locator("#dataset").get_by_label("Which digits").fill("any")
+    expect(refused).to_have_count(0)  # it was about other digits
     page.click("#make")
     expect(refused).to_contain_text("At guidance 0 the labels in an .npz file would mean nothing")
+    page.locator("#dataset").get_by_label("Which digits").fill("")
+    expect(refused).to_have_count(0)
+    page.locator("#dataset").get_by_label("Which digits").fill("7")
+    for guidance, told in (("0", 1), ("1.5", 0)):  # the settings of the tab Draw count, and are changed there
+        tab(page, "Draw")
+        set_number(page, "Guidance", guidance)
+        tab(page, "Data set")
+        if told:
+            page.click("#make")
+        expect(refused).to_have_count(told)
     page.locator("#dataset").get_by_label("Which digits").fill("7")
     set_number(page, "Images of each digit", "1")
     page.locator("#dataset").get_by_label("MNIST's own files (IDX)").check()

@@ -43,11 +43,14 @@ def test_the_ways_follow_the_slider_and_their_tiles(page: Page, tmp_path) -> Non
     expect(page.locator("#player .note")).to_have_text(re.compile("^3, seed"))
     page.keyboard.press("Escape")
 
-    with page.expect_download() as waiting:
-        keep.click()
-    assert waiting.value.suggested_filename.endswith("-map.png")
-    with Image.open(waiting.value.path()) as picture:
-        assert picture.mode == "RGB"
+    kept = []
+    for moment, name in (("2", r"seed\d+-step2-map\.png"), ("6", r"seed\d+-map\.png")):
+        page.locator("#player .time input").fill(moment)
+        kept.append(download(page, "#player .sky button", tmp_path))
+        assert re.search(f"{name}$", kept[-1].name)
+        with Image.open(kept[-1]) as picture:
+            assert picture.mode == "RGB"
+    assert kept[0].read_bytes() != kept[1].read_bytes(), "each shows the ways as the page did"
     more_downloads = page.get_by_role("button", name="More downloads")
     more_downloads.click()
     page.get_by_label("With the map").check()

@@ -87,4 +87,4 @@ function pointed_at({ target }) {
 
 for (const event of ["pointerover", "focusin"]) element.addEventListener(event, pointed_at);
 for (const event of ["pointerleave", "focusout"]) element.addEventListener(event, () => { if (map) highlight(null); });
-map?.querySelector("button").addEventListener("click", () => trigger("keep_map"));
+map?.querySelector("button").addEventListener("click", () => trigger("keep_map", { frame }));

@@ -52,7 +52,8 @@
       const found = text.match(/queue:(\d+)\/(\d+)\|([\d.]+)(?:\/([\d.]+))?s/), said = line.querySelector("[role=status]");
       if (!found || !said) continue;
       const [, place, of, passed, all] = found, left = Math.max(1, Math.round(all - passed));
-      const words = `Place ${place} of ${of}${all ? `, about ${left} s` : ""}.`;
+      const wait = left < 100 ? `${left} s` : `${Math.round(left / 60)} min`;
+      const words = `Place ${place} of ${of}${all ? `, about ${wait}` : ""}.`;
       if (said.textContent !== words) said.textContent = words;
     }
   }).observe(document.body, { subtree: true, childList: true, characterData: true });

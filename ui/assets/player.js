@@ -11,7 +11,7 @@ const start = document.querySelector.bind(document, element.querySelector(".abou
 let tracks = [...element.querySelectorAll(".track .tiles")];
 const film = new Image();
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
-const turn = $(".turn");
+const turn = $(".turn"), moment = $(".moment");
 const still = matchMedia("(prefers-reduced-motion: reduce)");  // then nothing moves that nobody asked to
 let animation = null, sprite = null, frame = 0, zoomed = null, timer = null, tiles = [[]];
 let turned = false;  // whether the first track is seen through the view
@@ -42,6 +42,7 @@ function show_film() {
   const ends = animation.run !== undefined && last && !timer && !still.matches;  // then the GIF is the first track
   const shown = ends && there && film.complete && film.naturalWidth > 0;
   film.hidden = !shown;
+  moment.hidden = !MOMENTS || last || Boolean(timer || animation.live || animation.example);
   for (const [k, box] of tracks.entries()) {
     const name = animation.tracks[k], figure = box.closest("figure");
     figure.querySelector("figcaption").textContent = (ends && ENDS[name]) || name;
@@ -214,6 +215,7 @@ slider.addEventListener("input", () => { pause(); show(Number(slider.value)); })
 play.addEventListener("click", () => (timer ? pause() : run()));
 $(".back").addEventListener("click", () => choose(null));
 turn.addEventListener("click", () => show_turned(!turned));
+moment.addEventListener("click", () => trigger("keep_moment", { tile: zoomed, frame }));
 for (const name of TOOLS) {  // as ui/player.py says
   const tool = tools.querySelector(`.${name}`);
   tool.addEventListener("click", () => {

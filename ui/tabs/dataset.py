@@ -87,7 +87,8 @@ class DataSet:
         # Whatever went wrong, or a stop when it is done.
         making.failure(self.failed, self.file, [*shown, self.file], **AT_ONCE)
         self.stop.click(self.stopped, None, shown, cancels=[making], **AT_ONCE)
-        forget_refusal(self.status, {self.prompt, self.count, self.hands, self.kind}, status.line(EMPTY))
+        asked = {self.prompt, self.count, self.hands, self.kind, *settings.inputs}
+        forget_refusal(self.status, asked, status.line(EMPTY))
 
     def make(self, data: dict[Any, Any]) -> Iterator[Update]:
         """Make the file that the controls ask for, or say why that cannot be."""

@@ -54,9 +54,9 @@ class Draw:
         self.played = first_result(self.usual)
         names = self.usual.names
         self.first = trajectory(self.played, names, note=PLAYED, example=True) if self.played else None
-        self.player = player(self.first, TRACKS, "player", map=self.work.map)
+        self.player = player(self.first, TRACKS, "player", map=self.work.map, moments=True)
         with gr.Row(elem_id="keeping"):
-            self.downloads = Downloads(self.work)
+            self.downloads = Downloads(self.work, png="final grid")
             self.open = gr.UploadButton("Open a picture", elem_id="open", size="sm", min_width=90)
         self.strip = gr.HTML(
             [],
@@ -144,9 +144,8 @@ class Draw:
         except BadInput as error:
             yield {self.status: status.refused(error), **self._ready()}
             return
-        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.settings.seed: plan.recipe.seed}
-        yield begun | self.downloads.allow(False)
         drawing = Drawing(self.work, session, plan, reading=reading, until_right=until)
+        yield {self.status: drawing.begun, self.settings.seed: plan.recipe.seed} | self.downloads.allow(False)
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})

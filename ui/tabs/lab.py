@@ -10,7 +10,7 @@ from diffusion import BadInput, Recipe, checks
 from diffusion.lab import Anagram, Hybrid, ImageToImage
 from diffusion.lab.picture import load
 from ui import ambigrams, experiments, noised, request, status
-from ui.bench import EMPTY, NOISE, START, Bench
+from ui.bench import EMPTY, NOISE, START, Bench, first_line
 from ui.canvas import real_digit
 from ui.drawing import Drawing, read_again
 from ui.events import AT_ONCE, MODEL, NEWEST, OFF, ON, Update, forget_refusal, in_line, press_if_ready
@@ -42,7 +42,7 @@ class Lab:
             with gr.Column(elem_id="lab-settings", min_width=0):
                 self.controls.more()
         self.session = gr.State(Session())
-        self.halted = gr.State(False)
+        self.outcome = gr.State(FAILED)  # what is said of a run that ends before it is done
         self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
         self.start, self.stop = self.controls.start, self.controls.stop
         self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
@@ -56,7 +56,7 @@ class Lab:
 
     def _connect_run(self) -> None:
         drawing = self.start.click(
-            self.waiting, None, [self.status, self.start, self.stop, self.halted], **AT_ONCE
+            self.waiting, None, [self.status, self.start, self.stop, self.outcome], **AT_ONCE
         ).then(
             self.draw,
             self.inputs,
@@ -64,8 +64,10 @@ class Lab:
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
-        self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
+        drawing.failure(self.failed, [self.outcome, self.session], self.look, **AT_ONCE)  # a full queue, or an end
+        self.stop.click(self.stopped, None, [self.status, self.stop, self.outcome], cancels=[drawing], **AT_ONCE)
+        activity = self.controls.activity
+        activity.input(self.left, activity, self.outcome, cancels=[drawing], **AT_ONCE)
 
     def _connect_rest(self) -> None:
         controls = self.controls
@@ -103,7 +105,7 @@ class Lab:
     # The run
 
     def waiting(self) -> Update:
-        return {self.status: status.line(status.WAITING), self.start: OFF, self.stop: ON, self.halted: False}
+        return {self.status: status.line(status.WAITING), self.start: OFF, self.stop: ON, self.outcome: FAILED}
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The Start button: moments as they come, then the whole run."""
@@ -113,12 +115,12 @@ class Lab:
         except BadInput as error:
             yield {self.status: status.refused(error), **self._ready()}
             return
-        begun = {self.status: status.running(0, plan.recipe.steps, 0), self.controls.settings.seed: plan.recipe.seed}
-        yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
         activity = plan.recipe.activity
         assert activity is not None  # all that is drawn here has one
         reading = activity.readable and data[self.controls.reading]
         drawing = Drawing(self.work, session, plan, reading=reading, until_right=activity.retried and until)
+        begun = {self.status: drawing.begun, self.controls.settings.seed: plan.recipe.seed}
+        yield begun | self.downloads.allow(False) | {self.bench.drawn: gr.update(visible=True)}
         try:
             for line, animation in drawing:
                 yield {self.status: line} | ({self.player: animation} if animation else {})
@@ -141,12 +143,16 @@ class Lab:
             recipe = experiments.recipe(values, pipe)
         return Plan(recipe, "", 0, note, rounds=experiments.rounds(recipe))
 
-    def failed(self, halted: bool, session: Session) -> Update:
+    def failed(self, outcome: str, session: Session) -> Update:
         """After a failure, and when a stop is done: a last step of the run may have come in between."""
-        return {**self.bench.look(session), self.status: status.line(HALTED if halted else FAILED), **self._ready()}
+        return {**self.bench.look(session), self.status: status.line(outcome), **self._ready()}
 
     def stopped(self) -> Update:
-        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.halted: True}
+        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.outcome: HALTED}
+
+    def left(self, name: str) -> str:
+        """The run of another activity ends; what is said then is what this one begins with."""
+        return first_line(name)
 
     def _ready(self) -> Update:
         return {self.start: ON, self.stop: OFF}
