@@ -31,6 +31,9 @@ def test_the_reader_says_what_it_reads(page: Page) -> None:
     assert captions.all_inner_texts() == ["", ""]
     page.get_by_label("Read back").check()
     expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d %$"))
+    digit, caption = (page.locator(f"#player button.tile {part}").first.bounding_box() for part in ("canvas", "small"))
+    assert digit and caption and caption["y"] >= digit["y"] + digit["height"] - 0.5, "it lies over nothing"
+    assert round(digit["width"]) == round(digit["height"])
     page.get_by_label("Read back").uncheck()
     expect(captions.first).to_have_text("")
 

@@ -102,7 +102,6 @@ function build() {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = animation.size;
       tile.className = "tile";
-      tile.style.aspectRatio = animation.size.join(" / ");
       tile.append(canvas);
       if (last) {
         tile.type = "button";
