@@ -125,7 +125,7 @@ function label() {
       if (tile.type === "button") tile.setAttribute("aria-label", all ? `${about.name}, read as ${all}` : about.name);
       tile.title = about.name;
       tile.disabled = Boolean(animation.live);
-      tile.querySelector("small").textContent = reads[track]?.read || "";
+      tile.querySelector("small").textContent = reads[track]?.read?.replace(" %", "\u00a0%") || "";  // on one line
       tile.classList.toggle("miss", Boolean(reads[track]?.miss));
     }
 }

@@ -39,7 +39,7 @@ def tab(pipe: Pipeline, things: str) -> None:
                 alt_text="Line plot of the training loss and the held-out loss, falling over the epochs",
                 show_label=False,
                 interactive=False,
-                buttons=["fullscreen"],
+                buttons=[],
                 elem_id="loss",
             )
 
