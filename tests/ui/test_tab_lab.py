@@ -265,6 +265,24 @@ def test_a_digit_goes_from_draw_to_the_lab_and_back(page: Page) -> None:
     expect(page.locator("#prompt textarea, #prompt input").first).to_be_visible()
 
 
+@pytest.mark.parametrize(("name", "place"), [("edit", ".gif"), ("anagram", ".gif"), ("morph", ".screen")])
+def test_the_gif_itself_and_the_ways_follow_a_run(lab: Page, tmp_path: Path, name: str, place: str) -> None:
+    act(lab, name)
+    if name == "morph":
+        set_number(lab, "Frames", "4")
+    start(lab)
+    film = lab.locator(f"#lab-player {place} img.film")
+    expect(film).to_be_visible()
+    first = download(lab, "#lab-keep-gif", tmp_path)
+    assert lab.request.get(film.evaluate("film => film.src")).body() == first.read_bytes()
+    assert Recipe.from_file(first).activity.name == name
+    natural, shown = (film.evaluate(f"film => film.{size}Width / film.{size}Height") for size in ("natural", "client"))
+    assert natural == pytest.approx(shown, rel=0.02)
+    expect(lab.locator("#lab-player .ways path").first).to_have_attribute("d", re.compile("M.*L"))
+    act(lab, "hybrid")
+    expect(film).to_be_hidden()
+
+
 def test_a_morph_is_played_there_and_back(lab: Page) -> None:
     act(lab, "morph")
     set_number(lab, "Frames", "4")

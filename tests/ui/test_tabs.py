@@ -23,6 +23,13 @@ def example(page: Page, name: str) -> None:
     page.get_by_role("option", name=name).click()
 
 
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where the first of some elements lies."""
+    found = page.locator(selector).first.bounding_box()
+    assert found is not None
+    return dict(found)
+
+
 def test_the_reader_says_what_it_reads(page: Page) -> None:
     say(page, "73")
     set_number(page, "Steps", "4")
@@ -31,8 +38,8 @@ def test_the_reader_says_what_it_reads(page: Page) -> None:
     assert captions.all_inner_texts() == ["", ""]
     page.get_by_label("Read back").check()
     expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d\s%$"))
-    digit, caption = (page.locator(f"#player button.tile {part}").first.bounding_box() for part in ("canvas", "small"))
-    assert digit and caption and caption["y"] >= digit["y"] + digit["height"] - 0.5, "it lies over nothing"
+    digit, caption = box(page, "#player button.tile canvas"), box(page, "#player button.tile small")
+    assert caption["y"] >= digit["y"] + digit["height"] - 0.5, "it lies over nothing"
     assert round(digit["width"]) == round(digit["height"])
     page.get_by_label("Read back").uncheck()
     expect(captions.first).to_have_text("")
@@ -120,9 +127,10 @@ def test_the_cells_of_a_stopped_sheet_can_be_downloaded(page: Page, tmp_path: Pa
     assert Recipe.from_file(path).digits == (7,)
     with Image.open(path) as sheet:
         first, second = np.split(np.asarray(sheet.convert("L"))[-112:], 2, axis=1)
-    assert (first == 255).any() and not (second == 255).any(), "one cell is drawn"
-    button, picture = (page.locator(f"#sheet {part}").first.bounding_box() for part in (".icon-button-wrapper", "img"))
-    assert button and picture and button["y"] + button["height"] <= picture["y"], "it lies over no heading"
+    assert (first == 255).any()
+    assert not (second == 255).any(), "only one cell is drawn"
+    button, picture = box(page, "#sheet .icon-button-wrapper"), box(page, "#sheet img")
+    assert button["y"] + button["height"] <= picture["y"], "it lies over no heading"
 
 
 def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
