@@ -115,7 +115,8 @@ class Bench:
         """The picture at a noise level, a blur and one guess; it is what can be downloaded where nothing is drawn."""
         try:
             recipe = experiments.recipe(values, pipe)
-            view = noised.view(*self.work.noised(recipe)[-1])
+            [(noisy, guess)] = self.work.noised(recipe)  # the controls ask for one level
+            view = noised.view(noisy, guess)
         except (BadInput, gr.Error) as error:
             return {self.noise: noised.EMPTY, self.status: status.refused(error)}
         if EXPERIMENTS[values["activity"]].draws:
