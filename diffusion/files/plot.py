@@ -83,15 +83,15 @@ def lines(
         for start in range(left, right, 12):
             draw.line([(start, up(level[1])), (start + 6, up(level[1]))], fill=INK)
         draw.text((left + 6, up(level[1]) - 4), level[0], fill=INK, font=font, anchor="lb")
-    column, anchor = (right + 12, "lt") if layout.beside else (right - 4, "rt")
+    beside, anchor = (right + 12, "lt") if layout.beside else (right - 4, "rt")
     radius, pitch = layout.stroke + 1, round(1.4 * layout.letters)
     for number, (name, points) in enumerate(series.items()):
         color = COLORS[number % len(COLORS)]
         spots = [(across(point[0]), up(point[1])) for point in points]
         draw.line(spots, fill=color, width=layout.stroke)
-        for left, top in spots if len(spots) <= DOTS else []:
-            draw.ellipse([left - radius, top - radius, left + radius, top + radius], fill=color)
-        draw.text((column, layout.top + pitch * number), name, fill=color, font=font, anchor=anchor)
+        for column, row in spots if len(spots) <= DOTS else []:
+            draw.ellipse([column - radius, row - radius, column + radius, row + radius], fill=color)
+        draw.text((beside, layout.top + pitch * number), name, fill=color, font=font, anchor=anchor)
     return np.asarray(picture)
 
 
