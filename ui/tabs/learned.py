@@ -12,7 +12,7 @@ from diffusion.files.render import PADDING
 from ui.player import animation, asset, player
 
 EVOLUTION = "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
-LOSS = "learned-loss.png"
+LOSS = "learned-loss.png"  # the loss.png of that run
 SAME = "The same noise, epoch by epoch"
 
 TEXT = """Training shows the network a real image with noise on it, again and again, and corrects its guess of the image
