@@ -19,7 +19,6 @@ from math import inf, log
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion.checks import choice
 from diffusion.denoiser import Denoiser
@@ -104,6 +103,8 @@ class BySize(nn.Module):
 
 def flops(denoiser: Denoiser) -> int:
     """The arithmetic operations of one evaluation for one image."""
+    from torch.utils.flop_counter import FlopCounterMode  # brings Triton along, 70 MB, for which drawing has no use
+
     unet = denoiser.config.unet
     x = next(denoiser.parameters()).new_zeros(1, unet.image_channels, unet.image_size, unet.image_size)
     zero = torch.zeros(1, dtype=torch.int64, device=x.device)

@@ -175,7 +175,7 @@ import diffusion.evaluation.readback
 assert not {"torchvision", "diffusion.training.trainer", "gradio"} & set(sys.modules)
 import diffusion.__main__
 import app
-late = {"torchvision", "train", "diffusers", "transformers", "accelerate", "diffusion.networks.pretrained"}
+late = {"torchvision", "train", "triton", "diffusers", "transformers", "accelerate", "diffusion.networks.pretrained"}
 assert not late & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)

@@ -12,7 +12,7 @@ from diffusion import BadInput, Pipeline, Result, checks
 from diffusion.checkpoint import ONE_GUESS, shipped
 from diffusion.lab import Morph, recipes
 from diffusion.lab.forward import guesser
-from ui import ambigrams, experiments, noised, status, ways
+from ui import ambigrams, experiments, noised, status
 from ui.downloads import Downloads
 from ui.events import Update
 from ui.experiments import EXPERIMENTS
@@ -90,14 +90,13 @@ class Bench:
         if drawn is None or not EXPERIMENTS[drawn.result.recipe.activity.name].draws:  # type: ignore[union-attr]
             return self.downloads.allow(drawn is not None)
         recipe = drawn.result.recipe
-        places = ways.places(self.work, drawn)  # with the rest: a player that was hidden at first is told nothing else
         if isinstance(recipe.activity, Morph):
             note = drawn.plan.note or MORPH_NOTE
-            shown = film(drawn.result, self.work.names, drawn.looks, note=note, places=places)
+            shown = film(drawn.result, self.work.names, drawn.looks, note=note, run=drawn.number)
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
-            more: dict[str, Any] = {"note": drawn.plan.note or NOTE, "zoomed": zoomed, "places": places}
-            shown = trajectory(drawn.result, self.work.names, drawn.looks, **more)
+            more: dict[str, Any] = {"note": drawn.plan.note or NOTE, "zoomed": zoomed, "run": drawn.number}
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, gif_below=True, **more)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:
@@ -115,7 +114,8 @@ class Bench:
         """The picture at a noise level, a blur and one guess; it is what can be downloaded where nothing is drawn."""
         try:
             recipe = experiments.recipe(values, pipe)
-            view = noised.view(*self.work.noised(recipe)[-1])
+            [(noisy, guess)] = self.work.noised(recipe)  # the controls ask for one level
+            view = noised.view(noisy, guess)
         except (BadInput, gr.Error) as error:
             return {self.noise: noised.EMPTY, self.status: status.refused(error)}
         if EXPERIMENTS[values["activity"]].draws:

@@ -15,12 +15,14 @@ from PIL import Image
 from diffusion import BadInput, Pipeline
 from diffusion.lab import picture
 from diffusion.lab.edit import MASKS
+from diffusion.lab.ink import BOX
 from ui.events import NEWEST, Update
 from ui.player import ASSETS, asset, png
 from ui.work import things_of
 
 REAL = "real.png"  # 20 test images of the data set in a row for each class
 SIDE = 28
+LARGEST = BOX + 2  # pixels of a digit that is still left as it is: those that are drawn have soft edges
 
 EMPTY = {"picture": "", "exact": False, "mask": ""}
 NOTHING = "Draw something, open a picture, or take a real one."
@@ -90,7 +92,8 @@ class Canvas:
     def _script(self) -> str:
         _, height, width = self.shape
         masks = {name: _bits(make(height, width)) for name, make in MASKS.items()}
-        constants = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)};\n"
+        box = LARGEST if self.things == "digits" else 0
+        constants = f"const SIZE = {json.dumps([width, height])}, MASKS = {json.dumps(masks)}, BOX = {box};\n"
         return constants + (ASSETS / "canvas.js").read_text("utf-8")
 
     def look(self, value: Any) -> str:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion import BadInput, Recipe, Result, checks
 from diffusion.files import export
 from diffusion.files.atomic import write_bytes
 from diffusion.lab import Denoising, Forward, Morph
-from ui import links, status
+from ui import links, status, ways
 from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
-from ui.player import TRACKS
+from ui.player import TRACKS, gif_of
 from ui.session import Drawn, Session
 from ui.work import Work
 
@@ -86,6 +87,17 @@ class Downloads:
             None, self.link, js=COPY % status_line.elem_id, **AT_ONCE
         )
 
+    def follow(self, done: Dependency, session: gr.State, player: gr.HTML) -> None:
+        """After an event that shows a run: bring its GIF, which stands in the player, and then its ways on the map."""
+        done.success(self.bring_gif, session, player, **FILES).then(self.bring_ways, session, player, **AT_ONCE)
+
+    def bring_gif(self, session: Session) -> Any:
+        drawn = session.shown
+        return gif_of(drawn.number, self.gif_of(drawn)) if drawn else gr.skip()
+
+    def bring_ways(self, session: Session) -> Any:
+        return ways.of(self.work, session.shown)
+
     def allow(self, yes: bool) -> Update:
         """Whether there is something to download."""
         return dict.fromkeys(self.buttons, ON if yes else OFF)
@@ -139,7 +151,7 @@ class Downloads:
             yield None  # and not the file before it
             return
         result, columns = _part(drawn, tile)
-        if ending == ".gif" and tile is None and not with_map and not options and result.recipe.activity is None:
+        if ending == ".gif" and tile is None and not with_map and not options:
             yield self.gif_of(drawn)
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +171,10 @@ class Downloads:
         with drawn.making:
             if not Path(drawn.gif).is_file():
                 name = f"{file_name(drawn.result.recipe)}.gif"
-                content = drawn.result.picture(".gif", columns=drawn.plan.columns or None)
+                if drawn.result.recipe.activity is None:
+                    content = drawn.result.picture(".gif", columns=drawn.plan.columns or None)
+                else:
+                    content = self.work.picture(drawn.result, ".gif")
                 drawn.gif = save_bytes_to_cache(content, name, self.file.GRADIO_CACHE)
         return drawn.gif
 

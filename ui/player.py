@@ -2,7 +2,8 @@
 
 The browser gets an *animation*: one picture with a row of tiles per frame (of the noisy images, then of the network's
 guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js). When a run is
-done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time.
+done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time, or
+below all tracks where it shows more than one of them.
 """
 
 import base64
@@ -43,7 +44,9 @@ MORPH_MS = 110  # of a frame of a morph
 PLAYED = "Drawn before you came. Press Generate to draw your own."
 
 TEMPLATE = """
-<div class="stage"><div class="tracks">{tracks}</div>{map}</div>
+<div class="stage"><div class="tracks">{tracks}</div>{map}
+  <figure class="gif" hidden><figcaption>{gif}</figcaption></figure>
+</div>
 <div class="time">
   <button type="button" class="play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" aria-label="Time">
@@ -96,6 +99,7 @@ def player(
         value,
         html_template=TEMPLATE.format(
             tracks="".join(figures),
+            gif=ENDS[0],
             map=ways.figure(map),
             start=start,
             tools="".join(TOOL.format(*tool) for tool in tools.items()),
@@ -135,7 +139,7 @@ def animation(
             whether it plays by itself; `live`;
             `turn`, the CSS that shows the first track through a view;
             `run`, the number of the run, whose GIF may follow: see `gif_of`, and whose ways: see `ways.of`;
-            `places`, these ways themselves.
+            `gif_below`, whether that GIF has a place of its own: it shows more than the tiles of the first track.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
     height, width = coarse[0].shape[2:4]

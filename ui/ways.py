@@ -69,18 +69,13 @@ class Trail:
         return {"places": places, "from_noise": self.from_noise}
 
 
-def places(work: Work, drawn: Drawn) -> Places | None:
-    """The ways of a run, where there is a map: worked out once."""
-    if work.map is not None and drawn.places is None:
-        drawn.places = way(work.map, drawn.result)
-    return drawn.places
-
-
 def of(work: Work, drawn: Drawn | None) -> Any:
-    """The update of a player that brings the ways of a run."""
+    """The update of a player that brings the ways of a run, which are worked out once."""
     if work.map is None or drawn is None:
         return gr.skip()
-    return gr.update(way={"run": drawn.number, "places": places(work, drawn)})
+    if drawn.places is None:
+        drawn.places = way(work.map, drawn.result)
+    return gr.update(way={"run": drawn.number, "places": drawn.places})
 
 
 def of_example(work: Work, example: Result | None) -> Any:

@@ -80,7 +80,7 @@ class Work:
             self.steps, lambda state: state.share if isinstance(state, Moment) else 1.0
         )
         self.retry: Callable[[Recipe, int], Iterator[Tried | None]] = self._waited_for(gpu(self.tries_of))
-        self.sheet: Callable[[Recipe, Axis, Axis, str], Iterator[Cell]] = self._waited_for(
+        self.sheet: Callable[[Recipe, Axis, Axis], Iterator[Cell]] = self._waited_for(
             gpu(self.cells_of), lambda cell: cell[2]
         )
 
@@ -182,14 +182,13 @@ class Work:
         """A recipe, drawn until it reads right, at most so often: None after each step, at last what came of it."""
         yield from trying(self.of(recipe), reader(self.of(recipe).names), recipe, tries)
 
-    def cells_of(self, recipe: Recipe, x: Axis, y: Axis, path: str) -> Iterator[Cell]:
-        """A sheet as it is drawn, and in the end saved."""
+    def cells_of(self, recipe: Recipe, x: Axis, y: Axis) -> Iterator[Cell]:
+        """A sheet as it is drawn."""
         sheet = Sheet(self.of(recipe), recipe, x, y)
         for done in range(len(sheet)):
             for _ in sheet.cell():
                 yield done, len(sheet), sheet.share, None
             yield done + 1, len(sheet), sheet.share, sheet.picture
-        sheet.save(path)
 
     def noised_of(self, recipe: Recipe) -> list[tuple[Noisy, Tensor]]:
         """The pictures of a recipe at each of its noise levels, and the guess at once (B, C, H, W), on the CPU."""

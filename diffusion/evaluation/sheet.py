@@ -121,12 +121,17 @@ class Sheet(Iterator[int]):
         return np.asarray(sheet)
 
     def save(self, path: str | Path) -> None:
-        """Write a PNG with the texts "recipe" and "axes" (both JSON); cells to come are drawn first."""
+        """Write a PNG with its texts; cells to come are drawn first."""
         checks.ending(path, [".png"])
         for _ in self:
             pass
+        render.save_png(path, self.picture, **self.texts)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """What its PNG says of it: "recipe" and "axes" (both JSON)."""
         axes = {name: _values(changes) for name, changes in {"x": self._across, "y": self._down}.items()}
-        render.save_png(path, self.picture, self.recipe.to_json(), axes=json.dumps(axes))
+        return {"recipe": self.recipe.to_json(), "axes": json.dumps(axes)}
 
     def _label(self, change: dict[str, Any]) -> str:
         [(name, value)] = _values([change]).items()

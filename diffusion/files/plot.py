@@ -1,6 +1,7 @@
 """Line plots, with axes and a legend, as uint8 pictures: loss curves, and quality against steps or guidance."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, floor, log10
 
 import numpy as np
@@ -12,12 +13,45 @@ COLORS = ["#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e5c00", "#0f
 COLORS += ["#111111", "#c9a100", "#5ab4e0", "#8b3a1a", "#f083b5", "#7cc45a"]
 GREY, INK = "#dddddd", "#444444"
 DOTS = 200  # points of a line, at most, that are also drawn as dots
-SIZE = (1020, 460)
-LEFT, RIGHT, TOP, BOTTOM = 80, 330, 32, 56  # the legend stands on the right
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How large a plot is, in pixels.
+
+    Attributes:
+        size: width and height of the picture.
+        left, right, top, bottom: what is left around the lines.
+        beside: whether the legend stands on the right of them; else it stands where falling lines leave room.
+        letters: how large they are.
+        ticks: about so many numbers on the axis across.
+        stroke: how thick a line is.
+    """
+
+    size: tuple[int, int] = (1020, 460)
+    left: int = 80
+    right: int = 330
+    top: int = 32
+    bottom: int = 56
+    beside: bool = True
+    letters: int = 14
+    ticks: int = 10
+    stroke: int = 2
+
+
+WIDE = Layout()
+NARROW = Layout((720, 480), left=84, right=20, top=40, bottom=76, beside=False, letters=24, ticks=8, stroke=4)
+"""For a column of a page and for a phone, which show it at half its size."""
 
 
 def lines(
-    series: Mapping[str, Points], *, x: str, y: str, log: str = "", level: tuple[str, float] | None = None
+    series: Mapping[str, Points],
+    *,
+    x: str,
+    y: str,
+    log: str = "",
+    level: tuple[str, float] | None = None,
+    layout: Layout = WIDE,
 ) -> np.ndarray:
     """A plot of one line per series of (x, y) points, named in a legend: uint8 (H, W, 3).
 
@@ -25,34 +59,39 @@ def lines(
         x, y: what the axes show.
         log: the axes with a logarithmic scale: "", "x", "y" or "xy".
         level: the name and height of a dashed line right across.
+        layout: how large all of it is.
     """
     level_points = [(points[0][0], level[1]) for points in series.values()] if level else []
     everything = [point for points in series.values() for point in points] + level_points
-    across = _Axis([point[0] for point in everything], LEFT, SIZE[0] - RIGHT, "x" in log)
-    up = _Axis([point[1] for point in everything], SIZE[1] - BOTTOM, TOP, "y" in log)
-    picture = Image.new("RGB", SIZE, "white")
+    width, height = layout.size
+    left, right, bottom = layout.left, width - layout.right, height - layout.bottom
+    across = _Axis([point[0] for point in everything], left, right, "x" in log)
+    up = _Axis([point[1] for point in everything], bottom, layout.top, "y" in log)
+    picture = Image.new("RGB", layout.size, "white")
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(14)
+    font = ImageFont.load_default(layout.letters)
 
     for value in up.ticks(6):
-        draw.line([(LEFT, up(value)), (SIZE[0] - RIGHT, up(value))], fill=GREY)
-        draw.text((LEFT - 8, up(value)), f"{value:.4g}", fill=INK, font=font, anchor="rm")
-    for value in across.ticks(10):
-        draw.text((across(value), SIZE[1] - BOTTOM + 8), f"{value:.4g}", fill=INK, font=font, anchor="mt")
-    draw.text(((LEFT + SIZE[0] - RIGHT) / 2, SIZE[1] - 8), x, fill=INK, font=font, anchor="mb")
+        draw.line([(left, up(value)), (right, up(value))], fill=GREY)
+        draw.text((left - 8, up(value)), f"{value:.4g}", fill=INK, font=font, anchor="rm")
+    for value in across.ticks(layout.ticks):
+        draw.text((across(value), bottom + 8), f"{value:.4g}", fill=INK, font=font, anchor="mt")
+    draw.text(((left + right) / 2, height - 8), x, fill=INK, font=font, anchor="mb")
     draw.text((8, 4), y, fill=INK, font=font, anchor="lt")
 
     if level:
-        for start in range(LEFT, SIZE[0] - RIGHT, 12):
+        for start in range(left, right, 12):
             draw.line([(start, up(level[1])), (start + 6, up(level[1]))], fill=INK)
-        draw.text((LEFT + 6, up(level[1]) - 4), level[0], fill=INK, font=font, anchor="lb")
+        draw.text((left + 6, up(level[1]) - 4), level[0], fill=INK, font=font, anchor="lb")
+    beside, anchor = (right + 12, "lt") if layout.beside else (right - 4, "rt")
+    radius, pitch = layout.stroke + 1, round(1.4 * layout.letters)
     for number, (name, points) in enumerate(series.items()):
         color = COLORS[number % len(COLORS)]
         spots = [(across(point[0]), up(point[1])) for point in points]
-        draw.line(spots, fill=color, width=2)
-        for left, top in spots if len(spots) <= DOTS else []:
-            draw.ellipse([left - 3, top - 3, left + 3, top + 3], fill=color)
-        draw.text((SIZE[0] - RIGHT + 12, TOP + 20 * number), name, fill=color, font=font, anchor="lt")
+        draw.line(spots, fill=color, width=layout.stroke)
+        for column, row in spots if len(spots) <= DOTS else []:
+            draw.ellipse([column - radius, row - radius, column + radius, row + radius], fill=color)
+        draw.text((beside, layout.top + pitch * number), name, fill=color, font=font, anchor=anchor)
     return np.asarray(picture)
 
 
@@ -78,10 +117,11 @@ class _Axis:
         low, high = self.low, self.high
         if self.logarithmic:
             decades = range(floor(low), ceil(high) + 1)
-            values = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-            within = [value for value in values if low <= log10(value) <= high]
-            if len(within) > 1:
-                return within
+            for digits in ((1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+                values = [digit * 10.0**decade for decade in decades for digit in digits]
+                within = [value for value in values if low <= log10(value) <= high]
+                if len(within) > 3:
+                    return within
             low, high = 10**low, 10**high  # too short a stretch for those: steps as on a linear axis
         rough = (high - low) / most
         unit = 10.0 ** floor(log10(rough))

@@ -116,10 +116,15 @@ def show(out: Path, model: Denoiser, history: Sequence[dict[str, float]]) -> Non
     epochs = [path for k in kept if (path := out / f"digits-{k:03}.png").exists()]
     if len(epochs) > 1:
         render.save_gif(out / "training.gif", [np.asarray(Image.open(path)) for path in epochs])
+    render.save_png(out / "loss.png", losses(history))
+    write_text(out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in history))
+
+
+def losses(history: Sequence[dict[str, float]]) -> np.ndarray:
+    """The plot of the loss over the epochs, each an entry of metrics.jsonl: uint8 (H, W, 3)."""
     names = {"images it trains on": "loss", "held-out images": "held_out_loss"}
     curves = {name: [(entry["epoch"], entry[key]) for entry in history] for name, key in names.items()}
-    render.save_png(out / "loss.png", plot.lines(curves, x="epoch", y="loss", log="y"))
-    write_text(out / "metrics.jsonl", "".join(json.dumps(entry) + "\n" for entry in history))
+    return plot.lines(curves, x="epoch", y="loss", log="y", layout=plot.NARROW)
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,24 @@ def spots(picture: np.ndarray, color: str) -> np.ndarray:
     return np.argwhere((picture == wanted).all(axis=2))
 
 
+@pytest.mark.parametrize("layout", [plot.WIDE, plot.NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("log", ["", "x", "y", "xy"])
-def test_a_falling_line_falls_from_one_side_to_the_other(log):
-    found = spots(plot.lines({"": [(1, 9.0), (10, 3.0), (100, 1.0)]}, x="steps", y="distance", log=log), plot.COLORS[0])
+def test_a_falling_line_falls_from_one_side_to_the_other(log, layout):
+    points = [(1, 9.0), (10, 3.0), (100, 1.0)]
+    picture = plot.lines({"": points}, x="steps", y="distance", log=log, layout=layout)
+    found = spots(picture, plot.COLORS[0])
     left, right = found[found[:, 1].argmin()], found[found[:, 1].argmax()]
-    assert left[0] < 60
-    assert right[0] > plot.SIZE[1] - 100
-    assert left[1] < plot.LEFT + 40
-    assert right[1] > plot.SIZE[0] - plot.RIGHT - 40
+    width, height = layout.size
+    assert left[0] < layout.top + 30
+    assert right[0] > height - layout.bottom - 44
+    assert left[1] < layout.left + 40
+    assert right[1] > width - layout.right - 40
+
+
+@pytest.mark.parametrize("most", [0.6, 0.16, 900.0])
+def test_a_logarithmic_axis_has_numbers_enough_to_read_it(most):
+    axis = plot._Axis([0.13, most], 0, 100, logarithmic=True)
+    assert len(axis.ticks(6)) > 3
 
 
 def test_a_power_law_is_straight_on_logarithmic_axes():
@@ -55,7 +65,7 @@ def test_the_level_is_a_dashed_line_within_the_plot():
 @pytest.mark.parametrize("log", ["", "xy"])
 def test_odd_data_is_drawn_too(points, log):
     picture = plot.lines({"a": points}, x="x", y="y", log=log)
-    assert picture.shape == (plot.SIZE[1], plot.SIZE[0], 3)
+    assert picture.shape == (*plot.WIDE.size[::-1], 3)
     assert len(spots(picture, plot.COLORS[0])) > 0
 
 

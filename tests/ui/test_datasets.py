@@ -140,7 +140,7 @@ def test_one_switches_to_clothes_and_back(browser: Browser, both_url: str, tmp_p
     page.click("#generate")
     expect(page.locator("#status")).to_contain_text("4 images in")
     page.get_by_label("Read back").check()
-    expect(page.locator("#player button.tile small").first).to_have_text(re.compile(r"^[A-Z].*, \d+\.\d %$"))
+    expect(page.locator("#player button.tile small").first).to_have_text(re.compile(r"^[A-Z].*, \d+\.\d\s%$"))
     file = download(page, "#keep-png", tmp_path)
     recipe = Recipe.from_file(file)
     assert recipe.digits == (7, 7, 7, 8)

@@ -141,6 +141,35 @@ def test_a_digit_is_drawn_erased_edited_kept_and_dropped_back(lab: Page, tmp_pat
     assert (seen(lab) == whole).all()
 
 
+def test_what_is_drawn_over_a_real_digit_is_scaled_and_centred_once_it_is_larger_than_one(lab: Page) -> None:
+    def drawn(*points: tuple[float, float]) -> np.ndarray:
+        source = lab.locator("#seen img").get_attribute("src", timeout=500) if lab.locator("#seen img").count() else ""
+        stroke(lab, *points)
+        changed = "before => (document.querySelector('#seen img')?.src ?? '') !== before"
+        lab.wait_for_function(changed, arg=source)
+        return seen(lab)
+
+    def sides(pixels: np.ndarray) -> list[int]:
+        return [int(np.ptp(each)) + 1 for each in np.nonzero(pixels > 50)]
+
+    lab.click("#real")
+    lab.wait_for_timeout(500)
+    real = seen(lab)
+    little = drawn((0.45, 0.5), (0.55, 0.5))
+    assert (little[:8] == real[:8]).all(), "a small stroke leaves the rest as it is"
+    large = drawn((0.5, 0.03), (0.4, 0.99))
+    assert max(sides(large)) <= 20
+    assert abs((large.sum(1) * np.arange(28)).sum() / large.sum() - 14) < 1
+    lab.click("#pad [data-do=undo]")
+    lab.wait_for_timeout(500)
+    assert (seen(lab) == little).all()
+    lab.click("#pad [data-tool=erase]")
+    stroke(lab, *((x, y / 20) for y in range(1, 20, 2) for x in (0.02, 0.98)))
+    expect(lab.locator("#seen")).to_contain_text("Draw something")
+    lab.click("#pad [data-tool=draw]")
+    assert max(sides(drawn((0.4, 0.7), (0.5, 0.9)))) == 20, "it is as large as a digit"
+
+
 def test_what_the_mask_covers_is_filled_and_the_rest_is_kept(lab: Page, tmp_path: Path) -> None:
     act(lab, "inpaint")
     lab.locator("#first-digit").get_by_label("9", exact=True).check()
@@ -251,6 +280,24 @@ def test_another_activity_ends_the_run_and_what_was_said_of_it(lab: Page) -> Non
     act(lab, "hybrid")
     steps.fill("2")
     start(lab)  # it would wait for the thousand steps if they still ran
+
+
+@pytest.mark.parametrize(("name", "place"), [("edit", ".gif"), ("anagram", ".gif"), ("morph", ".screen")])
+def test_the_gif_itself_and_the_ways_follow_a_run(lab: Page, tmp_path: Path, name: str, place: str) -> None:
+    act(lab, name)
+    if name == "morph":
+        set_number(lab, "Frames", "4")
+    start(lab)
+    film = lab.locator(f"#lab-player {place} img.film")
+    expect(film).to_be_visible()
+    first = download(lab, "#lab-keep-gif", tmp_path)
+    assert lab.request.get(film.evaluate("film => film.src")).body() == first.read_bytes()
+    assert Recipe.from_file(first).activity.name == name
+    natural, shown = (film.evaluate(f"film => film.{size}Width / film.{size}Height") for size in ("natural", "client"))
+    assert natural == pytest.approx(shown, rel=0.02)
+    expect(lab.locator("#lab-player .ways path").first).to_have_attribute("d", re.compile("M.*L"))
+    act(lab, "hybrid")
+    expect(film).to_be_hidden()
 
 
 def test_a_morph_is_played_there_and_back(lab: Page) -> None:

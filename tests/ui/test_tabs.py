@@ -23,6 +23,13 @@ def example(page: Page, name: str) -> None:
     page.get_by_role("option", name=name).click()
 
 
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where the first of some elements lies."""
+    found = page.locator(selector).first.bounding_box()
+    assert found is not None
+    return dict(found)
+
+
 def test_the_reader_says_what_it_reads(page: Page) -> None:
     say(page, "73")
     set_number(page, "Steps", "4")
@@ -30,7 +37,10 @@ def test_the_reader_says_what_it_reads(page: Page) -> None:
     captions = page.locator("#player button.tile small")
     assert captions.all_inner_texts() == ["", ""]
     page.get_by_label("Read back").check()
-    expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d %$"))
+    expect(captions.first).to_have_text(re.compile(r"^\d, \d+\.\d\s%$"))
+    digit, caption = box(page, "#player button.tile canvas"), box(page, "#player button.tile small")
+    assert caption["y"] >= digit["y"] + digit["height"] - 0.5, "it lies over nothing"
+    assert round(digit["width"]) == round(digit["height"])
     page.get_by_label("Read back").uncheck()
     expect(captions.first).to_have_text("")
 
@@ -102,6 +112,25 @@ def test_a_sheet_is_stopped_in_the_middle_of_a_cell(page: Page) -> None:
     started = time.monotonic()
     generate(page)  # it would wait for the cell if that still ran
     assert time.monotonic() - started < 10
+
+
+def test_the_cells_of_a_stopped_sheet_can_be_downloaded(page: Page, tmp_path: Path) -> None:
+    tab(page, "Compare")
+    values = page.locator("#compare").get_by_label("Values")
+    values.nth(0).fill("1, 1000")
+    values.nth(1).fill("1")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("Cell 1 of 2")
+    page.click("#compare-stop")
+    expect(page.locator("#compare-status")).to_contain_text("1 of 2 cells are drawn", timeout=10_000)
+    path = download(page, "#keep-sheet", tmp_path)
+    assert Recipe.from_file(path).digits == (7,)
+    with Image.open(path) as sheet:
+        first, second = np.split(np.asarray(sheet.convert("L"))[-112:], 2, axis=1)
+    assert (first == 255).any()
+    assert not (second == 255).any(), "only one cell is drawn"
+    button, picture = box(page, "#sheet .icon-button-wrapper"), box(page, "#sheet img")
+    assert button["y"] + button["height"] <= picture["y"], "it lies over no heading"
 
 
 def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:

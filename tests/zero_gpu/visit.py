@@ -63,7 +63,7 @@ for name, given in {
 work = Work({"bundled": pipe}, zero_gpu.lent(spaces.GPU(duration=60)))
 recipe = pipe.recipe([7], steps=5)
 with pytest.raises(gr.Error, match="Both axes are"):
-    next(work.sheet(recipe, ("seed", [1]), ("seed", [2]), "sheet.png"))
+    next(work.sheet(recipe, ("seed", [1]), ("seed", [2])))
 run = work.run(recipe)
 next(run)
 run.close()  # a visitor who leaves

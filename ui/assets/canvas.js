@@ -1,12 +1,13 @@
 // The canvas: a picture that is drawn or put there by the server, and a mask over it.
 //
-// Its value (ui/canvas.py) holds the picture as a data URI: a drawing of ten pixels per pixel while it is free, or, once
-// it began with a picture of the network's own size, that size exactly. The mask is of that size too. After every stroke
-// the event `drawn` tells the server.
+// Its value (ui/canvas.py) holds the picture as a data URI: a drawing of ten pixels per pixel while it is free, which is then
+// scaled and centred, or, once it began with a picture of the network's own size, that size exactly. The mask is of that size
+// too. After every stroke the event `drawn` tells the server.
 
 const SCALE = 10, MOST_UNDONE = 40;
 const BRUSH = { draw: 22, erase: 34 };  // pixels of the drawing
 const MASK_REACH = 1.6;  // pixels of the picture around the finger
+const INK = 50;  // greys: what is darker is paper
 const $ = (selector) => element.querySelector(selector);
 const ink = $(".ink"), paint = ink.getContext("2d", { willReadFrequently: true });
 const veil = $(".veil"), over = veil.getContext("2d");
@@ -115,6 +116,24 @@ function stroke(from, to) {
   showMask();
 }
 
+// After a stroke. What began with a picture is free again where the eraser left nothing of it, or where the brush made it
+// larger than a digit may be, unless a mask says what to draw anew on that very picture.
+function settle() {
+  if (exact) {
+    const large = size();
+    if (!large) [exact, empty] = [false, true];
+    else if (BOX && large > BOX * SCALE) exact = mask.some(Boolean);
+  }
+  tell();
+}
+
+function size() {  // of what is drawn, the longer side, in pixels of the drawing
+  const pixels = paint.getImageData(0, 0, ink.width, ink.height).data, columns = new Set(), rows = new Set();
+  for (let n = 0; n < pixels.length / 4; n++)
+    if (pixels[4 * n] >= INK) columns.add(n % ink.width), rows.add(Math.floor(n / ink.width));
+  return Math.max(...[columns, rows].map((each) => (each.size ? Math.max(...each) - Math.min(...each) + 1 : 0)));
+}
+
 function place(event) {  // in pixels of the picture
   const box = ink.getBoundingClientRect();
   return [(event.clientX - box.left) / box.width * width, (event.clientY - box.top) / box.height * height];
@@ -180,7 +199,7 @@ ink.addEventListener("pointermove", (event) => {
 });
 for (const name of ["pointerup", "pointercancel"])
   ink.addEventListener(name, () => {
-    if (last) tell();
+    if (last) settle();
     last = null;
   });
 
@@ -193,7 +212,7 @@ ink.addEventListener("keydown", (event) => {
     if (pressed) {
       remember();
       stroke(cursor, cursor);
-    } else tell();
+    } else settle();
   } else if (step) {
     const before = cursor || [width / 2, height / 2];
     const within = (each, most) => Math.min(Math.max(each, 0), most);
@@ -204,7 +223,7 @@ ink.addEventListener("keydown", (event) => {
   showCursor();
 });
 ink.addEventListener("blur", () => {
-  if (pressed) tell();
+  if (pressed) settle();
   [cursor, pressed] = [null, false];
   showCursor();
 });

@@ -41,7 +41,7 @@ function show_ways() {
   if (!map || !animation || !sprite) return;
   const run = animation.run ?? null;
   if (props.way?.run === run) whole = props.way;
-  const all = animation.live ? null : animation.places || (whole?.run === run && whole.places);
+  const all = !animation.live && whole?.run === run && whole.places;
   const places = all ? all.slice(0, frame + 1 + all.length - animation.captions.length) : trail;
   const reach = Number(sky.dataset.reach), most = Number(sky.dataset.edge);
   const edge = (part) => Math.max(-most, Math.min(most, part / reach));

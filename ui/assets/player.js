@@ -3,13 +3,13 @@
 // Its value is an animation (ui/player.py): a sprite with one row per frame, the tiles of the first track and then those of the
 // second. While a run is under way the sprite holds one frame, the newest. All scrubbing and enlarging happens here,
 // without the server. The GIF of a run follows when it is made: an image of its own, which takes the place of the first track
-// while the slider stands at the end.
+// while the slider stands at the end, or stands below all of them.
 
 const HOLD_MS = 1600;
 const $ = (selector) => element.querySelector(selector);
 const start = document.querySelector.bind(document, element.querySelector(".about").dataset.start);  // the button
 let tracks = [...element.querySelectorAll(".track .tiles")];
-const film = new Image();
+const film = new Image(), below = $(".gif");
 const slider = $(".time input"), when = $(".time output"), play = $(".play"), note = $(".note"), tools = $(".tools");
 const turn = $(".turn"), moment = $(".moment");
 const still = matchMedia("(prefers-reduced-motion: reduce)");  // then nothing moves that nobody asked to
@@ -37,16 +37,19 @@ function show_film() {
   const there = has_film(), last = frame === animation.captions.length - 1;
   if (there && film.getAttribute("src") !== props.gif.file.url) {
     film.src = props.gif.file.url;
-    film.alt = `Animated GIF, from noise to ${animation.tiles.map(({ name }) => name.split(",")[0]).join(", ")}`;
+    const names = animation.tiles.map(({ name }) => name.split(",")[0]).join(", ");
+    film.alt = `Animated GIF, ${animation.plays ? "" : "from noise to "}${names}`;
   }
-  const ends = animation.run !== undefined && last && !timer && !still.matches;  // then the GIF is the first track
-  const shown = ends && there && film.complete && film.naturalWidth > 0;
-  film.hidden = !shown;
+  const loaded = there && film.complete && film.naturalWidth > 0 && !still.matches;
+  const ends = animation.run !== undefined && last && !timer && !still.matches && !animation.gif_below;
+  const shown = ends && loaded;  // then the GIF is the first track
+  below.hidden = !(animation.gif_below && loaded);
+  film.hidden = below.hidden && !shown;
   moment.hidden = !MOMENTS || last || Boolean(timer || animation.live || animation.example);
   for (const [k, box] of tracks.entries()) {
     const name = animation.tracks[k], figure = box.closest("figure");
     figure.querySelector("figcaption").textContent = (ends && ENDS[name]) || name;
-    figure.classList.toggle("awaited", ends && !shown && k === 0);
+    figure.classList.toggle("awaited", ends && !shown && k === 0 && name in ENDS);
   }
 }
 
@@ -72,10 +75,11 @@ function fit() {
 function fit_film() {
   const whole = Math.min(animation.columns, animation.tiles.length), rows = Math.ceil(animation.tiles.length / whole);
   const sides = [["width", "left", whole, zoomed % whole], ["height", "top", rows, Math.floor(zoomed / whole)]];
+  const all = zoomed === null || animation.gif_below;
   for (const [k, [side, start, count, place]] of sides.entries()) {
     const tile = animation.size[k], next = tile + PADDING;
-    film.style[side] = zoomed === null ? "" : `${(100 * (count * next - PADDING)) / tile}%`;
-    film.style[start] = zoomed === null ? "" : `${(-100 * place * next) / tile}%`;
+    film.style[side] = all ? "" : `${(100 * (count * next - PADDING)) / tile}%`;
+    film.style[start] = all ? "" : `${(-100 * place * next) / tile}%`;
   }
 }
 
@@ -91,7 +95,8 @@ function frame_tracks() {
     tracks.unshift(figure.querySelector(".tiles"));
     observer.observe(tracks[0]);
   }
-  tracks[0].after(film);
+  if (animation.gif_below) below.append(film);
+  else tracks[0].after(film);
 }
 
 function build() {
@@ -103,7 +108,6 @@ function build() {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = animation.size;
       tile.className = "tile";
-      tile.style.aspectRatio = animation.size.join(" / ");
       tile.append(canvas);
       if (last) {
         tile.type = "button";
@@ -127,7 +131,7 @@ function label() {
       if (tile.type === "button") tile.setAttribute("aria-label", all ? `${about.name}, read as ${all}` : about.name);
       tile.title = about.name;
       tile.disabled = Boolean(animation.live);
-      tile.querySelector("small").textContent = reads[track]?.read || "";
+      tile.querySelector("small").textContent = reads[track]?.read?.replace(" %", "\u00a0%") || "";  // on one line
       tile.classList.toggle("miss", Boolean(reads[track]?.miss));
     }
 }
@@ -187,7 +191,7 @@ async function update() {
   image.src = next.sprite;
   await image.decode();
   if (props.value !== next && props.value.sprite !== next.sprite) return;  // a newer one is on its way
-  const layout = ({ tiles, tracks, columns, size }) => String([tiles.length, tracks, columns, size]);
+  const layout = (each) => String([each.tiles.length, each.tracks, each.columns, each.size, each.gif_below]);
   const same = animation && layout(animation) === layout(next);
   const running = animation && animation.live && next.live;
   keep_trail(next, running);
@@ -237,6 +241,7 @@ observer.observe(tracks[0]);
 film.className = "film";
 film.hidden = true;
 film.addEventListener("load", show_film);
+film.addEventListener("click", () => { if (tiles.at(-1).length === 1 && tracks.length === 1) choose(zoomed === null ? 0 : null); });
 watch("value", update);
-watch(Object.keys(props), () => { show_film(); show_ways(); });
+watch(["gif", "way"], () => { show_film(); show_ways(); });  // a player that was hidden at first does not know them yet
 update();

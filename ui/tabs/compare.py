@@ -1,15 +1,17 @@
 """The tab Compare: two settings against each other, from one noise, on a sheet with labels."""
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion import BadInput, Recipe
-from diffusion.evaluation.sheet import AXES, Axis, axis
+from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
+from diffusion.files import render
 from ui import request, status
 from ui.events import AT_ONCE, MODEL, OFF, ON, Update, by_choice, forget_refusal, in_browser, in_line
 from ui.settings import Settings, weights_radio
@@ -34,6 +36,17 @@ TEXT = """One noise, and two settings that change: one from left to right, one f
 those of the tab *Draw*."""
 
 
+@dataclass(eq=False)
+class Drawn:
+    """The sheet of a visitor as far as it is drawn: its picture, the name and the texts of its file, and its cells."""
+
+    picture: np.ndarray | None = None
+    name: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
+    done: int = 0
+    cells: int = 0
+
+
 class Compare:
     """The tab's components, made inside a `gr.Blocks`, and what they do.
 
@@ -49,18 +62,22 @@ class Compare:
                 self._ask()
             with gr.Column(min_width=280, scale=9):
                 self._show()
+        self.drawn = gr.State(Drawn())
         buttons = [self.status, self.start, self.stop]
         values = by_choice({name: self.values(name) for name in EXAMPLES if self.can_draw(name)})
         self.example.input(None, self.example, [*self.axes, self.weights], js=values, **AT_ONCE)
         waiting = in_browser(status.line(status.WAITING), OFF, ON, OFF)
         drawing = self.start.click(None, None, [*buttons, self.keep], js=waiting, **AT_ONCE).then(
             self.draw,
-            {self.digits, *self.axes, self.weights, self.keep, *settings.inputs},
+            {self.digits, *self.axes, self.weights, self.keep, self.drawn, *settings.inputs},
             {*buttons, self.picture, self.keep},
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        drawing.failure(self.failed, None, buttons, **AT_ONCE)  # a full queue, or a stop when it is done
+        ends = [*buttons, self.picture, self.keep]
+        drawing.failure(
+            self.failed, [self.drawn, self.keep], ends, **AT_ONCE
+        )  # a full queue, or a stop when it is done
         self.stop.click(self.stopped, None, buttons, cancels=[drawing], **AT_ONCE)
         forget_refusal(self.status, {self.digits, *self.axes, self.weights, self.example}, status.line(EMPTY))
 
@@ -128,27 +145,30 @@ class Compare:
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The sheet, cell by cell."""
-        started, shown = time.monotonic(), 0.0
+        started, shown, drawn = time.monotonic(), 0.0, data[self.drawn]
+        drawn.picture = None
         try:
             recipe, x, y = self.sheet(data)
-            with tempfile.TemporaryDirectory() as folder:  # Gradio serves a copy of its own
-                path = Path(folder) / f"compare-{x[0]}-{y[0]}.png".replace("+", "")
-                picture = None
-                for done, cells, share, newer in self.work.sheet(recipe, x, y, str(path)):
-                    picture = picture if newer is None else newer
-                    if time.monotonic() - shown >= FRAME_SECONDS:
-                        shown = time.monotonic()
-                        line = status.running(done, cells, shown - started, "Cell", share)
-                        yield {self.status: line} | ({} if picture is None else {self.picture: picture})
-                line = status.line(f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1)
-                yield self.ended() | {
-                    self.status: line,
-                    self.picture: picture,
-                    self.keep: gr.update(value=str(path), interactive=True),
-                }
+            drawn.name = f"compare-{x[0]}-{y[0]}.png".replace("+", "")
+            drawn.texts = Sheet(self.work.of(recipe), recipe, x, y).texts
+            for done, cells, share, newer in self.work.sheet(recipe, x, y):
+                if newer is not None:
+                    drawn.picture, drawn.done, drawn.cells = newer, done, cells
+                if time.monotonic() - shown >= FRAME_SECONDS:
+                    shown = time.monotonic()
+                    line = status.running(done, cells, shown - started, "Cell", share)
+                    yield {self.status: line} | ({} if drawn.picture is None else {self.picture: drawn.picture})
+            line = status.line(f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1)
+            yield self.ended() | {self.status: line} | self.result(drawn)
         except (BadInput, gr.Error) as error:
-            before = ON if data[self.keep] is not None else OFF  # what was drawn stays
-            yield self.ended() | {self.status: status.refused(error), self.keep: before}
+            yield self.ended() | {self.status: status.refused(error)} | self.result(drawn, data[self.keep])
+
+    def result(self, drawn: Drawn, before: Any = None) -> Update:
+        """The sheet as far as it is drawn, to be seen and downloaded; where nothing is, the file before it stays."""
+        if drawn.picture is None:
+            return {self.keep: OFF if before is None else ON}
+        file = save_bytes_to_cache(render.png(drawn.picture, **drawn.texts), drawn.name, self.keep.GRADIO_CACHE)
+        return {self.picture: drawn.picture, self.keep: gr.update(value=file, interactive=True)}
 
     def sheet(self, data: dict[Any, Any]) -> tuple[Recipe, Axis, Axis]:
         """What is asked for, or BadInput: what stays the same, and the two axes."""
@@ -169,8 +189,11 @@ class Compare:
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF}
 
-    def failed(self) -> Update:
-        return self.ended() | {self.status: status.line("No sheet was finished. Press <b>Compare</b> to start again.")}
+    def failed(self, drawn: Drawn, before: Any) -> Update:
+        """After a failure, and when a stop is done: the cells that are drawn can be downloaded."""
+        found = "No sheet was finished." if drawn.picture is None else f"{drawn.done} of {drawn.cells} cells are drawn."
+        line = status.line(f"{found} Press <b>Compare</b> to start again.")
+        return self.ended() | {self.status: line} | self.result(drawn, before)
 
     def ended(self) -> Update:
         return {self.start: ON, self.stop: OFF}

@@ -8,11 +8,11 @@ import gradio as gr
 
 from diffusion import BadInput, Recipe, checks
 from ui import links, request, status, ways
-from ui.downloads import FILES, Downloads
+from ui.downloads import Downloads
 from ui.drawing import TRIES, Drawing, read_again
 from ui.events import AT_ONCE, CHIPS, MODEL, NEWEST, OFF, ON, Update, forget_refusal, in_line, press, press_if_ready
 from ui.examples import example, examples
-from ui.player import PLAYED, TRACKS, first_result, gif_of, player, thumbnail, trajectory
+from ui.player import PLAYED, TRACKS, first_result, player, thumbnail, trajectory
 from ui.prompt import Prompt
 from ui.session import Session
 from ui.settings import Settings
@@ -93,8 +93,7 @@ class Draw:
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        gif_made = drawing.success(self.gif, self.session, self.player, **FILES)
-        gif_made.then(self.way, self.session, self.player, **AT_ONCE)  # until then, what was shown live is there
+        self.downloads.follow(drawing, self.session, self.player)  # until then, what was shown live is there
         drawing.success(self.keep, self.session, self.kept, **AT_ONCE)
         drawing.failure(self.failed, [self.halted, self.session], self.look, **AT_ONCE)  # a full queue, or a stop in it
         self.stop.click(self.stopped, None, [self.status, self.stop, self.halted], cancels=[drawing], **AT_ONCE)
@@ -108,8 +107,7 @@ class Draw:
         recalling = {self.ready, *self.controls, *self.look}
         recalled = self.strip.choose(self.recall, self.session, recalling, **AT_ONCE)
         recalled.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
-        recalled.then(self.gif, self.session, self.player, **FILES)
-        recalled.then(self.way, self.session, self.player, **AT_ONCE)
+        self.downloads.follow(recalled, self.session, self.player)
         self.player.redraw(self.redraw_alone, self.session, None, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         self.player.reseed(self.reseed, self.session, self.controls, **AT_ONCE).then(None, js=press(), **AT_ONCE)
         outputs = [self.ready, self.status, *self.controls]
@@ -184,15 +182,6 @@ class Draw:
             **{"note": drawn.plan.note} if drawn.plan.note else {},
         )
         return {self.player: shown, self.strip: self._on_strip(session), **self.downloads.allow(True)}
-
-    def gif(self, session: Session) -> Any:
-        """The GIF of the run that is shown."""
-        drawn = session.shown
-        return gif_of(drawn.number, self.downloads.gif_of(drawn)) if drawn else gr.skip()
-
-    def way(self, session: Session) -> Any:
-        """The ways of the run that is shown, where there is a map."""
-        return ways.of(self.work, session.shown)
 
     @cached_property
     def first_way(self) -> Any:

@@ -64,6 +64,7 @@ class Lab:
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
+        self.downloads.follow(drawing, self.session, self.player)
         drawing.failure(self.failed, [self.outcome, self.session], self.look, **AT_ONCE)  # a full queue, or an end
         self.stop.click(self.stopped, None, [self.status, self.stop, self.outcome], cancels=[drawing], **AT_ONCE)
         activity = self.controls.activity

@@ -12,7 +12,7 @@ from diffusion.files.render import PADDING
 from ui.player import animation, asset, player
 
 EVOLUTION = "learned.gif"  # a grid per epoch, a column for each class: the training.gif of a run
-LOSS = "learned-loss.png"
+LOSS = "learned-loss.png"  # the loss.png of that run
 SAME = "The same noise, epoch by epoch"
 
 TEXT = """Training shows the network a real image with noise on it, again and again, and corrects its guess of the image
@@ -39,7 +39,7 @@ def tab(pipe: Pipeline, things: str) -> None:
                 alt_text="Line plot of the training loss and the held-out loss, falling over the epochs",
                 show_label=False,
                 interactive=False,
-                buttons=["fullscreen"],
+                buttons=[],
                 elem_id="loss",
             )
 
