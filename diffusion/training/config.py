@@ -26,7 +26,7 @@ COURSE_FLOW |= {"learning_rate": 1e-2, "decay": "staircase", "epochs": 10}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "best": {},
-    # What ships in checkpoints/few-step.safetensors, after 12 epochs, of a teacher without styles.
+    # What ships in checkpoints/few-step.safetensors and fashion-few-step.safetensors.
     "few-step": {"teacher": "bundled"}
     | {"loss_of": "velocity", "epochs": 6, "optimizer": "adamw", "learning_rate": 5e-4, "warmup": 100, "ema": 0.995},
     # Weights that know styles: it goes on from the ones that ship, whose shape the defaults are.
