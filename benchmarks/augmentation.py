@@ -140,7 +140,7 @@ def measured(few: Few, test: Images, flags: argparse.Namespace) -> Scores:
             for seed in range(flags.seeds):
                 of = [few.name, way, jitter, seed, flags.steps, len(test[0])]
                 of += [len(few.wanted)] if way in (OWN, SHIPPED) else []
-                of += {OWN: [flags.learn], SHIPPED: [few_step()]}.get(way, [])
+                of += [flags.learn] if way == OWN else [few_step()] if way == SHIPPED else []
                 key = json.dumps(of)
                 if key not in known:
                     known[key] = accuracies(classifier(*shown(few, way, flags), flags.steps, jitter, seed), test)
@@ -258,7 +258,7 @@ def picture(few: list[Few], scores: list[Scores]) -> np.ndarray:
     """Test digits read wrong, against real digits of each class."""
     even = [(len(each.labels) / 10, score) for each, score in zip(few, scores, strict=True) if each.balanced]
     curves = {
-        way + told: [(count, 100 * (1 - mean(seed[0] for seed in score[way, jitter]))) for count, score in even]
+        way.replace("drawn by ", "") + told: [(count, 100 * (1 - mean(seed[0] for seed in score[way, jitter]))) for count, score in even]
         for way in (NONE, OWN, SHIPPED)
         for jitter, told in JITTER.items()
     }
