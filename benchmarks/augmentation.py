@@ -258,7 +258,9 @@ def picture(few: list[Few], scores: list[Scores]) -> np.ndarray:
     """Test digits read wrong, against real digits of each class."""
     even = [(len(each.labels) / 10, score) for each, score in zip(few, scores, strict=True) if each.balanced]
     curves = {
-        way.replace("drawn by ", "") + told: [(count, 100 * (1 - mean(seed[0] for seed in score[way, jitter]))) for count, score in even]
+        way.replace("drawn by ", "") + told: [
+            (count, 100 * (1 - mean(seed[0] for seed in score[way, jitter]))) for count, score in even
+        ]
         for way in (NONE, OWN, SHIPPED)
         for jitter, told in JITTER.items()
     }

@@ -14,7 +14,7 @@ from diffusion.vocabulary import in_ascii
 
 MAX_COUNT = 10  # of each digit
 MAX_DIGITS = 100  # at once; the browser shows every tile of every frame
-MAX_ROW = 20  # digits of one number in one row
+MAX_ROW = 10  # digits of one number in one row: more would be specks on a phone
 ANY = ("any", "anything", "any digit")  # left to the network: guidance 0
 
 
@@ -49,10 +49,7 @@ def values(recipe: Recipe, names: Sequence[str], prompt: str = "") -> dict[str, 
     """What asks for a recipe. Where no prompt is known, it is made of the digits."""
     digits, count = _repeated(recipe.digits)
     if recipe.words and not prompt:
-        prompt = ", ".join(
-            " ".join([*(word for image, word in recipe.words if image == k), names[digit]])
-            for k, digit in enumerate(recipe.digits)
-        )
+        prompt = ", ".join(_each(recipe.digits, recipe.words, names))
     if prompt:
         with suppress(BadInput):
             count = len(recipe.digits) // len(prompts.styled(prompt, names)[0])
@@ -86,12 +83,17 @@ def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None
     """What a prompt will draw, in words, and its digits in order; None where chance has a say. Raises BadInput."""
     if any_digit(prompt):
         return "Any digit: the network draws what it likes.", None
-    first, last = (prompts.styled(prompt, names, choose=choose)[0] for choose in (min, max))
+    (first, how), (last, _) = (prompts.styled(prompt, names, choose=choose) for choose in (min, max))
     check_number(len(first))
     if first != last:
         return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
-    some = ", ".join(names[digit] for digit in first[:12]) + (", ..." if len(first) > 12 else "")
+    some = ", ".join(_each(first[:12], how, names)) + (", ..." if len(first) > 12 else "")
     return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), first
+
+
+def _each(digits: Sequence[int], how: Sequence[tuple[int, str]], names: Sequence[str]) -> list[str]:
+    """The name of each digit, after the words for how it is to be written."""
+    return [" ".join([*(word for image, word in how if image == k), names[digit]]) for k, digit in enumerate(digits)]
 
 
 def words(digits: Sequence[int], names: Sequence[str]) -> str:

@@ -627,7 +627,7 @@ def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browse
     expect(page.locator("#status")).to_contain_text(re.compile(r"Step \d+ of 1000, \d+\.\d s left"), timeout=30_000)
     second = visit(browser, url)
     second.click("#generate")
-    place = re.compile(r"^Place 1 of 1, about (\d+) (s|min)\.$")
+    place = re.compile(r"^Others draw first: place 1 of 1, about (\d+) (s|min)\.$")
     expect(second.locator("#status [role=status]")).to_have_text(place)
     number, unit = place.match(second.inner_text("#status [role=status]")).groups()
     left = float(re.search(r"([\d.]+) s left", page.inner_text("#status"))[1])

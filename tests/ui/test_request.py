@@ -68,6 +68,7 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     [
         ("seven", "Draws 7.", [7]),
         ("a 4 and two 3s", "Draws 4, 3, 3.", [4, 3, 3]),
+        ("a 4 and two thick 3s", "Draws 4, thick 3, thick 3.", [4, 3, 3]),
         ("twenty 1s", "Draws 20 digits: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...", [1] * 20),
         ("random", "Chance picks a digit.", None),
         ("five random digits", "Chance picks among 5 digits.", None),

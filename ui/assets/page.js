@@ -53,7 +53,7 @@
       if (!found || !said) continue;
       const [, place, of, passed, all] = found, left = Math.max(1, Math.round(all - passed));
       const wait = left < 100 ? `${left} s` : `${Math.round(left / 60)} min`;
-      const words = `Place ${place} of ${of}${all ? `, about ${wait}` : ""}.`;
+      const words = `Others draw first: place ${place} of ${of}${all ? `, about ${wait}` : ""}.`;
       if (said.textContent !== words) said.textContent = words;
     }
   }).observe(document.body, { subtree: true, childList: true, characterData: true });

@@ -19,7 +19,8 @@ TEXT = """Training shows the network a real image with noise on it, again and ag
 without noise. Here {things} are drawn from the same {seeds} seeds after each *epoch*. One epoch goes once through all
 training {things}. They can be told apart after a single epoch; the later ones bring better shapes and fewer mistakes.
 The *loss* is the squared error of what the network predicts: on the {things} that it trains on, and on held-out
-{things}, which it never trains on."""
+{things}, which it never trains on. The latter is lower: it is taken at the end of an epoch, with the average of the
+weights, which is better than the weights themselves."""
 
 
 def tab(pipe: Pipeline, things: str) -> None:
