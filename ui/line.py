@@ -61,7 +61,8 @@ def _left(queue: Queue, work: Work) -> float | None:
         return left
     started = queue.event_queue_per_concurrency_id[MODEL["concurrency_id"]].start_times_per_fn
     means = [(_usual(queue, run), time.time() - begun) for run, times in started.items() for begun in times]
-    known = [max(0.0, mean - passed) for mean, passed in means if mean is not None]
+    # One that has outlasted the mean, such as what is drawn until it reads right, may well take that long again.
+    known = [mean - passed if passed < mean else mean for mean, passed in means if mean is not None]
     return max(known, default=None if means else 0.0)
 
 

@@ -68,7 +68,7 @@ def told(page: endpoint.Page, monkeypatch, took: dict[int, float], started: floa
     [
         (0, 0, {}, [None, None]),
         (0, 0, {0: 6.0, 1: 3.0}, [10.0, 13.0]),  # the mean, of which two seconds have passed
-        (0, 0, {0: 1.0, 1: 3.0}, [1.0, 4.0]),  # which it has outlasted
+        (0, 0, {0: 1.0, 1: 3.0}, [2.0, 5.0]),  # which it has outlasted
         (1, 0, {}, [198.0, 198.0]),  # 2 of 200 seconds have passed
         (1, 0, {1: 3.0}, [201.0, 204.0]),
         (1, 2, {0: 6.0, 1: 3.0}, [604.0, 607.0]),
