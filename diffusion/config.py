@@ -9,7 +9,7 @@ from diffusion.networks.course import ALL_LEVELS, CourseConfig
 from diffusion.networks.unet import UNetConfig
 from diffusion.recipe import SETTINGS
 from diffusion.scheduler import SCHEDULES, T
-from diffusion.settings import Choice, Number, Setting
+from diffusion.settings import Choice, Number, Setting, Values
 from diffusion.style import Styles
 
 PREDICTIONS = ("eps", "x0", "v", "flow")
@@ -45,16 +45,17 @@ class FewStep:
     def settings(self) -> dict[str, Setting]:
         """What it offers of the settings: a few step counts, one way to take them, the guidance that it was taught."""
         low, high = self.guidance
-        help = "1 is off, more is clearer" if low == 1 else "more is clearer"  # 0, for any, lies outside the range
-        narrow: dict[str, tuple[Any, ...]] = {
+        narrow: dict[str, tuple[Values, Any]] = {
             "steps": (Choice(self.choices), 2),
-            "guidance": (Number(low, high, also=(0,)), min(max(2.5, low), high), help),
+            "guidance": (Number(low, high, also=(0,)), min(max(2.5, low), high)),
             "guidance_interval": (Choice((self.guidance_interval,)), self.guidance_interval),
             "sampler": (Choice(("ddim",)), "ddim"),
             "eta": (Choice((0.0,)), 0.0),
             "spacing": (Choice(("trailing",)), "trailing"),
         }
-        return SETTINGS | {name: SETTINGS[name].only(*less) for name, less in narrow.items()}
+        less = {name: SETTINGS[name].only(values, default) for name, (values, default) in narrow.items()}
+        does = "1 is off, more is clearer" if low == 1 else "more is clearer"  # 0, for any, lies outside the range
+        return SETTINGS | less | {"guidance": replace(less["guidance"], help=does)}
 
 
 @dataclass(frozen=True)

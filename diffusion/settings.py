@@ -218,9 +218,9 @@ class Setting:
         """The value as its own type, or BadInput."""
         return self.values.check(self.name, value)
 
-    def only(self, values: Values, default: Any, help: str = "") -> "Setting":
-        """The same setting, where it may be less and the advice does not hold, nor its help if there is another."""
-        return replace(self, values=values, default=default, advice="", help=help or self.help)
+    def only(self, values: Values, default: Any) -> "Setting":
+        """The same setting, where it may be less and the advice does not hold."""
+        return replace(self, values=values, default=default, advice="")
 
 
 def setting(

@@ -14,7 +14,7 @@ from diffusion.files import export
 from diffusion.files.atomic import write_bytes
 from diffusion.lab import Denoising, Forward, Morph
 from ui import links, status, ways
-from ui.events import AT_ONCE, COPY, FETCH, OFF, ON, Update
+from ui.events import AT_ONCE, COPY, FETCH, NEWEST, OFF, ON, Update
 from ui.player import TRACKS, gif_of
 from ui.session import Drawn, Session
 from ui.work import Work
@@ -89,7 +89,8 @@ class Downloads:
 
     def follow(self, done: Dependency, session: gr.State, player: gr.HTML) -> None:
         """After an event that shows a run: bring its GIF, which stands in the player, and then its ways on the map."""
-        done.success(self.bring_gif, session, player, **FILES).then(self.bring_ways, session, player, **AT_ONCE)
+        newest = FILES | {"trigger_mode": "always_last"}  # a run that ends while an earlier GIF is made gets its own
+        done.success(self.bring_gif, session, player, **newest).then(self.bring_ways, session, player, **NEWEST)
 
     def bring_gif(self, session: Session) -> Any:
         drawn = session.shown

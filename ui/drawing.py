@@ -43,10 +43,11 @@ class Drawing:
     def what(self) -> str:
         """What the steps are called. An edit leaves the first ones out: it begins with the picture under some noise."""
         recipe, path = self.plan.recipe, self.pipe.levels(self.plan.recipe)
-        steps = len(path) - 1
-        if not isinstance(recipe.activity, ImageToImage) or steps in (0, recipe.steps):
+        steps, edit = len(path) - 1, recipe.activity
+        if not isinstance(edit, ImageToImage) or steps in (0, recipe.steps):
             return "Step"
-        return f"{steps} of {recipe.steps} steps, from noise level {path[0].index} on: step"
+        last = "At most the last" if len(set(edit.strengths)) > 1 else "The last"
+        return f"{last} {steps} of {recipe.steps} steps, from noise level {path[0].index}. Step"
 
     @property
     def begun(self) -> str:
@@ -82,6 +83,8 @@ class Drawing:
         for state in self.work.run(plan.part, more=more):
             if isinstance(state, Result):
                 return plan.whole(state)
+            if state.done == 0:
+                began = time.monotonic()  # before that, it waited for a GPU
             if time.monotonic() - shown >= pause:
                 shown = time.monotonic()
                 now = replace(state, noisy=plan.now(state.noisy), guesses=plan.now(state.guesses))

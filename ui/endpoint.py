@@ -14,7 +14,7 @@ from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice
 from ui import request
 from ui.events import MODEL
-from ui.line import Line
+from ui.line import tell_waits
 from ui.tools import Tools
 from ui.work import Work
 
@@ -31,10 +31,12 @@ class Page(gr.Blocks):
         self.work = work
         super().__init__(**settings)
 
-    def queue(self, *arguments: Any, **settings: Any) -> "Page":
+    def queue(self, status_update_rate: Any = TOLD_SECONDS, *arguments: Any, **settings: Any) -> "Page":
         """The queue, as Gradio makes it before there is a page: to make another one later takes a fifth of a second."""
-        super().queue(*arguments, **{"max_size": MOST_WAITING, "status_update_rate": TOLD_SECONDS} | settings)
-        self._queue = Line(self._queue, self.work)
+        if len(arguments) < 2:  # the second one would be max_size
+            settings = {"max_size": MOST_WAITING} | settings
+        super().queue(status_update_rate, *arguments, **settings)
+        tell_waits(self._queue, self.work)
         return self
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:

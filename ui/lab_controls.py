@@ -65,7 +65,7 @@ class LabControls:
         self.strip = gr.Checkbox(
             False,
             label="A strip of strengths",
-            info=f"Six at once: {', '.join(f'{each:.2f}' for each in CLASSIC)}.",
+            info=f"{len(CLASSIC)} at once: {', '.join(f'{each:.2f}' for each in CLASSIC)}.",
             visible=False,
             elem_id="strip-of-strengths",
         )

@@ -1,5 +1,6 @@
 """The work behind the page: its pipelines, and the runs, retries and sheets that visitors wait for. No Gradio."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -39,10 +40,10 @@ class Moment:
 
 @dataclass(eq=False)
 class UnderWay:
-    """A run that somebody waits for: when it began, how many like it follow, and how much of it is done, 0 to 1."""
+    """A run that somebody waits for: how many like it follow, when it began, and how much of it is done, 0 to 1."""
 
-    began: float
     more: int
+    began: float = math.inf  # until its first state comes it waits for a GPU
     share: float = 0.0
 
     @property
@@ -185,6 +186,7 @@ class Work:
     def cells_of(self, recipe: Recipe, x: Axis, y: Axis) -> Iterator[Cell]:
         """A sheet as it is drawn."""
         sheet = Sheet(self.of(recipe), recipe, x, y)
+        yield 0, len(sheet), 0.0, None
         for done in range(len(sheet)):
             for _ in sheet.cell():
                 yield done, len(sheet), sheet.share, None
@@ -230,15 +232,16 @@ class Work:
         """The work, with data sets standing back meanwhile. It can be told how many `more` runs like it follow.
 
         Args:
-            share: how much of it is done, 0 to 1, as what it yields says; 0 where that says nothing.
+            share: how much of it is done, 0 to 1, as what it yields says, at first 0; 0 where that says nothing.
         """
 
         @wraps(work)
         def counted(*arguments: Any, more: int = 0) -> Iterator[Any]:
-            run = UnderWay(time.monotonic(), more)
+            run = UnderWay(more)
             self.under_way.append(run)
             try:
                 for state in work(*arguments):
+                    run.began = min(run.began, time.monotonic())
                     run.share = share(state)
                     yield state
             finally:

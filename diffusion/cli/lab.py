@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
             parser.add_argument(
                 "--strength",
                 help="how much may change, 0 (the same) to 1 (new); several like 0.4,0.6,0.8 make a strip, and so does "
-                f"classic, six from {editing.CLASSIC[0]:.2f} to {editing.CLASSIC[-1]:.2f} "
+                f"classic, {len(editing.CLASSIC)} from {editing.CLASSIC[0]:.2f} to {editing.CLASSIC[-1]:.2f} "
                 f"(default: {written(ImageToImage.strength)})",
             )
         if command.activity is Anagram:

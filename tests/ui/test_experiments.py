@@ -133,8 +133,12 @@ def test_each_look_is_read_once_for_status_player_and_file(pipe, monkeypatch) ->
 
 def test_an_edit_says_how_many_of_the_steps_it_takes_and_from_where(pipe) -> None:
     work, edit = Work({"bundled": pipe}), experiments.example("edit", pipe) | SEEDED | {"steps": 10}
-    for strength, told in ((0.4, "4 of 10 steps, from noise level 399 on: step 0 of 4,"), (1.0, "Step 0 of 10,")):
-        recipe = experiments.recipe(edit | {"strength": (strength,)}, pipe)
+    for strength, told in (
+        ((0.4,), "The last 4 of 10 steps, from noise level 399. Step 0 of 4,"),
+        ((0.2, 0.4), "At most the last 4 of 10 steps, from noise level 399. Step 0 of 4,"),
+        ((1.0,), "Step 0 of 10,"),
+    ):
+        recipe = experiments.recipe(edit | {"strength": strength}, pipe)
         drawing = Drawing(work, Session(), Plan(recipe, "", 0), reading=False, until_right=False)
         assert f"<p>{told}" in drawing.begun
         assert f"<p>{told}" in next(iter(drawing))[0]

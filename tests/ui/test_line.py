@@ -9,7 +9,7 @@ from test_model import ClosedForm
 from diffusion import Pipeline
 from ui import endpoint, work
 from ui.events import MODEL
-from ui.line import Line
+from ui.line import tell_waits
 from ui.work import Work
 
 
@@ -48,7 +48,6 @@ def told(page: endpoint.Page, monkeypatch, took: dict[int, float], started: floa
         started: when the first one was started.
     """
     line, runs = page._queue, [*page.fns.values()]
-    assert isinstance(line, Line)
     for run in runs:
         line.create_event_queue_for_fn(run)
     mine = line.event_queue_per_concurrency_id["model"]
@@ -69,7 +68,7 @@ def told(page: endpoint.Page, monkeypatch, took: dict[int, float], started: floa
     [
         (0, 0, {}, [None, None]),
         (0, 0, {0: 6.0, 1: 3.0}, [10.0, 13.0]),  # the mean, of which two seconds have passed
-        (0, 0, {0: 1.0, 1: 3.0}, [1.0, 4.0]),  # which it has outlasted
+        (0, 0, {0: 1.0, 1: 3.0}, [2.0, 5.0]),  # which it has outlasted
         (1, 0, {}, [198.0, 198.0]),  # 2 of 200 seconds have passed
         (1, 0, {1: 3.0}, [201.0, 204.0]),
         (1, 2, {0: 6.0, 1: 3.0}, [604.0, 607.0]),
@@ -87,3 +86,29 @@ def test_a_long_run_ahead_is_waited_for_as_its_steps_tell(
     assert told(page, monkeypatch, took, clock.now - 2) == pytest.approx(expected)
     run.close()
     assert page.work.left is None
+
+
+@pytest.mark.parametrize(
+    "change", [lambda mine: delattr(mine, "start_times_per_fn"), lambda mine: mine.queue.append(1)]
+)
+def test_another_version_of_the_queue_tells_what_it_always_told(change) -> None:
+    with endpoint.Page(Work({"bundled": Pipeline(ClosedForm())})) as page:
+        gr.Button().click(lambda: None, **MODEL)
+    queue, (run,), told = gr.Blocks()._queue, page.fns.values(), []
+    queue.create_event_queue_for_fn(run)
+    queue.broadcast_estimations = lambda *arguments: told.append(arguments)
+    queue.send_message = lambda *_: told.append("half of it")
+    mine = queue.event_queue_per_concurrency_id["model"]
+    mine.queue = [SimpleNamespace(fn=run)]
+    change(mine)
+    tell_waits(queue, page.work)
+    queue.broadcast_estimations("model", 0)
+    assert told == [("model", 0)]
+
+
+def test_the_queue_takes_its_rate_and_its_size_as_gradio_does(page) -> None:
+    assert (page._queue.update_intervals, page._queue.max_size) == (endpoint.TOLD_SECONDS, endpoint.MOST_WAITING)
+    page.queue(3)
+    assert (page._queue.update_intervals, page._queue.max_size) == (3, endpoint.MOST_WAITING)
+    page.queue("auto", None, 2)
+    assert (page._queue.live_updates, page._queue.max_size) == (True, 2)

@@ -117,18 +117,19 @@ function stroke(from, to) {
 }
 
 // After a stroke. What began with a picture is free again where the eraser left nothing of it, or where the brush made it
-// larger than a digit may be, unless a mask says what to draw anew on that very picture.
+// larger, and larger than a digit may be, unless a mask says what to draw anew on that very picture.
 function settle() {
   if (exact) {
-    const large = size();
-    if (!large) [exact, empty] = [false, true];
-    else if (BOX && large > BOX * SCALE) exact = mask.some(Boolean);
+    const large = size(), before = past.at(-1);
+    if (tool === "erase" && !large) [exact, empty] = [false, true];
+    else if (tool === "draw" && BOX && large > BOX * SCALE && before && large > size(before[0])) exact = mask.some(Boolean);
   }
   tell();
 }
 
-function size() {  // of what is drawn, the longer side, in pixels of the drawing
-  const pixels = paint.getImageData(0, 0, ink.width, ink.height).data, columns = new Set(), rows = new Set();
+// Of what is drawn, the longer side, in pixels of the drawing.
+function size(image = paint.getImageData(0, 0, ink.width, ink.height)) {
+  const pixels = image.data, columns = new Set(), rows = new Set();
   for (let n = 0; n < pixels.length / 4; n++)
     if (pixels[4 * n] >= INK) columns.add(n % ink.width), rows.add(Math.floor(n / ink.width));
   return Math.max(...[columns, rows].map((each) => (each.size ? Math.max(...each) - Math.min(...each) + 1 : 0)));

@@ -37,7 +37,7 @@ those of the tab *Draw*."""
 
 
 @dataclass(eq=False)
-class Drawn:
+class Partial:
     """The sheet of a visitor as far as it is drawn: its picture, the name and the texts of its file, and its cells."""
 
     picture: np.ndarray | None = None
@@ -62,7 +62,7 @@ class Compare:
                 self._ask()
             with gr.Column(min_width=280, scale=9):
                 self._show()
-        self.drawn = gr.State(Drawn())
+        self.drawn = gr.State(Partial())
         buttons = [self.status, self.start, self.stop]
         values = by_choice({name: self.values(name) for name in EXAMPLES if self.can_draw(name)})
         self.example.input(None, self.example, [*self.axes, self.weights], js=values, **AT_ONCE)
@@ -145,30 +145,35 @@ class Compare:
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The sheet, cell by cell."""
-        started, shown, drawn = time.monotonic(), 0.0, data[self.drawn]
+        started, began, shown, drawn = time.monotonic(), 0.0, 0.0, data[self.drawn]
         drawn.picture = None
         try:
             recipe, x, y = self.sheet(data)
             drawn.name = f"compare-{x[0]}-{y[0]}.png".replace("+", "")
             drawn.texts = Sheet(self.work.of(recipe), recipe, x, y).texts
             for done, cells, share, newer in self.work.sheet(recipe, x, y):
+                began = began or time.monotonic()  # before that, it waited for a GPU
                 if newer is not None:
                     drawn.picture, drawn.done, drawn.cells = newer, done, cells
                 if time.monotonic() - shown >= FRAME_SECONDS:
                     shown = time.monotonic()
-                    line = status.running(done, cells, shown - started, "Cell", share)
+                    line = status.running(done, cells, shown - began, "Cell", share)
                     yield {self.status: line} | ({} if drawn.picture is None else {self.picture: drawn.picture})
             line = status.line(f"{cells} cells in {time.monotonic() - started:.1f} s, seed {recipe.seed}.", 1)
             yield self.ended() | {self.status: line} | self.result(drawn)
         except (BadInput, gr.Error) as error:
             yield self.ended() | {self.status: status.refused(error)} | self.result(drawn, data[self.keep])
 
-    def result(self, drawn: Drawn, before: Any = None) -> Update:
-        """The sheet as far as it is drawn, to be seen and downloaded; where nothing is, the file before it stays."""
-        if drawn.picture is None:
+    def result(self, drawn: Partial, before: Any = None) -> Update:
+        """The sheet as far as it is drawn, to be seen and downloaded; where nothing is, the file before it stays.
+
+        It is told once: a later one that is stopped before it has a cell is not this one.
+        """
+        picture, drawn.picture = drawn.picture, None
+        if picture is None:
             return {self.keep: OFF if before is None else ON}
-        file = save_bytes_to_cache(render.png(drawn.picture, **drawn.texts), drawn.name, self.keep.GRADIO_CACHE)
-        return {self.picture: drawn.picture, self.keep: gr.update(value=file, interactive=True)}
+        file = save_bytes_to_cache(render.png(picture, **drawn.texts), drawn.name, self.keep.GRADIO_CACHE)
+        return {self.picture: picture, self.keep: gr.update(value=file, interactive=True)}
 
     def sheet(self, data: dict[Any, Any]) -> tuple[Recipe, Axis, Axis]:
         """What is asked for, or BadInput: what stays the same, and the two axes."""
@@ -189,7 +194,7 @@ class Compare:
     def stopped(self) -> Update:
         return {self.status: status.line(status.STOPPING), self.stop: OFF}
 
-    def failed(self, drawn: Drawn, before: Any) -> Update:
+    def failed(self, drawn: Partial, before: Any) -> Update:
         """After a failure, and when a stop is done: the cells that are drawn can be downloaded."""
         found = "No sheet was finished." if drawn.picture is None else f"{drawn.done} of {drawn.cells} cells are drawn."
         line = status.line(f"{found} Press <b>Compare</b> to start again.")
