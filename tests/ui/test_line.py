@@ -88,6 +88,22 @@ def test_a_long_run_ahead_is_waited_for_as_its_steps_tell(
     assert page.work.left is None
 
 
+def test_the_wait_for_a_gpu_is_no_work(clock) -> None:
+    def gpu(function):
+        def later(*arguments):
+            clock.now += 60
+            yield from function(*arguments)
+
+        return later
+
+    work = Work({"bundled": Pipeline(ClosedForm())}, gpu)
+    run = work.run(work.pipe("bundled").recipe([1], steps=100, guidance=1))
+    next(run)
+    clock.now += 2
+    next(run)
+    assert work.left == pytest.approx(198)
+
+
 @pytest.mark.parametrize(
     "change", [lambda mine: delattr(mine, "start_times_per_fn"), lambda mine: mine.queue.append(1)]
 )

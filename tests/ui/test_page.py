@@ -5,6 +5,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlparse
 
 import numpy as np
@@ -34,6 +35,7 @@ from visitor import (
 from diffusion import Pipeline, Recipe
 from diffusion.files import render
 from ui import request
+from ui.downloads import Downloads
 from ui.prompt import edit
 
 
@@ -638,6 +640,24 @@ def test_a_visitor_who_waits_is_told_and_may_give_up(page: Page, browser: Browse
     second.context.close()
     page.click("#stop")
     expect(page.locator("#status")).to_contain_text("Stopped")
+
+
+def test_a_run_that_ends_while_an_earlier_gif_is_made_gets_its_own(page: Page, tmp_path: Path, monkeypatch) -> None:
+    make, ended = Downloads.gif_of, Event()
+
+    def late(self, drawn):
+        ended.wait(30)
+        return make(self, drawn)
+
+    monkeypatch.setattr(Downloads, "gif_of", late)  # the page is served by this process
+    quick(page, "7")
+    quick(page, "30")
+    ended.set()
+    film = page.locator("#player img.film")
+    expect(film).to_have_attribute("alt", re.compile("3.*0"))
+    assert (
+        page.request.get(film.evaluate("film => film.src")).body() == download(page, "#keep-gif", tmp_path).read_bytes()
+    )
 
 
 def test_a_closed_tab_and_a_reload_free_the_machine(page: Page, browser: Browser, url: str) -> None:

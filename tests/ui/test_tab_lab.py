@@ -265,6 +265,27 @@ def test_a_digit_goes_from_draw_to_the_lab_and_back(page: Page) -> None:
     expect(page.locator("#prompt textarea, #prompt input").first).to_be_visible()
 
 
+def test_only_the_brush_that_makes_a_picture_larger_has_it_scaled(lab: Page) -> None:
+    act(lab, "inpaint")
+    lab.click("#real")
+    spot = (0.1, 0.1), (0.12, 0.1)
+    lab.click("#pad [data-tool=mask]")
+    stroke(lab, *spot)
+    lab.click("#pad [data-tool=draw]")
+    stroke(lab, (0.5, 0.02), (0.5, 0.98))  # with a mask it stays that very picture
+    lab.wait_for_timeout(500)
+    large = seen(lab)
+    assert np.ptp(np.nonzero(large > 50)[0]) > 24
+    lab.click("#pad [data-tool=keep]")
+    stroke(lab, *spot, (0.08, 0.1), (0.1, 0.14))
+    lab.click("#pad [data-tool=erase]")
+    stroke(lab, (0.9, 0.5), (0.95, 0.5))
+    lab.click("#pad [data-tool=draw]")
+    stroke(lab, (0.5, 0.4), (0.5, 0.5))
+    lab.wait_for_timeout(500)
+    assert np.ptp(np.nonzero(seen(lab) > 50)[0]) > 24
+
+
 def test_another_activity_ends_the_run_and_what_was_said_of_it(lab: Page) -> None:
     act(lab, "hybrid")
     steps = lab.locator("#lab-settings").get_by_label("Steps", exact=True)

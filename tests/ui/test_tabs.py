@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect
-from visitor import download, forget_status, generate, say, set_number, tiles, wait_for_run
+from playwright.sync_api import Browser, Page, expect
+from visitor import download, forget_status, generate, say, set_number, tiles, visit, wait_for_run
 
 from diffusion import Pipeline, Recipe
 
@@ -131,6 +131,25 @@ def test_the_cells_of_a_stopped_sheet_can_be_downloaded(page: Page, tmp_path: Pa
     assert not (second == 255).any(), "only one cell is drawn"
     button, picture = box(page, "#sheet .icon-button-wrapper"), box(page, "#sheet img")
     assert button["y"] + button["height"] <= picture["y"], "it lies over no heading"
+
+
+def test_a_sheet_that_is_stopped_in_line_is_not_the_one_before(page: Page, browser: Browser, url: str) -> None:
+    tab(page, "Compare")
+    values = page.locator("#compare").get_by_label("Values")
+    values.nth(0).fill("1")
+    values.nth(1).fill("1")
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("1 cells in", timeout=30_000)
+    other = visit(browser, url)
+    set_number(other, "Steps", "1000")
+    other.click("#generate")
+    expect(other.locator("#status")).to_contain_text("of 1000", timeout=30_000)
+    page.click("#compare-start")
+    expect(page.locator("#compare-status")).to_contain_text("Place 1")
+    page.click("#compare-stop")
+    expect(page.locator("#compare-status")).to_contain_text("No sheet was finished")
+    expect(page.locator("#keep-sheet")).to_be_enabled()
+    other.context.close()
 
 
 def test_instant_weights_are_compared_too(page: Page, few_step: Pipeline, tmp_path: Path) -> None:
