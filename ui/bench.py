@@ -20,7 +20,7 @@ from ui.player import TRACKS, film, player, trajectory
 from ui.session import Drawn, Plan, Session
 from ui.work import Work
 
-TOOLS = {"keep": "Keep its GIF", "edit": "Use as the picture", "send": "Send to Draw"}
+TOOLS = {"keep": "Download its GIF", "edit": "Use as the picture", "send": "Send to Draw"}
 START = "#lab-start"  # the button
 EMPTY = "Press <b>Start</b>, or try the example."
 NOISE = "Drag the noise level: the picture, its blur and the network's guess follow."
@@ -55,7 +55,7 @@ class Bench:
             self.ways = gr.HTML()
         self.unfolded = gr.State(False)  # whether that is
         with gr.Column(visible=False, min_width=0) as self.drawn:
-            self.player = player(None, TRACKS, "lab-player", TOOLS, START, work.map)
+            self.player = player(None, TRACKS, "lab-player", TOOLS, START, work.map, gif_below=True)
         with gr.Row(elem_id="lab-keeping"):
             self.downloads = Downloads(work, "lab-")
         with gr.Column(visible=False, min_width=0) as self.table_panel:
@@ -82,7 +82,7 @@ class Bench:
 
     def nothing(self, name: str) -> Update:
         """Nothing came of an activity yet."""
-        return {self.player: None, self.status: status.line(first_line(name)), **self.downloads.allow(False)}
+        return {self.player: None, self.status: first_line(name), **self.downloads.allow(False)}
 
     def look(self, session: Session) -> Update:
         """The player and the buttons, as the session stands."""
@@ -96,7 +96,7 @@ class Bench:
         else:
             zoomed = 0 if len(recipe.digits) == 1 else None
             more: dict[str, Any] = {"note": drawn.plan.note or NOTE, "zoomed": zoomed, "run": drawn.number}
-            shown = trajectory(drawn.result, self.work.names, drawn.looks, gif_below=True, **more)
+            shown = trajectory(drawn.result, self.work.names, drawn.looks, **more)
         return {self.player: shown, **self.downloads.allow(True)}
 
     def image(self, session: Session, event: gr.EventData) -> int | None:
@@ -140,5 +140,5 @@ class Bench:
 
 
 def first_line(name: str) -> str:
-    """What is said of an activity before anything came of it."""
-    return EMPTY if EXPERIMENTS[name].draws else NOISE
+    """The line of status of an activity before anything came of it."""
+    return status.line(EMPTY if EXPERIMENTS[name].draws else NOISE)

@@ -65,16 +65,21 @@ class Downloads:
             self.keep = gr.Button("Download", interactive=False, elem_id="keep", size="sm")
         self.buttons.append(self.keep)
 
-    def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML) -> None:
-        """Let the buttons, and what the player keeps, download what the session shows."""
+    def connect(self, session: gr.State, player: gr.HTML, status_line: gr.HTML, moments: bool = False) -> None:
+        """Let the buttons, and what the player keeps, download what the session shows.
+
+        Args:
+            moments: whether the player can keep one.
+        """
         self.status = status_line
         kept: dict[str, Any] = {"outputs": self.file, **FILES}
         events = [
             self.png.click(self.save_png, session, **kept),
             self.gif.click(self.save_gif, session, **kept),
             player.keep(self.save_tile, session, **kept),
-            player.keep_moment(self.save_moment, session, **kept),
         ]
+        if moments:
+            events.append(player.keep_moment(self.save_moment, session, **kept))
         if self.work.map is not None:
             events.append(player.keep_map(self.save_map, session, **kept))
         if self.keep:

@@ -2,8 +2,8 @@
 
 The browser gets an *animation*: one picture with a row of tiles per frame (of the noisy images, then of the network's
 guesses), and what it needs to lay them out. It enlarges and plays them by itself (assets/player.js). When a run is
-done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time, or
-below all tracks where it shows more than one of them.
+done, its GIF follows, the file itself, and stands where the first track was, until somebody looks back in time, or,
+where it may show more than the first track, below all that is there.
 """
 
 import base64
@@ -44,9 +44,7 @@ MORPH_MS = 110  # of a frame of a morph
 PLAYED = "Drawn before you came. Press Generate to draw your own."
 
 TEMPLATE = """
-<div class="stage"><div class="tracks">{tracks}</div>{map}
-  <figure class="gif" hidden><figcaption>{gif}</figcaption></figure>
-</div>
+<div class="stage"><div class="tracks">{tracks}</div>{map}</div>
 <div class="time">
   <button type="button" class="play" aria-label="Play">▶</button>
   <input type="range" min="0" max="0" value="0" aria-label="Time">
@@ -56,11 +54,17 @@ TEMPLATE = """
 <div class="about" data-start="{start}">
   <button type="button" class="back" hidden>&larr; All</button>
   <span class="note"></span>
-  <button type="button" class="moment" hidden>Keep this moment (PNG)</button>
+  <button type="button" class="moment" hidden>Download this moment (PNG)</button>
   <span class="tools" hidden>{tools}</span>
 </div>
+<figure class="gif" hidden><figcaption>{gif}</figcaption></figure>
 """
-TOOLS = {"redraw": "Redraw it alone", "reseed": "Use this seed", "keep": "Keep its GIF", "edit": "Edit it in the Lab"}
+TOOLS = {
+    "redraw": "Redraw it alone",
+    "reseed": "Use this seed",
+    "keep": "Download its GIF",
+    "edit": "Edit it in the Lab",
+}
 TOOL = '<button type="button" class="{0}">{1}</button>'
 TRACK = """<figure class="track">
   <figcaption>{name}</figcaption>
@@ -82,6 +86,7 @@ def player(
     start: str = "#generate",
     map: Map | None = None,
     moments: bool = False,
+    gif_below: bool = False,
 ) -> gr.HTML:
     """The component `name`, which shows these tracks until its value says others.
 
@@ -91,6 +96,7 @@ def player(
         start: the button that begins a run; while it is disabled they do nothing, but for `keep`.
         map: beside the tracks, for their ways.
         moments: whether a moment before the end can be kept: the event `keep_moment`, which carries the same.
+        gif_below: whether the GIF of a run has a place of its own: it may show more than the tiles of the first track.
     """
     ends = dict(zip(TRACKS, ENDS, strict=True))
     roles = ['aria-hidden="true"'] * (len(tracks) - 1) + ['role="group" aria-label="Choose one to see it large"']
@@ -105,7 +111,7 @@ def player(
             tools="".join(TOOL.format(*tool) for tool in tools.items()),
         ),
         js_on_load=f"const TOOLS = {json.dumps([*tools])}, ENDS = {json.dumps(ends)}, PADDING = {render.PADDING}, "
-        f"MOMENTS = {json.dumps(moments)};\n"
+        f"MOMENTS = {json.dumps(moments)}, GIF_BELOW = {json.dumps(gif_below)};\n"
         + "".join((ASSETS / name).read_text("utf-8") for name in ("map.js", "player.js")),
         apply_default_css=False,
         gif=None,
@@ -138,8 +144,7 @@ def animation(
         more: `zoomed`, the tile to see large; `example`, whether it plays by itself and cannot be changed; `plays`,
             whether it plays by itself; `live`;
             `turn`, the CSS that shows the first track through a view;
-            `run`, the number of the run, whose GIF may follow: see `gif_of`, and whose ways: see `ways.of`;
-            `gif_below`, whether that GIF has a place of its own: it shows more than the tiles of the first track.
+            `run`, the number of the run, whose GIF may follow: see `gif_of`, and whose ways: see `ways.of`.
     """
     coarse = [np.concatenate([_coarse(track[:-1]), track[-1:]]) for track in tracks.values()]
     height, width = coarse[0].shape[2:4]

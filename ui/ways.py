@@ -23,7 +23,7 @@ TEMPLATE = """<figure class="map">
     <svg viewBox="{view}" role="img" aria-label="Ways of the guesses, from the middle to the crowds of {names}">
       {crowds}<g class="ways"></g>
     </svg>
-    <button type="button" hidden>Keep the map</button>
+    <button type="button" hidden>Download the map</button>
   </div>
   <p>{about}</p>
 </figure>"""

@@ -23,7 +23,7 @@ def test_the_ways_follow_the_slider_and_their_tiles(page: Page, tmp_path) -> Non
     set_number(page, "Steps", "6")
     generate(page)
     expect(page.locator("#player .sky canvas")).to_have_count(2)
-    keep = page.get_by_role("button", name="Keep the map")
+    keep = page.get_by_role("button", name="Download the map")
     expect(keep).to_be_visible()  # now the whole way is known
     assert corners(page) == 8  # the middle, and seven frames
     end = page.locator("#player .sky canvas").first.bounding_box()

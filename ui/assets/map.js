@@ -32,6 +32,7 @@ function build_ways() {
 
 function keep_trail(next, running) {
   if (!running && (next.live || !animation?.live)) trail = [];
+  if (trail[0]?.length !== next.tiles.length) trail = [];  // a morph is drawn as many images and shown as one film
   if (!next.live?.places) return;
   if (!trail.length && next.live.from_noise) trail = [next.tiles.map(() => [0, 0])];  // the middle
   trail = [...trail, next.live.places];

@@ -3,7 +3,7 @@
 // Its value is an animation (ui/player.py): a sprite with one row per frame, the tiles of the first track and then those of the
 // second. While a run is under way the sprite holds one frame, the newest. All scrubbing and enlarging happens here,
 // without the server. The GIF of a run follows when it is made: an image of its own, which takes the place of the first track
-// while the slider stands at the end, or stands below all of them.
+// while the slider stands at the end, or stands below everything.
 
 const HOLD_MS = 1600;
 const $ = (selector) => element.querySelector(selector);
@@ -34,22 +34,22 @@ function show(k) {
 
 function show_film() {
   if (!animation) return;
-  const there = has_film(), last = frame === animation.captions.length - 1;
+  const there = has_film() && !still.matches, last = frame === animation.captions.length - 1;
   if (there && film.getAttribute("src") !== props.gif.file.url) {
     film.src = props.gif.file.url;
     const names = animation.tiles.map(({ name }) => name.split(",")[0]).join(", ");
     film.alt = `Animated GIF, ${animation.plays ? "" : "from noise to "}${names}`;
   }
-  const loaded = there && film.complete && film.naturalWidth > 0 && !still.matches;
-  const ends = animation.run !== undefined && last && !timer && !still.matches && !animation.gif_below;
+  const loaded = there && film.complete && film.naturalWidth > 0;
+  const ends = animation.run !== undefined && last && !timer && !still.matches && !GIF_BELOW;
   const shown = ends && loaded;  // then the GIF is the first track
-  below.hidden = !(animation.gif_below && loaded);
+  below.hidden = !(GIF_BELOW && loaded);
   film.hidden = below.hidden && !shown;
   moment.hidden = !MOMENTS || last || Boolean(timer || animation.live || animation.example);
   for (const [k, box] of tracks.entries()) {
     const name = animation.tracks[k], figure = box.closest("figure");
-    figure.querySelector("figcaption").textContent = (ends && ENDS[name]) || name;
-    figure.classList.toggle("awaited", ends && !shown && k === 0 && name in ENDS);
+    figure.querySelector("figcaption").textContent = ends ? ENDS[name] : name;
+    figure.classList.toggle("awaited", ends && !shown && k === 0);
   }
 }
 
@@ -75,7 +75,7 @@ function fit() {
 function fit_film() {
   const whole = Math.min(animation.columns, animation.tiles.length), rows = Math.ceil(animation.tiles.length / whole);
   const sides = [["width", "left", whole, zoomed % whole], ["height", "top", rows, Math.floor(zoomed / whole)]];
-  const all = zoomed === null || animation.gif_below;
+  const all = zoomed === null || GIF_BELOW;
   for (const [k, [side, start, count, place]] of sides.entries()) {
     const tile = animation.size[k], next = tile + PADDING;
     film.style[side] = all ? "" : `${(100 * (count * next - PADDING)) / tile}%`;
@@ -87,7 +87,6 @@ function fit_film() {
 function frame_tracks() {
   const names = animation.tracks;
   const first = $(".track");
-  film.remove();
   while (tracks.length > names.length) tracks.pop().closest(".track").remove();
   while (tracks.length < names.length) {
     const figure = first.cloneNode(true);
@@ -95,8 +94,6 @@ function frame_tracks() {
     tracks.unshift(figure.querySelector(".tiles"));
     observer.observe(tracks[0]);
   }
-  if (animation.gif_below) below.append(film);
-  else tracks[0].after(film);
 }
 
 function build() {
@@ -178,7 +175,7 @@ function pause() {
 function run() {
   if (frame === animation.captions.length - 1) show(0);
   else show(frame + 1);
-  if (has_film() && frame === animation.captions.length - 1) return pause();  // once through
+  if (has_film() && !GIF_BELOW && frame === animation.captions.length - 1) return pause();  // once through, back to the GIF
   timer = setTimeout(run, frame === animation.captions.length - 1 ? HOLD_MS : animation.pace);
   play.textContent = "❚❚";
   play.setAttribute("aria-label", "Pause");
@@ -190,8 +187,8 @@ async function update() {
   const image = new Image();
   image.src = next.sprite;
   await image.decode();
-  if (props.value !== next && props.value.sprite !== next.sprite) return;  // a newer one is on its way
-  const layout = (each) => String([each.tiles.length, each.tracks, each.columns, each.size, each.gif_below]);
+  if (props.value !== next && props.value?.sprite !== next.sprite) return;  // a newer one is on its way
+  const layout = (each) => String([each.tiles.length, each.tracks, each.columns, each.size]);
   const same = animation && layout(animation) === layout(next);
   const running = animation && animation.live && next.live;
   keep_trail(next, running);
@@ -240,8 +237,8 @@ const observer = new ResizeObserver(fit);
 observer.observe(tracks[0]);
 film.className = "film";
 film.hidden = true;
+(GIF_BELOW ? below : tracks[0].parentElement).append(film);
 film.addEventListener("load", show_film);
-film.addEventListener("click", () => { if (tiles.at(-1).length === 1 && tracks.length === 1) choose(zoomed === null ? 0 : null); });
 watch("value", update);
 watch(["gif", "way"], () => { show_film(); show_ways(); });  // a player that was hidden at first does not know them yet
 update();

@@ -113,7 +113,7 @@ class Draw:
         outputs = [self.ready, self.status, *self.controls]
         self.opened_file = self.open.upload(self.open_file, [self.session, self.open], outputs, **AT_ONCE)
         self.opened_file.success(None, self.ready, js=press_if_ready(), **AT_ONCE)
-        self.downloads.connect(self.session, self.player, self.status)
+        self.downloads.connect(self.session, self.player, self.status, moments=True)
         asked = {self.prompt.text, self.prompt.picker, *self.settings.inputs}
         forget_refusal(self.status, asked, status.line(self.work.worded(status.EMPTY)))
 

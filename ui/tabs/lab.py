@@ -43,6 +43,7 @@ class Lab:
                 self.controls.more()
         self.session = gr.State(Session())
         self.outcome = gr.State(FAILED)  # what is said of a run that ends before it is done
+        self.asked = gr.State("")  # the activity that was shown at the last press of Start or Stop
         self.ready = gr.Textbox(visible=False)  # whether to press the button after a link or a file
         self.start, self.stop = self.controls.start, self.controls.stop
         self.status, self.player, self.downloads = self.bench.status, self.bench.player, self.bench.downloads
@@ -55,20 +56,20 @@ class Lab:
     # What happens when
 
     def _connect_run(self) -> None:
-        drawing = self.start.click(
-            self.waiting, None, [self.status, self.start, self.stop, self.outcome], **AT_ONCE
-        ).then(
+        activity = self.controls.activity
+        asked = [self.status, self.start, self.stop, self.outcome, self.asked]
+        self.drawing = self.start.click(self.waiting, activity, asked, **AT_ONCE).then(
             self.draw,
             self.inputs,
             {*self.look, self.controls.settings.seed, self.bench.drawn},
             api_visibility="private",
             **MODEL | in_line(self.status),
         )
-        self.downloads.follow(drawing, self.session, self.player)
-        drawing.failure(self.failed, [self.outcome, self.session], self.look, **AT_ONCE)  # a full queue, or an end
-        self.stop.click(self.stopped, None, [self.status, self.stop, self.outcome], cancels=[drawing], **AT_ONCE)
-        activity = self.controls.activity
-        activity.input(self.left, activity, self.outcome, cancels=[drawing], **AT_ONCE)
+        self.downloads.follow(self.drawing, self.session, self.player)
+        ended = [self.outcome, self.session, self.asked, activity]
+        self.drawing.failure(self.failed, ended, self.look, **AT_ONCE)  # a full queue, or an end
+        stopped = [self.status, self.stop, self.outcome, self.asked]
+        self.stop.click(self.stopped, activity, stopped, cancels=[self.drawing], **AT_ONCE)
 
     def _connect_rest(self) -> None:
         controls = self.controls
@@ -76,7 +77,7 @@ class Lab:
         noise: dict[str, Any] = {"fn": self.add_noise} | every | NEWEST
         noise["outputs"] = [self.bench.noise, self.bench.ways, self.status, *self.downloads.buttons]
         start: dict[str, Any] = {"fn": None, "inputs": self.ready, "js": press_if_ready(START)} | AT_ONCE
-        controls.activity.input(self.choose, **every, **NEWEST).then(**noise)
+        controls.activity.input(self.choose, **every, cancels=[self.drawing], **NEWEST).then(**noise)
         controls.example.click(self.take_example, **every, **AT_ONCE).then(**noise).then(**start)
         for changed in (
             self.tab.select,
@@ -105,8 +106,9 @@ class Lab:
 
     # The run
 
-    def waiting(self) -> Update:
-        return {self.status: status.line(status.WAITING), self.start: OFF, self.stop: ON, self.outcome: FAILED}
+    def waiting(self, name: str) -> Update:
+        line = status.line(status.WAITING)
+        return {self.status: line, self.start: OFF, self.stop: ON, self.outcome: FAILED, self.asked: name}
 
     def draw(self, data: dict[Any, Any]) -> Iterator[Update]:
         """The Start button: moments as they come, then the whole run."""
@@ -144,16 +146,17 @@ class Lab:
             recipe = experiments.recipe(values, pipe)
         return Plan(recipe, "", 0, note, rounds=experiments.rounds(recipe))
 
-    def failed(self, outcome: str, session: Session) -> Update:
-        """After a failure, and when a stop is done: a last step of the run may have come in between."""
+    def failed(self, outcome: str, session: Session, asked: str, name: str) -> Update:
+        """After a failure, and when a stop is done: a last step of the run may have come in between.
+
+        Where another activity was chosen meanwhile, only the line of that step goes: that one shows the rest.
+        """
+        if asked != name:
+            return {self.status: first_line(name), **self._ready()}
         return {**self.bench.look(session), self.status: status.line(outcome), **self._ready()}
 
-    def stopped(self) -> Update:
-        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.outcome: HALTED}
-
-    def left(self, name: str) -> str:
-        """The run of another activity ends; what is said then is what this one begins with."""
-        return first_line(name)
+    def stopped(self, name: str) -> Update:
+        return {self.status: status.line(status.STOPPING), self.stop: OFF, self.outcome: HALTED, self.asked: name}
 
     def _ready(self) -> Update:
         return {self.start: ON, self.stop: OFF}
@@ -182,10 +185,10 @@ class Lab:
     # What puts values into the controls
 
     def choose(self, data: dict[Any, Any]) -> Update:
-        """Another activity. What was drawn by another one is shown no longer."""
-        session, name = data[self.session], data[self.controls.activity]
-        session.shown = session.wanted = None
+        """Another activity. A run that ends only now is kept by the session before, and shown no longer."""
+        name = data[self.controls.activity]
         return {
+            self.session: Session(),
             **self.controls.show(name, data[self.controls.settings.weights]),
             **self.bench.show(name),
             **self.bench.nothing(name),
