@@ -145,7 +145,7 @@ def test_a_sheet_that_is_stopped_in_line_is_not_the_one_before(page: Page, brows
     other.click("#generate")
     expect(other.locator("#status")).to_contain_text("of 1000", timeout=30_000)
     page.click("#compare-start")
-    expect(page.locator("#compare-status")).to_contain_text("Place 1")
+    expect(page.locator("#compare-status")).to_contain_text("place 1")
     page.click("#compare-stop")
     expect(page.locator("#compare-status")).to_contain_text("No sheet was finished")
     expect(page.locator("#keep-sheet")).to_be_enabled()
