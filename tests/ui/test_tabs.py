@@ -23,6 +23,14 @@ def example(page: Page, name: str) -> None:
     page.get_by_role("option", name=name).click()
 
 
+def compare(page: Page, across: str, down: str) -> None:
+    """Start a sheet with these values on its two axes."""
+    values = page.locator("#compare").get_by_label("Values")
+    values.nth(0).fill(across)
+    values.nth(1).fill(down)
+    page.click("#compare-start")
+
+
 def box(page: Page, selector: str) -> dict[str, float]:
     """Where the first of some elements lies."""
     found = page.locator(selector).first.bounding_box()
@@ -100,10 +108,7 @@ def test_an_example_is_filled_in_without_the_server_and_so_over_nothing_that_is_
 def test_a_sheet_is_stopped_in_the_middle_of_a_cell(page: Page) -> None:
     tab(page, "Compare")
     page.locator("#compare").get_by_label("Digits").fill("0-9")
-    values = page.locator("#compare").get_by_label("Values")
-    values.nth(0).fill("1000")
-    values.nth(1).fill("1, 1.5, 2")
-    page.click("#compare-start")
+    compare(page, "1000", "1, 1.5, 2")
     expect(page.locator("#compare-status")).to_contain_text("Cell 0 of 3")
     page.click("#compare-stop")
     expect(page.locator("#compare-status")).to_contain_text("No sheet was finished", timeout=10_000)
@@ -116,10 +121,7 @@ def test_a_sheet_is_stopped_in_the_middle_of_a_cell(page: Page) -> None:
 
 def test_the_cells_of_a_stopped_sheet_can_be_downloaded(page: Page, tmp_path: Path) -> None:
     tab(page, "Compare")
-    values = page.locator("#compare").get_by_label("Values")
-    values.nth(0).fill("1, 1000")
-    values.nth(1).fill("1")
-    page.click("#compare-start")
+    compare(page, "1, 1000", "1")
     expect(page.locator("#compare-status")).to_contain_text("Cell 1 of 2")
     page.click("#compare-stop")
     expect(page.locator("#compare-status")).to_contain_text("1 of 2 cells are drawn", timeout=10_000)
@@ -135,10 +137,7 @@ def test_the_cells_of_a_stopped_sheet_can_be_downloaded(page: Page, tmp_path: Pa
 
 def test_a_sheet_that_is_stopped_in_line_is_not_the_one_before(page: Page, browser: Browser, url: str) -> None:
     tab(page, "Compare")
-    values = page.locator("#compare").get_by_label("Values")
-    values.nth(0).fill("1")
-    values.nth(1).fill("1")
-    page.click("#compare-start")
+    compare(page, "1", "1")
     expect(page.locator("#compare-status")).to_contain_text("1 cells in", timeout=30_000)
     other = visit(browser, url)
     set_number(other, "Steps", "1000")
