@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,12 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     return 2 * size**3 / _seconds(lambda: a @ a, device)
 
 
+@cache
 def quickest_precision(device: torch.device) -> str:
     """The precision in which a typical convolution of the U-Net trains faster, by a stopwatch.
 
-    A processor without bf16 arithmetic takes bf16 too, and is slow at it.
+    A processor without bf16 arithmetic takes bf16 too, and is slow at it. A program looks at the stopwatch once: it
+    does not always say the same, and the same seed should.
     """
     x = torch.randn(64, 96, 14, 14, device=device, dtype=torch.float32)
     weight = torch.randn(96, 96, 3, 3, device=device, dtype=torch.float32, requires_grad=True)

@@ -70,7 +70,7 @@ def test_the_matrix_rate_is_that_of_a_machine():
 def test_the_quicker_precision_is_the_one_that_took_less_time(monkeypatch, quick):
     seconds = iter([1.0, 2.0] if quick == "bf16" else [2.0, 1.0])
     monkeypatch.setattr(hardware, "_seconds", lambda work, device: work() or next(seconds))
-    assert quickest_precision(CPU) == quick
+    assert quickest_precision.__wrapped__(CPU) == quick  # whatever was found before
 
 
 def test_one_process_is_a_team_that_needs_no_one(monkeypatch):

@@ -1,7 +1,6 @@
 """The reader: a small classifier, trained here on real images only, that judges what was drawn."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -109,17 +108,11 @@ def train_reader(
     """
     device = best_device()
     with torch.random.fork_rng():  # the caller's random numbers stay as they were
-        precision = _precision(device)
+        precision = quickest_precision(device)
         torch.manual_seed(seed)
         classes = classes or len(DATASETS[dataset].names)
         reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
         return _train(reader, images.to(device), labels.to(device), epochs, jitter, precision, progress)
-
-
-@cache
-def _precision(device: torch.device) -> str:
-    """The quicker one, asked for once: a stopwatch does not always say the same, and the same seed should."""
-    return quickest_precision(device)
 
 
 def _train(
