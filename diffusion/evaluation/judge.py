@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diffusion.checks import BadInput
+from diffusion.denoiser import MICRO_BATCH
 from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_distances, precision_recall, told_apart
-from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
+from diffusion.evaluation.reader import Reader, load_reader, train_reader
 from diffusion.files import render
 from diffusion.files.atomic import write_text
 from diffusion.pipeline import Pipeline
@@ -198,15 +199,15 @@ def help(pipe: Pipeline, team: Team) -> None:
 
 
 def _together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:
-    """Each process draws every so many-th batch, and all come to have all of them."""
-    parts = list(recipe.split(BATCH))
+    """Each process draws every so many-th part, of as few images as keep the network busy; all come to have all."""
+    parts = list(recipe.split(MICRO_BATCH))
     steps = f"steps of drawing {team.count('told')}"
     with tqdm(total=len(parts) * recipe.steps, unit="step", desc="draw", disable=not progress) as bar:
 
         def step() -> None:
             bar.update(team.count(steps, 1) - bar.n)
 
-        mine = [result.images for part in parts[team.rank :: team.size] for result in pipe.batches(part, BATCH, step)]
+        mine = [result.images for part in parts[team.rank :: team.size] for result in pipe.batches(part, on_step=step)]
         every = team.gather(mine)
         bar.update(bar.total - bar.n if progress else 0)
     return np.concatenate([every[k % team.size][k // team.size] for k in range(len(parts))])

@@ -37,8 +37,8 @@ class TestEvaluate:
 
     @pytest.mark.process
     def test_several_processes_come_to_the_same_score(self, weights, digits, tmp_path, capsys, monkeypatch) -> None:
-        """600 digits in two batches: of three processes, one has nothing to draw."""
-        images, labels = (part.repeat(4, *[1] * (part.ndim - 1)) for part in digits)
+        """200 digits in two parts: of three processes, one has nothing to draw."""
+        images, labels = (part.repeat(2, *[1] * (part.ndim - 1)) for part in digits)
         monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images, labels))
         raw = tmp_path / "data/MNIST/raw"
         raw.mkdir(parents=True)
@@ -46,7 +46,7 @@ class TestEvaluate:
             for kind, array in (("images-idx3", images.numpy()), ("labels-idx1", labels.numpy().astype(np.uint8))):
                 header = np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes()
                 (raw / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
-        usual = ["--weights", weights, "--count", "60", "--quick", "--steps", "1", "--data", str(tmp_path / "data")]
+        usual = ["--weights", weights, "--count", "20", "--quick", "--steps", "1", "--data", str(tmp_path / "data")]
         torch.set_num_threads(1)
         main(["evaluate", *usual])
         alone = json.loads(capsys.readouterr().out)
@@ -60,7 +60,7 @@ class TestEvaluate:
             timeout=240,
         )
         assert together.returncode == 0, together.stderr
-        assert alone["count"] == 600
+        assert alone["count"] == 200
         assert json.loads(together.stdout) == alone
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:

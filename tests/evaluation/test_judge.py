@@ -15,6 +15,7 @@ from diffusion.evaluation import figures
 from diffusion.evaluation import judge as judging
 from diffusion.evaluation.reader import READER, load_reader, save_reader, train_reader
 from diffusion.evaluation.sweep import table
+from diffusion.team import Team
 
 
 def test_frechet_distance_of_two_gaussians_in_closed_form() -> None:
@@ -170,6 +171,15 @@ def test_drawn_digits_are_compared_with_real_ones_of_their_classes_and_each_real
     for crowd in (like, others):
         assert labels[crowd].bincount().tolist() == [0, 10, 0, 0, 0, 0, 0, 30]
     assert len(set(like.tolist()) | set(others.tolist())) == 80
+
+
+def test_four_processes_share_four_hundred_digits_evenly(tiny_denoiser, monkeypatch) -> None:
+    own = []
+    monkeypatch.setattr(Team, "tell", lambda *_: None)
+    monkeypatch.setattr(Team, "count", lambda *_: 0)
+    monkeypatch.setattr(Team, "gather", lambda team, mine: own.append(sum(map(len, mine))) or [mine] * team.size)
+    judging.draw(Pipeline(tiny_denoiser), Recipe((7,) * 400, steps=1), team=Team(0, 4, tiny_denoiser.device))
+    assert own == [100]
 
 
 def test_too_few_digits_are_refused(tiny_denoiser, real, refuses) -> None:
