@@ -28,9 +28,10 @@ class Guide(Protocol):
     def __call__(
         self, labels: Tensor, guidance: float | None = None, clip: bool = True, images: Tensor | None = None
     ) -> Denoise:
-        """For labels (B,). Without `clip` the guess may leave [-1, 1], to be clipped after it was combined.
+        """For labels (B,), or for labels with their style (B, 4): see `style.conditions`.
 
-        Where they are not one for each image of the run, `images` says of which image each has the style.
+        Without `clip` the guess may leave [-1, 1], to be clipped after it was combined. Where the labels are not one
+        for each image of the run, `images` says of which image each has the hand.
         """
 
 
@@ -84,6 +85,7 @@ class Activity:
     options: ClassVar[tuple[str, ...]] = ()  # its own settings that command line, page and endpoints ask for
     readable: ClassVar[bool] = True  # whether the reader can say what was drawn
     retried: ClassVar[bool] = True  # whether what reads wrong can be drawn again from another seed
+    one_hand: ClassVar[bool] = False  # whether its images are moments of one drawing
     any_level: bool = False  # whether it asks for guesses off the path, or more of them than where a step ends
 
     def __init_subclass__(cls, name: str = "", **options: Any):

@@ -16,13 +16,13 @@ from diffusion.activity import Activity
 from diffusion.recipe import SETTINGS, Recipe
 from diffusion.scheduler import Scheduler
 from diffusion.settings import Choice, Maybe, Number, Setting
-from diffusion.style import ANY, ATTRIBUTES, Styles
+from diffusion.style import ANY, ATTRIBUTES, HOW, MANY, Styles
 
 
 def style_settings(styles: Styles | None) -> dict[str, Setting]:
     """What weights offer of the settings that say how digits are written: those of the styles that they know."""
     if styles is None:
-        return {name: SETTINGS[name].only(Choice((ANY,)), ANY) for name in (*ATTRIBUTES, "hand")}
+        return {name: SETTINGS[name].only(Choice((ANY,)), ANY) for name in HOW}
     ends = zip(ATTRIBUTES, styles.low, styles.high, strict=True)
     return {name: SETTINGS[name].only(Maybe((ANY,), Number(low, high)), ANY) for name, low, high in ends}
 
@@ -103,6 +103,18 @@ class Offer:
             "elsewhere is not to be trusted."
         )
 
+    def check_style(self, settings: Mapping[str, Any]) -> None:
+        """BadInput for a thickness, slant or width among some settings that these weights were not trained on."""
+        for name in ATTRIBUTES if self.styles else ():
+            if name in settings:
+                self._check_setting(name, settings[name])
+
+    def _check_setting(self, name: str, value: Any) -> None:
+        try:
+            self.settings[name].check(value)
+        except checks.BadInput as error:
+            raise checks.BadInput(f"With these weights, {error}") from None
+
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""
         if self.upscales:
@@ -119,12 +131,16 @@ class Offer:
                 "These weights know what to write and not how: choose weights that were trained with styles, or leave "
                 "thickness, slant, width, hand and words like thick out."
             )
+        if recipe.asks_for_style and recipe.guidance == 0:
+            raise checks.BadInput(
+                "Guidance 0, or any, draws whatever comes, in any style: say what to draw, or leave thickness, slant, "
+                "width, hand and words like thick out."
+            )
+        if recipe.hand == MANY and recipe.activity is not None and recipe.activity.one_hand:
+            raise checks.BadInput(f"A {recipe.activity.name} is by one hand: choose a number, or any.")
         for name, setting in self.settings.items():
             if setting is not SETTINGS[name] and setting.counts(recipe):
-                try:
-                    setting.check(getattr(recipe, name))
-                except checks.BadInput as error:
-                    raise checks.BadInput(f"With these weights, {error}") from None
+                self._check_setting(name, getattr(recipe, name))
         if self.takes_guidance and recipe.activity is not None and recipe.activity.any_level:
             raise checks.BadInput(
                 "These weights know only a few steps from noise to images, and with these settings "

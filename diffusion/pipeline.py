@@ -93,6 +93,7 @@ class Pipeline:
     def recipe(self, digits: int | Iterable[int], **settings: Any) -> Recipe:
         """The recipe of some digits, or BadInput. What is not said is what these weights draw with by default."""
         labels = self.offer.labels(digits)
+        self.offer.check_style(settings)
         told = {"prompts": self.offer.prompts} | self.offer.defaults_for(settings.get("activity"))
         return Recipe(tuple(labels), **told | settings)
 
@@ -227,22 +228,31 @@ class Pipeline:
         sampler = SAMPLERS[recipe.sampler]
         clips = clipping(self.offer.thresholding)
 
-        fixed = [getattr(recipe, name) for name in ATTRIBUTES]
-        styles = self.offer.styles
-        targets = styles.targets(recipe.digits, recipe.seeds, fixed, recipe.hand, recipe.words) if styles else None
-
         def guide(
             labels: Tensor, guidance: float | None = None, clip: bool = True, images: Tensor | None = None
         ) -> Denoise:
             guidance = recipe.guidance if guidance is None else guidance
-            if targets is not None:  # whatever an image becomes, its hand stays
-                labels = conditions(labels, targets if images is None else targets[images.cpu()])
+            if labels.ndim == 1 and (style := self._style(recipe, labels, images)) is not None:
+                labels = conditions(labels, style)
             if self.offer.takes_guidance:
                 return taking_guidance(self.drawing, labels, guidance, levels)
             return guided(self.drawing, labels, guidance, recipe.guidance_interval, clips if clip else None)
 
         walk = partial(sampler, **{name: getattr(recipe, name) for name in sampler.options})
         return Setup(guide(labels), levels, self.model.scheduler.start * noise(), noise, guide, labels, walk, clips)
+
+    def _style(self, recipe: Recipe, labels: Tensor, images: Tensor | None) -> Tensor | None:
+        """How the images of a recipe, or some of them, are to be written as these labels (B,): (B, 3), or None for any.
+
+        Whatever an image is drawn as, it is by the same hand.
+        """
+        if self.offer.styles is None:
+            return None
+        chosen = range(len(labels)) if images is None else images.tolist()
+        seeds = recipe.seeds
+        words = [(new, word) for new, k in enumerate(chosen) for image, word in recipe.words if image == k]
+        fixed = [getattr(recipe, name) for name in ATTRIBUTES]
+        return self.offer.styles.targets(labels.tolist(), [seeds[k] for k in chosen], fixed, recipe.hand, words)
 
     def check(self, recipe: Recipe) -> None:
         """BadInput for a recipe that these weights cannot draw."""

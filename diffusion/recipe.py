@@ -13,7 +13,7 @@ from diffusion.files.metadata import read_recipe
 from diffusion.samplers import SAMPLERS
 from diffusion.scheduler import SPACINGS, T
 from diffusion.settings import Choice, Interval, Maybe, Number, Whole, declared, setting
-from diffusion.style import ANY, ATTRIBUTES, MANY, check_words
+from diffusion.style import ANY, HOW, MANY, check_words
 
 NAMED = 12  # digits in the name of a file
 MAX_NAME = 60  # characters of a prompt there
@@ -148,7 +148,7 @@ class Recipe:
     @property
     def asks_for_style(self) -> bool:
         """Whether it says how digits are to be written."""
-        return bool(self.words) or any(getattr(self, name) != ANY for name in (*ATTRIBUTES, "hand"))
+        return bool(self.words) or any(getattr(self, name) != ANY for name in HOW)
 
     @property
     def seeds(self) -> list[int]:
@@ -260,7 +260,7 @@ def _version(values: Mapping[str, Any]) -> int:
     """Of the recipe that these values are: who does not know what is in it says that it is newer."""
     if "prompts" in values:
         return 5 if "upscale" in values else 4
-    return 3 if {"words", "hand", *ATTRIBUTES} & values.keys() else 2 if "activity" in values else 1
+    return 3 if {"words", *HOW} & values.keys() else 2 if "activity" in values else 1
 
 
 SETTINGS = declared(fields(Recipe))

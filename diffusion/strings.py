@@ -12,7 +12,8 @@ import torch
 
 from diffusion import checks
 from diffusion.activity import Setup
-from diffusion.style import Styles, conditions
+from diffusion.recipe import Recipe
+from diffusion.style import ATTRIBUTES, Styles, conditions
 
 LONGEST = 40  # digits in a row: the pictures of a batch stay small
 
@@ -59,13 +60,14 @@ class Strings:
         first = self.starts[numbers.start]
         return [several[self.starts[k] - first : self.starts[k + 1] - first] for k in numbers]
 
-    def in_one_hand(self, styles: Styles, numbers: range, seeds: Sequence[int], setup: Setup) -> Setup:
-        """The run that draws these strings, each in the hand of its first seed."""
-        rows = []
-        for k, part in zip(numbers, self.divided(numbers, range(len(seeds))), strict=True):
-            hand = styles.hand(seeds[part.start])
-            rows += [hand[label] for label in self.labels[k]]
-        style = torch.tensor(rows, dtype=torch.float32, device="cpu")
+    def in_one_hand(self, styles: Styles, numbers: range, recipe: Recipe, setup: Setup) -> Setup:
+        """The run that draws these strings, each in the hand of its first seed, but for what the recipe says itself."""
+        seeds, fixed = recipe.seeds, [getattr(recipe, name) for name in ATTRIBUTES]
+        rows = [
+            styles.targets(self.labels[k], seeds[part.start : part.stop], fixed, seeds[part.start], ())
+            for k, part in zip(numbers, self.divided(numbers, range(len(seeds))), strict=True)
+        ]
+        style = torch.cat([row for row in rows if row is not None])  # none is, with a hand
         return replace(setup, denoise=setup.guide(conditions(setup.labels, style)))
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from diffusion import checks
 
 ATTRIBUTES = ("thickness", "slant", "width")
+HOW = (*ATTRIBUTES, "hand")  # the settings of a recipe that say how to write
 
 ANY, MANY = "any", "many"  # what is asked for: whatever comes; a hand of its own for each image
 WORDS = {  # that say how to write: the attribute, and the share of real hands that are below

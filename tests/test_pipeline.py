@@ -12,6 +12,7 @@ from PIL import Image
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
 from diffusion.data import DATASETS, to_uint8
 from diffusion.files.render import FRAMES, PADDING
+from diffusion.lab import Hybrid
 from diffusion.networks.unet import UNetConfig
 from diffusion.noise import Noise
 from diffusion.result import Result, Run
@@ -521,6 +522,20 @@ class TestStyle:
         for asked in ({"thickness": 3}, {"hand": 0}, {"words": ((0, "thick"),)}):
             with refuses("know what to write and not how"):
                 pipe([7], **asked)
+            with refuses("Guidance 0, or any, draws whatever comes"):
+                styled([7], guidance=0, **asked)
+        with refuses(f"With these weights, thickness must be any or {low:g} to {high:g}, not 99"):
+            styled([7], thickness=99)  # which no weights have
+
+    def test_the_hand_is_that_of_the_digit_which_is_guessed(self, styled, monkeypatch):
+        asked, forward = [], styled.model.forward
+        monkeypatch.setattr(styled.model, "forward", lambda x, i, how: asked.append(how) or forward(x, i, how))
+        hybrid = Hybrid(digit=1)
+        styled.run(styled.recipe([0], steps=1, hand=5, guidance=1, activity=hybrid)).result()
+        theirs = styled.offer.styles.hand(5)
+        for label, *style in torch.cat(asked).tolist():
+            assert style == pytest.approx(theirs[int(label)])
+        assert {int(how[0, 0]) for how in asked} == {0, 1}
 
     def test_what_the_network_calls_black_is_black_at_the_end_and_not_before(self, styled):
         x = torch.randn(4, 1, 28, 28)

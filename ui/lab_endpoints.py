@@ -21,6 +21,7 @@ from diffusion.lab import Denoising, Forward, Morph, noise_panels, picture
 from diffusion.lab.edit import MASKS
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice, YesNo
+from diffusion.style import HOW
 from ui import endpoint, experiments, request
 from ui.downloads import file_name
 from ui.drawing import Drawing
@@ -28,12 +29,11 @@ from ui.events import MODEL
 from ui.experiments import EXPERIMENTS
 from ui.lab_signatures import FUNCTIONS
 from ui.session import Plan, Session
-from ui.settings import STYLE
 from ui.work import Work, reader
 
 Answer = tuple[str | None, str | None, int, list[str]]  # the paths of the PNG and the GIF, the seed, and the captions
 
-SHARED = ("guidance", "steps", "sampler", "seed", "guide_from", "guide_to", "spacing", "eta", "weights", *STYLE)
+SHARED = ("guidance", "steps", "sampler", "seed", "guide_from", "guide_to", "spacing", "eta", "weights", *HOW)
 FILES = ("image", "mask", "images")
 TEXTS = ("digits", "levels", "strength", "views", "hand")  # one or several, where a list does, too; or a word
 ENDINGS = (".png", ".gif")

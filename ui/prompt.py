@@ -55,13 +55,25 @@ class Prompt:
         )
 
     def understand(self, prompt: Any) -> dict[str, Any]:
-        """The prompt with what it means: a hint, and the digits in it; None where it is not understood."""
+        """The prompt with what it means: a hint, and the digits in it and in words, None where it is not understood."""
         prompt = prompt or ""
         try:
-            sentence, digits = request.understood(prompt, self.names)
+            sentence, digits, written = request.understood(prompt, self.names)
+            if digits and written != [self.names[digit] for digit in digits]:
+                self._check_styles()
         except BadInput as error:
             return {"prompt": prompt, "hint": status.hint(self.work.worded(str(error)), unclear=True), "digits": None}
-        return {"prompt": prompt, "hint": status.hint(self.work.worded(sentence)), "digits": digits or []}
+        return {
+            "prompt": prompt,
+            "hint": status.hint(self.work.worded(sentence)),
+            "digits": digits or [],
+            "written": written,
+        }
+
+    def _check_styles(self) -> None:
+        """BadInput where nothing here can be told how to write."""
+        if not any(pipe.offer.styles for pipe in self.work.pipes.values()):
+            raise BadInput("These weights know what to draw and not how: leave words like thick out.")
 
     def _placeholder(self) -> str:
         """Some prompts, of what is drawn here."""
@@ -73,17 +85,19 @@ class Prompt:
 def edit(names: Sequence[str]) -> str:
     """JavaScript for a change of the picker: what is still picked stays in the prompt, and what is new comes after it.
 
-    It writes digits as `request.words` does.
+    It writes digits as `request.words` does, and those that are to be thick or slanted with these words.
     """
     return f"""(understood, prompt, picked) => {{
       const names = {json.dumps(names)};
       const before = (understood.prompt === prompt && understood.digits) || [];
-      const kept = before.filter((digit) => picked.includes(digit));
+      const phrases = understood.written || [];
+      const kept = before.map((digit, k) => k).filter((k) => picked.includes(before[k]));
       const added = picked.filter((digit) => !before.includes(digit)).sort((a, b) => a - b);
       if (kept.length === before.length && !added.length) return [];
-      const digits = [...kept, ...added], written = digits.map((digit) => names[digit]);
+      const digits = [...kept.map((k) => before[k]), ...added];
+      const written = [...kept.map((k) => phrases[k]), ...added.map((digit) => names[digit])];
       const follows = (digit, k) => digit < 10 && written[k] === `${{digits[0] + k}}`;
       const stretch = digits.length > 2 && digits.every(follows);
       const words = stretch ? `${{written[0]}}-${{written.at(-1)}}` : written.join(", ");
-      return [{{ prompt: words, digits }}, words];
+      return [{{ prompt: words, digits, written }}, words];
     }}"""

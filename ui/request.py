@@ -79,16 +79,20 @@ def columns(prompt: str) -> int:
     return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) and number != ALL_DIGITS else 0
 
 
-def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None]:
-    """What a prompt will draw, in words, and its digits in order; None where chance has a say. Raises BadInput."""
+def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None, list[str]]:
+    """What a prompt will draw, in a sentence; its digits in order, None where chance has a say; and each in words.
+
+    Raises BadInput.
+    """
     if any_digit(prompt):
-        return "Any digit: the network draws what it likes.", None
+        return "Any digit: the network draws what it likes.", None, []
     (first, how), (last, _) = (prompts.styled(prompt, names, choose=choose) for choose in (min, max))
     check_number(len(first))
     if first != last:
-        return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None
-    some = ", ".join(_each(first[:12], how, names)) + (", ..." if len(first) > 12 else "")
-    return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), first
+        return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None, []
+    written = _each(first, how, names)
+    some = ", ".join(written[:12]) + (", ..." if len(first) > 12 else "")
+    return (f"Draws {some}." if len(first) <= 12 else f"Draws {len(first)} digits: {some}"), first, written
 
 
 def _each(digits: Sequence[int], how: Sequence[tuple[int, str]], names: Sequence[str]) -> list[str]:

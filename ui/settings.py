@@ -14,7 +14,7 @@ import gradio as gr
 from diffusion import Pipeline
 from diffusion.samplers import SAMPLERS
 from diffusion.settings import Choice
-from diffusion.style import ATTRIBUTES
+from diffusion.style import HOW
 from ui import request
 from ui.control import Control
 from ui.events import AT_ONCE, NEWEST, OFF, ON, REDRAW, Update
@@ -23,7 +23,6 @@ from ui.work import Work
 
 FIRST = ("seed", "guidance", "steps")  # seen at once; the others are folded away
 LAST = ("eta", "guidance_interval", "spacing")  # of the others: few need them
-STYLE = (*ATTRIBUTES, "hand")  # together: how digits are written
 OPTIONS = {option for sampler in SAMPLERS.values() for option in sampler.options}  # settings of some samplers
 
 
@@ -49,15 +48,15 @@ class Settings:
         self._make("guidance")
         self._make("steps")
         with gr.Accordion("Style", open=redraws, elem_id=f"{prefix}style") as self.style:
-            for name in STYLE:
+            for name in HOW:
                 self._make(name)
-        self.style.visible = self.offers(work.usual, *STYLE)
+        self.style.visible = self.offers(work.usual, *HOW)
         self.unstyled = gr.HTML(self._unstyled(), visible=self._without_styles(work.usual), elem_id=f"{prefix}unstyled")
         with gr.Accordion("More settings", open=False, elem_id=f"{prefix}more"):
             gr.HTML(explained(f"{prefix}settings", "sampler", "noise level"))
             self.count = gr.Slider(1, request.MAX_COUNT, value=1, step=1, label="How many of each")
             for name in work.pipes[work.usual].offer.settings:
-                if name not in (*FIRST, *STYLE, *LAST):
+                if name not in (*FIRST, *HOW, *LAST):
                     self._make(name)
             self.redrawing = gr.Checkbox(
                 False,
@@ -143,7 +142,7 @@ class Settings:
         """The controls of these weights, and no others. The choice of weights stays: there may be a newer one."""
         mine = self.controls[weights].values()
         visible = {part: gr.update(visible=control in mine) for control in self.all for part in control.parts}
-        visible[self.style] = gr.update(visible=self.offers(weights, *STYLE))
+        visible[self.style] = gr.update(visible=self.offers(weights, *HOW))
         visible[self.unstyled] = gr.update(visible=self._without_styles(weights))
         return visible | {self.before: weights}
 
@@ -153,11 +152,11 @@ class Settings:
 
     def _without_styles(self, weights: str) -> bool:
         """Whether others have styles, and these have none."""
-        return not self.offers(weights, *STYLE) and any(self.offers(other, *STYLE) for other in self.work.pipes)
+        return not self.offers(weights, *HOW) and any(self.offers(other, *HOW) for other in self.work.pipes)
 
     def _unstyled(self) -> str:
         """What stands in the place of the styles where weights know none."""
-        others = [called(pipe) for name, pipe in self.work.pipes.items() if self.offers(name, *STYLE)]
+        others = [called(pipe) for name, pipe in self.work.pipes.items() if self.offers(name, *HOW)]
         choose = f"choose {' or '.join(dict.fromkeys(others))} to say how digits are written"
         return f'<p class="unstyled">These weights know no styles: {self.work.worded(choose)}.</p>'
 

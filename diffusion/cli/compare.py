@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from diffusion import checks
-from diffusion.cli.flags import add_drawing, digits, pipeline, recipe
+from diffusion.cli.flags import add_drawing, pipeline, recipe, styled
 from diffusion.evaluation.sheet import AXES, Axis, Sheet, axis
 from diffusion.files.atomic import check_writable
 
@@ -29,8 +29,9 @@ def compare(flags: argparse.Namespace) -> None:
     checks.ending(flags.out, [".png"])
     pipe = pipeline(flags)
     x, y = (_axis(flag, getattr(flags, flag), pipe.names) for flag in ("x", "y"))
-    of_each_cell = [0] if "digits" in (x[0], y[0]) else digits(flags, pipe)  # 0: until the cell has its own
-    sheet = Sheet(pipe, recipe(flags, pipe, of_each_cell), x, y)
+    # where an axis is of digits: 0, until the cell has its own
+    of_each_cell, words = ([0], {}) if "digits" in (x[0], y[0]) else styled(flags, pipe)
+    sheet = Sheet(pipe, recipe(flags, pipe, of_each_cell, **words), x, y)
     check_writable(flags.out)  # before the drawing
     for _ in tqdm(sheet, unit="cell"):
         pass

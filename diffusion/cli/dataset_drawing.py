@@ -91,8 +91,8 @@ class Drawing:
             tried = until_right(self.pipe, self.reading.reader, recipe, self.reading.tries)
             return tried.result, [reading.right for reading in tried.readings], tried.drawn
         styles = self.pipe.offer.styles
-        if self.strings and styles and not recipe.asks_for_style:
-            run = self.pipe.run(recipe, partial(self.strings.in_one_hand, styles, numbers, recipe.seeds))
+        if self.strings and styles and not isinstance(recipe.hand, int):  # or else one hand writes them all
+            run = self.pipe.run(recipe, partial(self.strings.in_one_hand, styles, numbers, recipe))
         else:
             run = self.pipe.run(recipe)
         result = run.result()

@@ -106,8 +106,11 @@ def _strings(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None) ->
         raise checks.BadInput("--strings picks digits by lot: leave --count, --like and --recipe out.")
     if any(len(name) != 1 for name in pipe.names):
         raise checks.BadInput("Strings are written in single letters, and these weights draw other things.")
-    if flags.until_right is not None and pipe.offer.styles:
-        raise checks.BadInput("Digits that are drawn again would be in another hand: take --reject for strings.")
+    if flags.until_right is not None and pipe.offer.styles and not isinstance(flags.hand, int):
+        raise checks.BadInput(
+            "Digits that are drawn again would be in another hand than their string: take --reject, or name one hand "
+            "for all strings, like --hand 5."
+        )
     sizes = lengths(flags.length or LENGTH)
     count = checks.whole("--strings", flags.strings, 1, checks.MAX_IMAGES // sizes[-1])
     seed = checks.whole("seed", flags.seed or 0, 0, checks.MAX_SEED)

@@ -112,11 +112,21 @@ def styled(
         if flags.balance and not (labels := missing(labels)):
             raise checks.BadInput(f"{like} has as many of each class already: leave --balance out.")
         return labels, {}
-    if flags.digits is None or pipe.offer.takes_text:
+    if pipe.offer.takes_text or not texts(flags):
         return digits(flags, pipe), {}
-    wanted, words = prompts.styled(flags.digits, pipe.names, choose=choose)
-    count = checks.whole("--count", flags.count, 1, checks.MAX_IMAGES // len(wanted))
-    return wanted, {"words": repeated(words, len(wanted), count)}
+    wanted: list[int] = []
+    words: list[tuple[int, str]] = []
+    for text in texts(flags):
+        more, how = prompts.styled(text, pipe.names, choose=choose)
+        words += [(len(wanted) + k, word) for k, word in how]
+        wanted += more
+    return wanted, _words(flags, words, len(wanted))
+
+
+def _words(flags: argparse.Namespace, words: Sequence[tuple[int, str]], images: int) -> dict[str, Any]:
+    """The setting of a recipe that says how so many images, `--count` of each, are to be written."""
+    count = checks.whole("--count", getattr(flags, "count", 1), 1, checks.MAX_IMAGES // images)
+    return {"words": repeated(words, images, count)}
 
 
 def recipe(flags: argparse.Namespace, pipe: Pipeline, digits: Sequence[int], **usual: Any) -> Recipe:
@@ -148,7 +158,7 @@ def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choo
         digits, words = styled(flags, pipe, choose)
         return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    digits, words = ([*again.digits], {"words": again.words})
+    digits, words = [*again.digits], _words(flags, again.words, len(again.digits))
     if texts(flags) or flags.like:
         digits, words = styled(flags, pipe, choose)
     elif again.prompts:
@@ -180,6 +190,9 @@ def pipeline(flags: argparse.Namespace, again: Recipe | None = None) -> Pipeline
     weights = flags.weights or (checkpoint.name_of(again.weights) if again else None)
     pipe = Pipeline.from_pretrained(weights, revision=flags.revision, precision=flags.precision)
     if again and (warning := pipe.differs(again)):
+        own = checkpoint.name_of(again.weights)
+        if own and not again.prompts and pipe.names != Pipeline.from_pretrained(own).names:
+            raise checks.BadInput(f"This recipe is of the weights {own}, which draw other things: name those, or none.")
         print(warning, file=sys.stderr)
     if pipe.offer.takes_text or flags.embeddings:
         known = checkpoint.embeddings(flags.embeddings) if flags.embeddings else None

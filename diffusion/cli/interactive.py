@@ -24,7 +24,7 @@ from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS
 from diffusion.result import Result
-from diffusion.style import ATTRIBUTES
+from diffusion.style import HOW
 
 GREETING = 'Type what to draw, like 7, "a 4 and two 3s" or grid; help lists the rest, and quit ends.'
 SET = (*SETTINGS, "weights")  # what can be set
@@ -145,6 +145,7 @@ class Conversation:
             self.seed = None if random_one else SETTINGS["seed"].check(SETTINGS["seed"].values.read(value))
         else:
             changed: dict[str, Any] = {name: SETTINGS[name].values.read(value)}
+            self.pipe.offer.check_style(changed)
             wanted = replace(self.recipe, **changed)
             self.pipe.check(wanted)
             self.recipe = wanted
@@ -169,7 +170,7 @@ class Conversation:
     @property
     def settings(self) -> str:
         """The settings in one line, each as it is typed."""
-        shown = [name for name in SET if name not in (*ATTRIBUTES, "hand") or self.pipe.offer.styles]
+        shown = [name for name in SET if name not in HOW or self.pipe.offer.styles]
         values = asdict(self.recipe) | {"seed": "random" if self.seed is None else self.seed, "weights": self.weights}
         return ", ".join(f"{name} {written(values[name])}" for name in shown)
 

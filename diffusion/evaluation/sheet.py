@@ -8,6 +8,7 @@ sheet.save("sheet.png")
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from diffusion import checks, prompts
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
+from diffusion.style import WORDS
 
 AXES = ("digits", *(name for name, setting in SETTINGS.items() if name != "guidance_interval"))
 MAX_VALUES = 20  # along an axis
@@ -56,6 +58,9 @@ class Sheet(Iterator[int]):
     def __init__(self, pipe: Pipeline, recipe: Recipe, x: Axis, y: Axis):
         if x[0] == y[0]:
             raise checks.BadInput(f"Both axes are {checks.shown(x[0])}: choose two settings to compare.")
+        for name, word in product((x[0], y[0]), (word for _, word in recipe.words)):
+            if WORDS[word][0] == name:
+                raise checks.BadInput(f"{word} says the {name} already: leave the word out, or compare something else.")
         self.pipe = pipe
         self.recipe = replace(recipe, weights=pipe.weights)
         self._across, self._down = (_changes(recipe, *axis) for axis in (x, y))

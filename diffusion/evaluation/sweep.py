@@ -13,7 +13,7 @@ from diffusion.files.lock import locked
 from diffusion.guidance import EVERYWHERE
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
-from diffusion.style import ATTRIBUTES
+from diffusion.style import HOW
 from diffusion.team import Team
 
 SCORES = "scores.json"
@@ -116,7 +116,7 @@ def title(run: Scores, without: str = "") -> str:
         "guidance": f"guidance {recipe['guidance']:g}",
         "guidance_interval": "" if everywhere else "from level {} to {}".format(*recipe["guidance_interval"]),
         "spacing": "" if spacing == "trailing" else f"{spacing} levels",
-        **{name: f"{name} {recipe[name]}" for name in (*ATTRIBUTES, "hand") if name in recipe},
+        **{name: f"{name} {recipe[name]}" for name in HOW if name in recipe},
     }
     return ", ".join(part for name, part in parts.items() if part and name != without)
 

@@ -14,7 +14,9 @@ from diffusion.data import DATASETS, DEFAULT
 from diffusion.download import on_hub
 from diffusion.evaluation.sweep import title
 from diffusion.guidance import EVERYWHERE
+from diffusion.recipe import SETTINGS
 from diffusion.scheduler import T
+from diffusion.style import HOW
 
 HUB_IDS = {  # of the data sets that the Hub has under a name we are sure of
     "mnist": "ylecun/mnist",
@@ -103,6 +105,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         "spacing": str(run["recipe"].get("spacing", "trailing")),  # older scores do not say
         "guidance_interval": list(interval("", run["recipe"]["guidance_interval"], *EVERYWHERE)),
     }
+    recipe |= {name: SETTINGS[name].check(run["recipe"][name]) for name in HOW if name in run["recipe"]}
     figures = {
         name: (number(name, row["value"], -1e9, 1e9), number(name, row["floor"], -1e9, 1e9))
         for name, row in run.items()

@@ -6,6 +6,7 @@ from typing import Any
 from diffusion.checks import BadInput, written
 from diffusion.files.shards import read_index
 from diffusion.hub.card import evaluation_section, read_evaluations
+from diffusion.style import HOW
 
 MARK = "<!-- This file is made anew with the data set: delete this line to keep what you write here. -->"
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)  # between the size categories of the Hub
@@ -100,6 +101,7 @@ def _figures(folder: str | Path, index: dict[str, Any]) -> str:
     evaluations = [
         evaluation
         for evaluation in read_evaluations(folder, settings["weights"])
-        if all(settings.get(name, value) == value for name, value in evaluation.recipe.items())
+        if all(settings.get(name, value) == value for name, value in evaluation.recipe.items() if name not in HOW)
+        and all(settings.get(name) == evaluation.recipe.get(name) for name in HOW)
     ]
     return evaluation_section(evaluations)

@@ -56,6 +56,7 @@ class Morph(Activity, name="morph"):
 
     defaults = MappingProxyType({"steps": 12, "guidance": 3.0, "guidance_interval": (400, 900)})  # without pictures
     retried = False
+    one_hand = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

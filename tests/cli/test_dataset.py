@@ -202,6 +202,18 @@ class TestStrings:
         alone = pipe([int(digit) for digit in text], steps=2, seed=seed, hand=seed)
         np.testing.assert_allclose(np.concatenate(alone.images, 1).astype(int), found["png"][3].astype(int), atol=1)
 
+    def test_a_hand_has_the_thickness_that_is_asked_for(self, make_denoiser, styles, sample, refused, tmp_path):
+        Pipeline(make_denoiser(styles=styles)).save_pretrained(tmp_path / "styled")
+        flags = (*self.FLAGS, "--weights", str(tmp_path / "styled"))
+        sample(*flags, "--thickness", "3")
+        found = rows()
+        text, seed = found["txt"][3], found["json"][3]["seed"]
+        pipe = Pipeline.from_pretrained(str(tmp_path / "styled"))
+        alone = pipe([int(digit) for digit in text], steps=2, seed=seed, hand=seed, thickness=3)
+        np.testing.assert_allclose(np.concatenate(alone.images, 1).astype(int), found["png"][3].astype(int), atol=1)
+        assert "in another hand than their string" in refused(*flags, "--until-right", "2", "--hand", "many")
+        sample(*flags, "--until-right", "2", "--hand", "5", "--out", "again/")
+
     def test_a_string_is_left_out_where_a_digit_is_misread(self, sample, capsys):
         sample(*self.FLAGS, "--length", "1-2", "--strings", "40", "--reject")
         reader = load_reader()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from diffusion import Pipeline, Recipe
 from diffusion.__main__ import main
+from diffusion.checkpoint import find, fingerprint
 from diffusion.checks import written
 from diffusion.evaluation.reader import load_reader, save_reader
 from diffusion.networks.unet import UNetConfig
@@ -337,6 +338,15 @@ def test_help_names_the_flag_of_every_setting(capsys, command: str) -> None:
     assert all(f"--{name.replace('_', '-')} " in printed for name in SETTINGS)
 
 
+def test_a_recipe_of_clothes_is_not_drawn_as_digits(tmp_path, capsys) -> None:
+    fashion = fingerprint(find("fashion-few-step"))
+    (tmp_path / "shirt.json").write_text(Recipe((6,), steps=2, weights=fashion).to_json())
+    with pytest.raises(SystemExit):
+        sample("few-step", tmp_path / "no.png", "--recipe", str(tmp_path / "shirt.json"))
+    told = "This recipe is of the weights fashion-few-step, which draw other things: name those, or none."
+    assert told in capsys.readouterr().err
+
+
 def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_path, capsys) -> None:
     Pipeline(make_denoiser(styles=styles)).save_pretrained(tmp_path)
     flags = ("--thickness", "3", "--slant", "-0.2", "--width", "any", "--hand", "5", "--count", "2")
@@ -346,8 +356,12 @@ def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_
     assert recipe.words == ((0, "thick"), (2, "thick"))
     sample(str(tmp_path), tmp_path / "again.png", "--recipe", str(tmp_path / "first.png"))
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "first.png").read_bytes()
+    sample(str(tmp_path), tmp_path / "more.png", "--recipe", str(tmp_path / "first.png"), "--count", "2")
+    assert Recipe.from_file(tmp_path / "more.png").words == tuple((k, "thick") for k in (0, 2, 4, 6))
+    sample(str(tmp_path), tmp_path / "two.png", "--prompts", "3", "a thin 7")
+    assert Recipe.from_file(tmp_path / "two.png").words == ((1, "thin"),)
     for wrong, told in (
-        (("--thickness", "99"), "thickness must be any or"),
+        (("--thickness", "99"), "thickness must be any or 1"),
         (("--digits", "a thick thin 7"), "thick and thin at once"),
         (("--weights", str(ROOT / "tests" / "fixtures" / "before"), "--hand", "3"), "know what to write and not how"),
     ):

@@ -148,6 +148,11 @@ def test_other_axes_are_refused_before_anything_is_drawn(pipe, x, y, sentence, r
         Sheet(pipe, replace(RECIPE, digits=(7, 3)), x, y)
 
 
+def test_a_word_that_says_what_is_compared_is_refused(pipe, refuses):
+    with refuses("thick says the thickness already"):
+        Sheet(pipe, replace(RECIPE, words=((0, "thick"),)), ("thickness", [2, 3]), ("steps", [1]))
+
+
 class TestCommand:
     """python -m diffusion compare"""
 

@@ -148,7 +148,8 @@ class TestCard:
         def scored(**other) -> dict:
             return figures | {"recipe": settings | other, "count": 1000, "weights": settings["weights"]}
 
-        runs = [scored(), scored(steps=3) | {"accuracy": {"value": 0.25, "floor": 0.995}}]
+        others = [scored(steps=3), scored(thickness=3), scored(hand="many")]
+        runs = [scored(), *(other | {"accuracy": {"value": 0.25, "floor": 0.995}} for other in others)]
         Path("out/scores.json").write_text(json.dumps({"runs": [*runs, scored() | {"weights": "00000000"}]}))
         sample()
         card = Path("out/README.md").read_text()

@@ -159,10 +159,15 @@ def test_the_picker_changes_no_more_of_the_prompt_than_it_must(blank: Page) -> N
         ("7", [7], [7, 8, 9, 10], [7, 8, 9, 10]),
         ("cat", [11], [11, 0], [11, 0]),
     ):
-        understood = {"prompt": before, "digits": digits}
+        understood = {"prompt": before, "digits": digits, "written": [names[digit] for digit in digits or []]}
         edited = blank.evaluate(f"([...asked]) => ({edit(names)})(...asked)", [understood, before, boxes])
         written = request.words(after or [], names)
-        assert edited == ([] if after is None else [{"prompt": written, "digits": after}, written])
+        told = {"prompt": written, "digits": after, "written": [names[digit] for digit in after or []]}
+        assert edited == ([] if after is None else [told, written])
+    thick = {"prompt": "a thick 7 and a 4", "digits": [7, 4], "written": ["thick 7", "4"]}
+    for boxes, written in (([7, 4, 3], "thick 7, 4, 3"), ([7], "thick 7")):
+        edited = blank.evaluate(f"([...asked]) => ({edit(names)})(...asked)", [thick, thick["prompt"], boxes])
+        assert edited[1] == written
 
 
 def test_what_was_picked_and_typed_last_stands_and_is_drawn_however_late_answers_come(page: Page) -> None:

@@ -10,8 +10,9 @@ from diffusion import Pipeline
 from diffusion.model import Offer
 from diffusion.recipe import SETTINGS
 from diffusion.settings import Choice, Interval, Number, Setting, Whole
+from diffusion.style import HOW
 from ui import request
-from ui.settings import STYLE, Settings
+from ui.settings import Settings
 from ui.tabs.dataset import DataSet
 from ui.tabs.draw import Draw
 from ui.work import Work
@@ -57,7 +58,7 @@ def test_weights_have_controls_for_what_they_offer_and_share_the_others(pipe, fe
     settings = panel({"bundled": pipe, "few-step": few_step})
     usual, few = settings.controls["bundled"], settings.controls["few-step"]
     assert set(usual) == set(SETTINGS)
-    assert set(few) == {"guidance", "steps", "seed", *(STYLE if few_step.offer.styles else ())}
+    assert set(few) == {"guidance", "steps", "seed", *(HOW if few_step.offer.styles else ())}
     assert few["seed"] is usual["seed"]
     guidance, (least, most) = few["guidance"].inputs[0], few_step.model.config.few_step.guidance
     assert (guidance.minimum, guidance.maximum) == (least, most)
