@@ -28,6 +28,7 @@ import sys
 from diffusion import checks
 from diffusion.cli import compare, evaluate, interactive, lab, recipe, sample
 from diffusion.hardware import out_of_memory, use_allowed_cores
+from diffusion.team import ENDED, LOST
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
         flags.command(flags)
     except checks.BadInput as error:
         _refuse(str(error))
+    except LOST:
+        _refuse(ENDED)
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise

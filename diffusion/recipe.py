@@ -2,10 +2,12 @@
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from diffusion import checks
 from diffusion.activity import Activity, from_dict
@@ -19,6 +21,8 @@ NAMED = 12  # digits in the name of a file
 MAX_NAME = 60  # characters of a prompt there
 MAX_PROMPT = 1000  # characters: a text encoder takes fewer
 MAX_SOURCE = 4096  # characters of the name of weights: no path is longer
+
+Told = TypeVar("Told")  # what is told of an image: its seed, or a word
 
 
 @dataclass(frozen=True)
@@ -208,10 +212,21 @@ class Recipe:
 
     def part(self, start: int, stop: int) -> "Recipe":
         """Images `start` to `stop` - 1 of this recipe, or fewer at its end."""
-        seed = (self.seed + start) % (checks.MAX_SEED + 1)
-        redrawn = tuple((k - start, own) for k, own in self.redrawn if start <= k < stop)
-        chosen = range(start, min(stop, len(self.digits)))
-        return replace(self.some(chosen, [0] * len(chosen)), seed=seed, redrawn=redrawn)
+        stop = min(stop, len(self.digits))
+
+        def inside(pairs: Sequence[tuple[int, Told]]) -> tuple[tuple[int, Told], ...]:
+            """Those of these images; as they are in order, it need not look at all."""
+            first, last = (bisect_left(pairs, k, key=itemgetter(0)) for k in (start, stop))
+            return tuple((k - start, told) for k, told in pairs[first:last])
+
+        return replace(
+            self,
+            digits=self.digits[start:stop],
+            seed=(self.seed + start) % (checks.MAX_SEED + 1),
+            redrawn=inside(self.redrawn),
+            words=inside(self.words),
+            activity=self.activity and self.activity.some(range(start, stop)),
+        )
 
     def split(self, size: int) -> Iterator["Recipe"]:
         """Recipes of at most `size` images that together draw the same, for runs too large to hold at once."""

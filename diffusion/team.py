@@ -1,10 +1,11 @@
 """The processes that work together: on one training, or on one data set."""
 
 import os
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,11 @@ from torch import Tensor, distributed
 
 from diffusion.checks import BadInput
 from diffusion.hardware import best_device
+
+ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
+LOST = (distributed.DistError,) if distributed.is_available() else ()  # what is raised then
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,52 @@ class Team:
         if self.size > 1:
             distributed.all_gather_object(every, own)
         return every
+
+    def use_cores_of_all(self) -> None:
+        """Compute on the cores of all processes of this machine, while the others wait."""
+        torch.set_num_threads(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+    @contextmanager
+    def using_own_cores(self) -> Iterator[None]:
+        """Compute on this process's own cores, while the others compute too."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(1, before // int(os.environ.get("LOCAL_WORLD_SIZE", 1))) if self.leads else before)
+        yield
+        torch.set_num_threads(before)
+
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], None]]:
+        """Give signs of life meanwhile; what it yields raises BadInput where another process gives none any more.
+
+        torchrun ends all processes of a machine when one of them dies, but knows nothing of those of another machine.
+        """
+        over = threading.Event()
+
+        def beat() -> None:
+            with suppress(RuntimeError):  # the leading process has ended: who draws is told at the next shard
+                while not over.wait(BEAT):
+                    self.count(f"beats of {self.rank}", 1)
+
+        heard = {rank: (0, time.monotonic()) for rank in range(self.size) if rank != self.rank}
+
+        def check() -> None:
+            for rank, (beats, when) in heard.items():
+                now = self.count(f"beats of {rank}")
+                if now != beats or self.count(f"{rank} is through"):
+                    heard[rank] = now, time.monotonic()
+                elif time.monotonic() - when > SILENCE:
+                    raise BadInput(ENDED)
+
+        thread = threading.Thread(target=beat, daemon=True)
+        if self.size > 1:
+            thread.start()
+        try:
+            yield check
+            self.count(f"{self.rank} is through", 1)
+        finally:
+            over.set()
+            if self.size > 1:
+                thread.join()
 
     def part(self) -> None:
         """End the team."""

@@ -1,5 +1,7 @@
 """The hardware as it is seen: quotas, precisions, rates, and teams of one."""
 
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,22 @@ def test_one_process_is_a_team_that_needs_no_one(monkeypatch):
 def test_the_members_of_a_team_share_a_batch_without_overlap():
     batch = torch.arange(12)
     assert torch.equal(torch.cat([Team(rank, 3, CPU).share(batch) for rank in range(3)]), batch)
+
+
+def test_a_team_notices_who_is_silent_and_not_who_is_through(monkeypatch, refuses) -> None:
+    counts: Counter[str] = Counter()
+    monkeypatch.setattr(Team, "count", lambda _, name, more=0: counts.update({name: more}) or counts[name])
+    monkeypatch.setattr("diffusion.team.BEAT", 0.01)
+    monkeypatch.setattr("diffusion.team.SILENCE", 0.2)
+    leader, other = Team(0, 2, CPU), Team(1, 2, CPU)
+    with leader.watched() as check:
+        with other.watched():
+            for _ in range(6):
+                time.sleep(0.1)
+                check()
+        time.sleep(0.4)
+        check()  # it is through
+    counts.clear()
+    with refuses("Another process of this run has ended"), leader.watched() as check:
+        time.sleep(0.4)
+        check()

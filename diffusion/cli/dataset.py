@@ -63,14 +63,18 @@ class _Work:
 
     def _shards(self) -> Shards:
         """The shards in the folder, which can be written there, and as a data set in the format."""
-        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": self.drawing.strings is not None}
-        check(self.format, self.plan.count, len(self.pipe.names), **holds)
+        self._check(self.plan.count)
         shards = Shards(self.out, self.plan, self.format)
         if self.only is not None and self.team.size > 1:
             raise checks.BadInput("torchrun shares the shards out by itself: leave --shard out.")
         if not shards.done:
             check_writable(self.out / INDEX)
         return shards
+
+    def _check(self, count: int) -> None:
+        """BadInput where the format cannot hold so many images of this kind."""
+        holds = {"colour": self.pipe.model.shape[0] > 1, "strings": self.drawing.strings is not None}
+        check(self.format, count, len(self.pipe.names), **holds)
 
     def _plan(self, flags: argparse.Namespace, shards: int | None) -> Plan:
         if flags.shards is not None and shards is not None:
@@ -104,7 +108,10 @@ class _Work:
         left = sum(len(self.plan.images(k)) for k in missing)
         total = self.plan.count if self.only is None else len(self.plan.images(self.only))
         hidden = not self.team.leads or not missing
-        with tqdm(total=total, initial=total - left, unit="image", desc="draw", disable=hidden) as bar:
+        with (
+            tqdm(total=total, initial=total - left, unit="image", desc="draw", disable=hidden) as bar,
+            self.team.watched() as check_others,
+        ):
 
             def tell(images: int = 0) -> None:
                 bar.update(total - left + self.team.count("images", images) - bar.n)
@@ -117,6 +124,7 @@ class _Work:
             while self.team.leads and self.team.count("through") < self.team.size:
                 time.sleep(0.2)
                 tell()
+                check_others()
             tell()
 
     def finish(self) -> None:
@@ -131,10 +139,12 @@ class _Work:
             "shape": self.pipe.model.shape,
             "strings": self.drawing.strings is not None,
             "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
+            "precision": self.flags.precision,
             "command": command(self.flags),
         }
 
         def write(folder: Path, parts: Iterable[Part], count: int) -> Iterator[str]:
+            self._check(count)
             with tqdm(total=count, unit="image", desc="write") as bar:
                 strings = self.drawing.strings is not None
                 content = Content(_told(parts, bar), count, self.plan.shards, self.pipe.names, strings)
@@ -156,10 +166,8 @@ class _Work:
 
     def push(self) -> None:
         """Upload the data set where that is asked for and it is whole, and print where it is."""
-        if not self.flags.push_to_hub:
+        if not self.flags.push_to_hub or not self.shards.done:  # what is missing is said: who draws that pushes it
             return
-        if not self.shards.done:
-            raise checks.BadInput("A data set is pushed once it is whole: draw the shards that are missing.")
         try:
             print(push_dataset(self.out, self.flags.push_to_hub, private=self.flags.private))
         except PushFailed as error:

@@ -76,6 +76,8 @@ def check_flags(flags: argparse.Namespace) -> str:
             raise checks.BadInput(f"--{name} belongs to a picture or an animation: leave it out for a data set.")
     if flags.precision == "auto":
         raise checks.BadInput("All shards are drawn in one precision: choose fp32 or bf16 as --precision.")
+    if flags.push_to_hub and format == "images":
+        raise checks.BadInput("The Hub takes a few large files, not one for each image: choose another --format.")
     if flags.private and not flags.push_to_hub:
         raise checks.BadInput("--private belongs to --push-to-hub: add it, or leave this out.")
     return format
@@ -129,7 +131,7 @@ def shard(text: str | None) -> tuple[int | None, int | None]:
 def command(flags: argparse.Namespace) -> str:
     """The command that draws such a data set, for its card: without what means something on this machine only."""
     words = ["python -m diffusion sample"]
-    shown = ("digits", "count", "strings", "length", "until_right", "precision", "format")
+    shown = ("digits", "prompts", "count", "strings", "length", "until_right", "precision", "format")
     for name in ("weights", "revision", "like", "recipe", *shown, *SETTINGS):
         value = getattr(flags, name)
         if value is None or value == {"count": 1, "precision": "fp32"}.get(name):
@@ -138,6 +140,7 @@ def command(flags: argparse.Namespace) -> str:
             value = "WEIGHTS"
         elif name in ("like", "recipe"):
             value = Path(value).name
-        words.append(f"--{name.replace('_', '-')} {shlex.quote(checks.written(value))}")
+        texts = value if name == "prompts" else [checks.written(value)]
+        words.append(f"--{name.replace('_', '-')} {shlex.join(texts)}")
     words += [f"--{name}" for name in ("balance", "reject") if getattr(flags, name)]
     return " ".join([*words, "--out digits/"])

@@ -71,9 +71,13 @@ def evaluate(flags: argparse.Namespace) -> None:
             reader = _reader(flags, pipe)
             measure: dict[str, Any] = {**real(flags), "reader": reader, "full": not flags.quick, "progress": True}
             measure["keep"] = flags.data
+    mine = f"{checkpoint.fingerprint(file)} {flags.precision}"
+    if team.agree(mine) != mine:
+        raise checks.BadInput("This process would draw with other weights than the leading one: give all the same.")
     if not team.leads:
         judge.help(pipe, team)
         return team.part()
+    team.use_cores_of_all()
     names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
     if flags.precision != "fp32":
         names["drawn_in"] = flags.precision  # "precision" is one of the figures

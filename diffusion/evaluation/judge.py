@@ -207,7 +207,9 @@ def _together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False
         def step() -> None:
             bar.update(team.count(steps, 1) - bar.n)
 
-        mine = [result.images for part in parts[team.rank :: team.size] for result in pipe.batches(part, on_step=step)]
+        with team.using_own_cores():
+            own = parts[team.rank :: team.size]
+            mine = [result.images for part in own for result in pipe.batches(part, on_step=step)]
         every = team.gather(mine)
         bar.update(bar.total - bar.n if progress else 0)
     return np.concatenate([every[k % team.size][k // team.size] for k in range(len(parts))])

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -33,9 +34,9 @@ def read_labels(path: str | Path, names: Sequence[str]) -> list[int]:
             labels = _idx(path, content)
         else:
             labels = _csv(path, content, names)
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, csv.Error, NotImplementedError) as error:
-        if isinstance(error, BadInput):
-            raise
+    except BadInput:
+        raise
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, csv.Error, NotImplementedError, TokenError):
         raise BadInput(f"{path} cannot be read as labels: give a CSV, NPZ or IDX file.") from None
     if not labels:
         raise BadInput(f"{path} holds no labels: give a file with some.")
@@ -72,7 +73,10 @@ def _npz(path: str | Path, content: bytes) -> list[int]:
         name = next((name for name in NAMES if name in file), None)
         if name is None:
             raise BadInput(f"{path} has no array named {NAMES[0]} or {NAMES[1]}: give an NPZ file with one.")
-        return _whole(path, file[name])
+        array = file[name]
+    if not isinstance(array, np.ndarray):
+        raise BadInput(f"{path} has no array but something else as {name}: give an NPZ file with one.")
+    return _whole(path, array)
 
 
 def _idx(path: str | Path, content: bytes) -> list[int]:
@@ -86,7 +90,8 @@ def _idx(path: str | Path, content: bytes) -> list[int]:
 
 def _whole(path: str | Path, array: np.ndarray) -> list[int]:
     flat = array.squeeze()
-    if flat.ndim > 1 or not np.issubdtype(flat.dtype, np.number) or np.any(flat != np.floor(flat)):
+    real = np.issubdtype(flat.dtype, np.integer) or np.issubdtype(flat.dtype, np.floating)
+    if flat.ndim > 1 or not real or not np.all(np.isfinite(flat)) or np.any(flat != np.floor(flat)):
         raise BadInput(
             f"{path} must hold one whole number for each image, not an array {array.shape} of {array.dtype}."
         )

@@ -3,6 +3,7 @@
 What each of them holds is said by their plan (plan.py). Until all are there, they lie in the folder of the data set:
 
 shards/00003-of-00016.npz    images uint8 (N, H, W[, 3]), the lists of `Part`, and what it belongs to
+shards/moved.json            the files and folders of the data set that are moved to their place at the end
 
 At last they are written in the format that is asked for, an index beside it says what is there, and they are deleted.
 """
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from diffusion.files.atomic import replacing, write_text
 from diffusion.files.lock import locked
 from diffusion.files.plan import LISTS, Part, Plan
 
-FOLDER, WRITTEN, INDEX, ABOUT = "shards", "written", "index.json", "about.json"
+FOLDER, WRITTEN, MOVED, INDEX, ABOUT = "shards", "written", "moved.json", "index.json", "about.json"
 
 
 class Shards:
@@ -40,16 +42,21 @@ class Shards:
             plan.check(self.folder / INDEX, index)
             if index.get("format") != format:
                 raise BadInput(f"{folder} holds this data set as {index.get('format')}: choose another folder.")
-        elif not self._work.exists() and any(not path.name.startswith(".") for path in _inside(self.folder)):
+        elif _shown(self.folder) and not self._begun:
             raise BadInput(f"{folder} holds something else than a data set: choose a new folder.")
-        for path in sorted(_inside(self._work)):
-            if path.suffix == ".npz" and path.name != ".npz":
+        for path in _shown(self._work):
+            if path.suffix == ".npz":
                 self._check(path)
 
     @property
     def done(self) -> bool:
         """Whether the data set is whole."""
         return (self.folder / INDEX).exists()
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the folder of shards is one of a data set."""
+        return self._work.is_dir() and (not _shown(self._work) or any(self._work.glob("*-of-*.npz")))
 
     @property
     def missing(self) -> list[int]:
@@ -78,12 +85,12 @@ class Shards:
 
         Args:
             write: writes what it is given to a folder, a shard at a time, so many images in all, and names its files.
-                They are moved to their place once all are there.
+                They are moved to their place once all are there, unless something else is there.
             more: what else the index shall say.
 
-        Raises BadInput where something is missing or damaged.
+        Raises BadInput where something is missing, damaged or in the way.
         """
-        with locked(self.folder / INDEX):  # another process may have come to the same end
+        with locked(self.folder / INDEX):  # another process may have come to the same end, unless there are no locks
             if not self.done:
                 if missing := self.missing:
                     several = ", ".join(str(k + 1) for k in missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -96,14 +103,11 @@ class Shards:
                     counts.update(self._check(self._path(k))["counts"])
                 labels: Counter[int] = Counter()
                 kept = counts.pop("kept", self.plan.count)
-                written = self._work / WRITTEN
-                shutil.rmtree(written, ignore_errors=True)  # of a process that was killed, in any format
-                files = sorted(write(written, self._parts(labels), kept))
-                for path in written.iterdir():
-                    if (self.folder / path.name).is_dir():  # likewise
-                        shutil.rmtree(self.folder / path.name)
-                    path.replace(self.folder / path.name)
-                written.rmdir()
+                if not kept:
+                    raise BadInput(f"None of {self.plan.count:,} images is left: leave --reject out, or ask for more.")
+                with TemporaryDirectory(prefix=WRITTEN, dir=self._work) as written:
+                    files = sorted(write(Path(written), self._parts(labels), kept))
+                    self._move(Path(written))
                 index = {
                     **self.plan.identity,
                     "format": self.format,
@@ -114,11 +118,28 @@ class Shards:
                     **more,
                 }
                 write_text(self.folder / INDEX, json.dumps(index, indent=2))
-            left_over = self._work.glob(".*.part")  # of processes that were killed
-            for path in (*(self._path(k) for k in range(self.plan.shards)), *left_over):
+            for path in self._work.glob(f"{WRITTEN}*"):  # of processes that were killed, as the parts are
+                shutil.rmtree(path, ignore_errors=True)
+            shards = (self._path(k) for k in range(self.plan.shards))
+            for path in (*shards, *self._work.glob(".*.part"), self._work / MOVED):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # somebody keeps something else there, or it is gone
                 self._work.rmdir()
+
+    def _move(self, written: Path) -> None:
+        """Move what is written to its place, over what an earlier attempt moved there and over nothing else."""
+        before = self._work / MOVED
+        earlier = set(json.loads(before.read_bytes())) if before.exists() else set()
+        paths = sorted(written.iterdir())
+        for path in paths:
+            there = self.folder / path.name
+            if path.name not in earlier and there.exists():
+                raise BadInput(f"{there} is in the way and not of this data set: move it elsewhere, and start again.")
+        write_text(before, json.dumps([path.name for path in paths]))
+        for path in paths:
+            if (self.folder / path.name).is_dir():
+                shutil.rmtree(self.folder / path.name)
+            path.replace(self.folder / path.name)
 
     def _parts(self, labels: Counter[int]) -> Iterator[Part]:
         """What is in the shards, one after another; `labels` counts along."""
@@ -178,8 +199,9 @@ def read_index(folder: str | Path) -> dict[str, Any] | None:
     return index
 
 
-def _inside(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+def _shown(folder: Path) -> list[Path]:
+    """What is in a folder, where there is one, but for hidden files."""
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
 
 
 def _damaged(path: Path) -> BadInput:

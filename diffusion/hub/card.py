@@ -42,6 +42,7 @@ class Evaluation:
 
     recipe: dict[str, Any]  # what a sweep varies of it
     count: int
+    precision: str
     figures: dict[str, tuple[float, float]]  # name -> the figure for drawn images, and its floor: for real ones
 
     @property
@@ -111,7 +112,7 @@ def _read_evaluation(run: dict[str, Any]) -> Evaluation:
         for name, row in run.items()
         if isinstance(row, dict) and None not in (row.get("value"), row.get("floor"))
     }
-    return Evaluation(recipe, whole("count", run["count"], 1, MAX_IMAGES), figures)
+    return Evaluation(recipe, whole("count", run["count"], 1, MAX_IMAGES), str(run.get("drawn_in", "fp32")), figures)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ READ = {  # how each format is read
     "parquet": 'from datasets import load_dataset\n\ndata = load_dataset("{repo}", split="train")',
     "webdataset": 'from datasets import load_dataset\n\ndata = load_dataset("{repo}", split="train")',
     "images": 'from torchvision.datasets import ImageFolder\n\ndata = ImageFolder(".")  # in a copy of this folder',
+    "images of strings": "from datasets import load_dataset\n\n"
+    'data = load_dataset("imagefolder", data_dir="data", split="train")  # in a copy of this folder',
     "idx": 'from torchvision.datasets import MNIST\n\ndata = MNIST(".")  # in a copy of this folder',
     "npz": 'import numpy as np\n\ndata = np.load("digits.npz")  # images, labels, seeds',
 }
@@ -33,7 +35,7 @@ def data_card(folder: str | Path, repo: str) -> str:
             MARK,
             f"# {repo.split('/')[-1]}",
             _summary(index),
-            f"## Read it\n\n```python\n{READ[index['format']].format(repo=repo)}\n```",
+            f"## Read it\n\n```python\n{_reading(index).format(repo=repo)}\n```",
             _classes(index),
             _making(index),
             _figures(folder, index),
@@ -43,6 +45,11 @@ def data_card(folder: str | Path, repo: str) -> str:
     except (KeyError, TypeError, ValueError, AttributeError):
         raise BadInput(f"{folder} has a damaged index: draw the data set again in another folder.") from None
     return f"---\n{metadata}\n---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _reading(index: dict[str, Any]) -> str:
+    """The lines that read it."""
+    return READ["images of strings" if index["strings"] and index["format"] == "images" else index["format"]]
 
 
 def _metadata(index: dict[str, Any], repo: str) -> str:
@@ -103,5 +110,6 @@ def _figures(folder: str | Path, index: dict[str, Any]) -> str:
         for evaluation in read_evaluations(folder, settings["weights"])
         if all(settings.get(name, value) == value for name, value in evaluation.recipe.items() if name not in HOW)
         and all(settings.get(name) == evaluation.recipe.get(name) for name in HOW)
+        and evaluation.precision == index.get("precision", "fp32")
     ]
     return evaluation_section(evaluations)

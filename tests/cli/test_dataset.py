@@ -18,6 +18,7 @@ from PIL import Image
 
 from diffusion import BadInput, Pipeline
 from diffusion.__main__ import main
+from diffusion.evaluation.readback import Reading
 from diffusion.evaluation.reader import load_reader
 from diffusion.team import Team
 
@@ -281,8 +282,27 @@ class TestBadInput:
         Path("full").mkdir()
         Path("full/photo.jpg").write_text("")
         assert "full holds something else than a data set" in refused(out="full/")
+        Path("full/shards").mkdir()
+        Path("full/shards/mine.tar").write_text("")
+        assert "full holds something else than a data set" in refused(out="full/")
+        sample("--shard", "1/3", out="half/")
+        Path("half/digits.npz").write_text("mine")
+        sample("--shard", "2/3", out="half/")
+        assert "digits.npz is in the way" in refused("--shard", "3/3", out="half/")
+        assert Path("half/digits.npz").read_text() == "mine"
+        Path("half/digits.npz").unlink()
+        sample("--shards", "3", out="half/")
+        assert content("half") == content("out")
         Path("out/index.json").write_text("{")
         assert "index.json is damaged" in refused()
+
+    @pytest.mark.parametrize("format", ["npz", "images", "idx"])
+    def test_nothing_that_reads_right(self, refused, monkeypatch, format):
+        wrong = Reading(7, read=0, likely=1.0, likely_label=0.0, name="0")
+        monkeypatch.setattr(
+            "diffusion.cli.dataset_drawing.read", lambda pipe, reader, result: [wrong] * len(result.images)
+        )
+        assert "None of 40 images is left" in refused("--reject", "--format", format, out=f"{format}/")
 
     def test_a_shard_that_is_damaged_inside(self, sample, refused):
         sample("--shard", "2/3")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,6 +15,19 @@ NAMES = ("zero", "one", "two", "Ankle boot")
 def npz(**arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(values: list[int]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(values))
+    return buffer.getvalue()
+
+
+def archive(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()
 
 
@@ -58,6 +72,10 @@ def test_labels_come_in_their_order(tmp_path, content):
         (npz(labels=np.array([0.5])), "must hold one whole number for each image"),
         (npz(labels=np.array(["a", "b"])), "must hold one whole number for each image"),
         (npz(labels=np.array([{}], object)), "cannot be read as labels"),
+        (npz(labels=np.array([np.inf])), "must hold one whole number for each image"),
+        (npz(labels=np.array([1j])), "must hold one whole number for each image"),
+        (archive("label", b"1\n2\n"), "has no array but something else as label"),
+        (archive("label.npy", npy([1, 2])[:20]), "cannot be read as labels"),
         (idx([1, 2], b"\0\0\x08\x03"), "holds no labels but images"),
         (idx([1, 2])[:-1], "2 labels should be in it, and there are 1"),
         (gzip.compress(b"1\n2\n", mtime=0)[:-9], "cannot be unpacked"),

@@ -103,14 +103,17 @@ def test_a_damaged_index_uploads_nothing(hub: Hub, sample, refuses, files):
 
 
 def test_what_cannot_be_pushed(hub: Hub, sample, refuses, capsys):
-    with pytest.raises(SystemExit):
-        sample("--count", "26", "--shard", "1/2", "--out", "half/", "--push-to-hub", REPO)
-    assert "draw the shards that are missing" in capsys.readouterr().err
+    sample("--count", "26", "--shard", "1/2", "--out", "half/", "--push-to-hub", REPO)  # who draws the last one pushes
+    assert capsys.readouterr().out.strip() == "1 of 2 shards is still missing in half."
     with refuses("holds no whole data set"):
         push_dataset("half", REPO)
     main(["sample", "--weights", "weights", "--steps", "1", "--format", "images", "--out", "many/"])
     with refuses("a few large files"):
         push_dataset("many", REPO)
+    with pytest.raises(SystemExit):
+        sample("--format", "images", "--out", "more/", "--push-to-hub", REPO)
+    assert "choose another --format" in capsys.readouterr().err
+    assert not Path("more").exists()  # before anything is drawn
     sample()
     next(Path("out/data").iterdir()).unlink()
     with refuses("is missing: draw the data set again"):
@@ -126,7 +129,7 @@ def test_what_cannot_be_pushed(hub: Hub, sample, refuses, capsys):
 
 class TestCard:
     def test_it_tells_how_the_data_set_was_made(self, sample):
-        sample("--digits", "2, 7", "--read", "--reject", "--seed", "5")
+        sample("--digits", "0-9", "--read", "--reject", "--seed", "5")
         card = DatasetCard.load("out/README.md")
         index = json.loads(Path("out/index.json").read_text())
         assert card.data.license == "mit"
@@ -134,10 +137,10 @@ class TestCard:
         assert card.data.size_categories == ["n<1K"]
         assert "synthetic" in card.data.tags
         assert card.data.configs[0]["data_files"] == [{"split": "train", "path": "data/train-*"}]
-        command = "python -m diffusion sample --weights WEIGHTS --digits '2, 7' --count 4 --steps 2 --seed 5 --reject"
+        command = "python -m diffusion sample --weights WEIGHTS --digits 0-9 --count 4 --steps 2 --seed 5 --reject"
         assert f"{command} --out digits/" in card.text
         assert f"{index['kept']} labelled images, 28 x 28 pixels, grey. They are synthetic" in card.text
-        assert f"A classifier, trained on real images, read {index['right']} of 8 as asked" in card.text
+        assert f"A classifier, trained on real images, read {index['right']} of 40 as asked" in card.text
         assert f"| weights | {fingerprint(Path('weights/model.safetensors'))} |" in card.text
 
     def test_it_has_the_figures_of_the_same_weights_and_settings(self, sample):
