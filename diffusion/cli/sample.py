@@ -70,7 +70,10 @@ def sample(flags: argparse.Namespace) -> None:
         return dataset.make(flags)
     dataset_flags.refuse(flags)
     out = Path(flags.out)
-    ending = checks.ending(out, ENDINGS)
+    try:
+        ending = checks.ending(out, ENDINGS)
+    except checks.BadInput as error:
+        raise checks.BadInput(f"{str(error).removesuffix('.')}, and the folder of a data set in /.") from None
     options = {name: getattr(flags, name) for name in ("track", "scale", "fps", "panel")}
     render.Options(**options)
     if flags.panel is not None and ending != ".png":
