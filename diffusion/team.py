@@ -16,7 +16,7 @@ from diffusion.checks import BadInput
 from diffusion.hardware import best_device
 
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
-LOST = (distributed.DistError,) if distributed.is_available() else ()  # what is raised then
+LOST = (distributed.DistNetworkError, distributed.DistStoreError) if distributed.is_available() else ()  # raised then
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -29,6 +29,7 @@ class Team:
     size: int
     device: torch.device
     _counts: Counter[str] = field(default_factory=Counter, compare=False)  # this process's own
+    _own_threads: int = field(default_factory=torch.get_num_threads, compare=False)
 
     @classmethod
     def join(cls) -> "Team":
@@ -130,15 +131,17 @@ class Team:
 
     def use_cores_of_all(self) -> None:
         """Compute on the cores of all processes of this machine, while the others wait."""
-        torch.set_num_threads(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        torch.set_num_threads(self._own_threads * int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
     @contextmanager
     def using_own_cores(self) -> Iterator[None]:
         """Compute on this process's own cores, while the others compute too."""
         before = torch.get_num_threads()
-        torch.set_num_threads(max(1, before // int(os.environ.get("LOCAL_WORLD_SIZE", 1))) if self.leads else before)
-        yield
-        torch.set_num_threads(before)
+        torch.set_num_threads(self._own_threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     @contextmanager
     def watched(self) -> Iterator[Callable[[], None]]:

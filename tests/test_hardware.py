@@ -94,6 +94,20 @@ def test_the_members_of_a_team_share_a_batch_without_overlap():
     assert torch.equal(torch.cat([Team(rank, 3, CPU).share(batch) for rank in range(3)]), batch)
 
 
+def test_who_leads_judges_on_the_cores_of_all_and_draws_on_its_own(monkeypatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    before = torch.get_num_threads()
+    leader = Team(0, 2, CPU)
+    try:
+        leader.use_cores_of_all()
+        assert torch.get_num_threads() == 2 * before
+        with leader.using_own_cores():
+            assert torch.get_num_threads() == before
+        assert torch.get_num_threads() == 2 * before
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_team_notices_who_is_silent_and_not_who_is_through(monkeypatch, refuses) -> None:
     counts: Counter[str] = Counter()
     monkeypatch.setattr(Team, "count", lambda _, name, more=0: counts.update({name: more}) or counts[name])

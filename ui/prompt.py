@@ -58,9 +58,8 @@ class Prompt:
         """The prompt with what it means: a hint, and the digits in it and in words, None where it is not understood."""
         prompt = prompt or ""
         try:
-            sentence, digits, written = request.understood(prompt, self.names)
-            if digits and written != [self.names[digit] for digit in digits]:
-                self._check_styles()
+            styles = any(pipe.offer.styles for pipe in self.work.pipes.values())
+            sentence, digits, written = request.understood(prompt, self.names, styles)
         except BadInput as error:
             return {"prompt": prompt, "hint": status.hint(self.work.worded(str(error)), unclear=True), "digits": None}
         return {
@@ -69,11 +68,6 @@ class Prompt:
             "digits": digits or [],
             "written": written,
         }
-
-    def _check_styles(self) -> None:
-        """BadInput where nothing here can be told how to write."""
-        if not any(pipe.offer.styles for pipe in self.work.pipes.values()):
-            raise BadInput("These weights know what to draw and not how: leave words like thick out.")
 
     def _placeholder(self) -> str:
         """Some prompts, of what is drawn here."""

@@ -79,15 +79,17 @@ def columns(prompt: str) -> int:
     return len(number) if re.fullmatch(f"[0-9]{{2,{MAX_ROW}}}", number) and number != ALL_DIGITS else 0
 
 
-def understood(prompt: str, names: Sequence[str]) -> tuple[str, list[int] | None, list[str]]:
+def understood(prompt: str, names: Sequence[str], styles: bool = True) -> tuple[str, list[int] | None, list[str]]:
     """What a prompt will draw, in a sentence; its digits in order, None where chance has a say; and each in words.
 
-    Raises BadInput.
+    Raises BadInput, also for words like thick where there are no `styles`.
     """
     if any_digit(prompt):
         return "Any digit: the network draws what it likes.", None, []
     (first, how), (last, _) = (prompts.styled(prompt, names, choose=choose) for choose in (min, max))
     check_number(len(first))
+    if how and not styles:
+        raise BadInput("These weights know what to draw and not how: leave words like thick out.")
     if first != last:
         return f"Chance picks {'a digit' if len(first) == 1 else f'among {len(first)} digits'}.", None, []
     written = _each(first, how, names)

@@ -140,6 +140,7 @@ class _Work:
             "strings": self.drawing.strings is not None,
             "settings": {name: told[name] for name in told if name not in ("digits", "activity")},
             "precision": self.flags.precision,
+            "usual": not (self.drawing.recipe.words or (self.drawing.strings and self.pipe.offer.styles)),
             "command": command(self.flags),
         }
 

@@ -47,6 +47,8 @@ class Drawing:
         about: dict[str, Any] = {"recipe": self.recipe.to_json()}
         if self.strings:
             about["strings"] = self.strings.starts
+            if self.recipe.asks_for_style and not isinstance(self.recipe.hand, int):
+                about["hands"] = "one for each string"  # earlier versions had none then
         if self.reading:
             about |= {"tries": self.reading.tries, "reject": self.reject}
         return about

@@ -158,11 +158,12 @@ def wanted(flags: argparse.Namespace, pipe: Pipeline, again: Recipe | None, choo
         digits, words = styled(flags, pipe, choose)
         return recipe(flags, pipe, digits, **words)
     usual = {name: getattr(again, name) for name in (*SETTINGS, "activity")}
-    digits, words = [*again.digits], _words(flags, again.words, len(again.digits))
     if texts(flags) or flags.like:
         digits, words = styled(flags, pipe, choose)
-    elif again.prompts:
-        words["prompts"] = again.prompts  # weights that draw classes refuse them
+    else:
+        digits, words = [*again.digits], _words(flags, again.words, len(again.digits))
+        if again.prompts:
+            words["prompts"] = again.prompts  # weights that draw classes refuse them
     drawn = recipe(flags, pipe, digits, **usual, **words)
     same = (drawn.digits, drawn.seed) == (again.digits, again.seed)
     return replace(drawn, redrawn=again.redrawn) if same else drawn
@@ -191,7 +192,8 @@ def pipeline(flags: argparse.Namespace, again: Recipe | None = None) -> Pipeline
     pipe = Pipeline.from_pretrained(weights, revision=flags.revision, precision=flags.precision)
     if again and (warning := pipe.differs(again)):
         own = checkpoint.name_of(again.weights)
-        if own and not again.prompts and pipe.names != Pipeline.from_pretrained(own).names:
+        anew = texts(flags) or getattr(flags, "like", None)
+        if own and not anew and pipe.names != Pipeline.from_pretrained(own).names:
             raise checks.BadInput(f"This recipe is of the weights {own}, which draw other things: name those, or none.")
         print(warning, file=sys.stderr)
     if pipe.offer.takes_text or flags.embeddings:

@@ -20,7 +20,7 @@ from diffusion import checks, prompts
 from diffusion.files import render
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import SETTINGS, Recipe
-from diffusion.style import WORDS
+from diffusion.style import ANY, HOW, WORDS
 
 AXES = ("digits", *(name for name, setting in SETTINGS.items() if name != "guidance_interval"))
 MAX_VALUES = 20  # along an axis
@@ -64,7 +64,7 @@ class Sheet(Iterator[int]):
         self.pipe = pipe
         self.recipe = replace(recipe, weights=pipe.weights)
         self._across, self._down = (_changes(recipe, *axis) for axis in (x, y))
-        self.recipes = [replace(recipe, **(one | other)) for other in self._down for one in self._across]
+        self.recipes = [_drawable(replace(recipe, **(one | other))) for other in self._down for one in self._across]
         images = len(self) * len(recipe.digits)
         if images > MAX_IMAGES:
             raise checks.BadInput(f"A sheet holds at most {MAX_IMAGES} images, not {images:,}: give fewer values.")
@@ -141,6 +141,12 @@ class Sheet(Iterator[int]):
     def _label(self, change: dict[str, Any]) -> str:
         [(name, value)] = _values([change]).items()
         return self.pipe.names[value[0]] if name == "digits" else f"{name} {value[0]}"
+
+
+def _drawable(cell: Recipe) -> Recipe:
+    """The recipe of a cell: at guidance 0, whatever comes is drawn, in any style."""
+    anyhow: dict[str, Any] = dict.fromkeys(HOW, ANY)
+    return cell if cell.guidance else replace(cell, words=(), **anyhow)
 
 
 def _changes(recipe: Recipe, name: str, values: Sequence[Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import numpy as np
 from diffusion import checks
 from diffusion.checks import BadInput
 
-VERSION = 2  # of how the images of a shard follow from a plan, and of its file
+VERSION = 1  # of how the images of a shard follow from a plan, and of its file
 USUAL = 10_000  # images of a shard, in a large data set
 FEWEST = 16  # shards where there are enough images: as many processes can share the work
 MOST_IMAGES = 50_000  # in a shard, which is held in memory
@@ -91,19 +91,13 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What all shards of one data set have in common."""
         recipe = hashlib.sha256(self.recipe.encode()).hexdigest()[:16]
-        return {
-            "version": VERSION,
-            "images": self.count,
-            "batch": self.batch,
-            "shards": self.shards,
-            "recipe": recipe,
-        }
+        return {"version": VERSION, "images": self.count, "shards": self.shards, "recipe": recipe}
 
     def check(self, path: Path, other: Mapping[str, Any]) -> None:
         """BadInput where a file belongs to another data set than this one, whose identity it tells."""
         if all(other.get(name) == value for name, value in self.identity.items()):
             return
-        if other.get("version") != VERSION or other.get("batch") != self.batch:
+        if other.get("version") != VERSION:
             reason = "was made by another version of this project"
         elif other.get("images") != self.count:
             reason = f"is of a data set of {other.get('images')} images, not {self.count}"

@@ -90,34 +90,13 @@ class Shards:
 
         Raises BadInput where something is missing, damaged or in the way.
         """
-        with locked(self.folder / INDEX):  # another process may have come to the same end, unless there are no locks
+        with locked(self.folder / INDEX):  # another process may have come to the same end
             if not self.done:
-                if missing := self.missing:
-                    several = ", ".join(str(k + 1) for k in missing[:5]) + (", ..." if len(missing) > 5 else "")
-                    raise BadInput(
-                        f"{len(missing)} of {self.plan.shards} shards are missing in {self._work}: "
-                        f"draw {several} first."
-                    )
-                counts: Counter[str] = Counter()
-                for k in range(self.plan.shards):
-                    counts.update(self._check(self._path(k))["counts"])
-                labels: Counter[int] = Counter()
-                kept = counts.pop("kept", self.plan.count)
-                if not kept:
-                    raise BadInput(f"None of {self.plan.count:,} images is left: leave --reject out, or ask for more.")
-                with TemporaryDirectory(prefix=WRITTEN, dir=self._work) as written:
-                    files = sorted(write(Path(written), self._parts(labels), kept))
-                    self._move(Path(written))
-                index = {
-                    **self.plan.identity,
-                    "format": self.format,
-                    "kept": kept,
-                    **counts,
-                    "labels": {str(label): labels[label] for label in sorted(labels)},
-                    "files": files,
-                    **more,
-                }
-                write_text(self.folder / INDEX, json.dumps(index, indent=2))
+                try:
+                    self._write_all(write, more)
+                except (BadInput, OSError):
+                    if not self.done:  # by another one, where there are no locks
+                        raise
             for path in self._work.glob(f"{WRITTEN}*"):  # of processes that were killed, as the parts are
                 shutil.rmtree(path, ignore_errors=True)
             shards = (self._path(k) for k in range(self.plan.shards))
@@ -125,6 +104,36 @@ class Shards:
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # somebody keeps something else there, or it is gone
                 self._work.rmdir()
+
+    def _write_all(self, write: Callable[[Path, Iterable[Part], int], Iterable[str]], more: Mapping[str, Any]) -> None:
+        """The data set and its index, for `finish`."""
+        if missing := self.missing:
+            several = ", ".join(str(k + 1) for k in missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise BadInput(
+                f"{len(missing)} of {self.plan.shards} shards are missing in {self._work}: draw {several} first."
+            )
+        counts: Counter[str] = Counter()
+        for k in range(self.plan.shards):
+            counts.update(self._check(self._path(k))["counts"])
+        labels: Counter[int] = Counter()
+        kept = counts.pop("kept", self.plan.count)
+        if not kept:
+            raise BadInput(
+                f"None of {self.plan.count:,} images is left: leave --reject out, or ask for more, in another folder."
+            )
+        with TemporaryDirectory(prefix=WRITTEN, dir=self._work) as written:
+            files = sorted(write(Path(written), self._parts(labels), kept))
+            self._move(Path(written))
+        index = {
+            **self.plan.identity,
+            "format": self.format,
+            "kept": kept,
+            **counts,
+            "labels": {str(label): labels[label] for label in sorted(labels)},
+            "files": files,
+            **more,
+        }
+        write_text(self.folder / INDEX, json.dumps(index, indent=2))
 
     def _move(self, written: Path) -> None:
         """Move what is written to its place, over what an earlier attempt moved there and over nothing else."""

@@ -105,6 +105,8 @@ def _value(value: Any) -> str:
 
 def _figures(folder: str | Path, index: dict[str, Any]) -> str:
     settings = index["settings"]
+    if not index.get("usual", True):  # words, or the hand of each string, say how to write: none was judged
+        return ""
     evaluations = [
         evaluation
         for evaluation in read_evaluations(folder, settings["weights"])

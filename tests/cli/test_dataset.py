@@ -20,6 +20,7 @@ from diffusion import BadInput, Pipeline
 from diffusion.__main__ import main
 from diffusion.evaluation.readback import Reading
 from diffusion.evaluation.reader import load_reader
+from diffusion.files.shards import Shards
 from diffusion.team import Team
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,19 @@ def test_what_is_stopped_goes_on_where_it_was(sample, monkeypatch, capsys):
     drawn.clear()
     sample("--shards", "3")
     assert drawn == []  # nothing was left
+
+
+def test_two_last_steps_at_once_lose_nothing(sample, monkeypatch):
+    sample(out="whole/")
+    write_all = Shards._write_all
+
+    def overtaken(*arguments):
+        write_all(*arguments)
+        raise FileNotFoundError(2, "No such file or directory")  # which the other one has deleted
+
+    monkeypatch.setattr(Shards, "_write_all", overtaken)
+    sample()
+    assert content("out") == content("whole")
 
 
 def test_a_full_disk_ends_in_a_sentence_and_what_is_written_stays(sample, refused, monkeypatch):

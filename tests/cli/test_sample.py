@@ -238,7 +238,7 @@ def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(wei
 def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / out)
-    assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip." in capsys.readouterr().err
+    assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip, and the folder of a data set in /." in capsys.readouterr().err
 
 
 def test_colour_in_mnist_s_files_is_refused_before_anything_is_drawn(
@@ -340,11 +340,13 @@ def test_help_names_the_flag_of_every_setting(capsys, command: str) -> None:
 
 def test_a_recipe_of_clothes_is_not_drawn_as_digits(tmp_path, capsys) -> None:
     fashion = fingerprint(find("fashion-few-step"))
-    (tmp_path / "shirt.json").write_text(Recipe((6,), steps=2, weights=fashion).to_json())
+    (tmp_path / "shirt.json").write_text(Recipe((6,), steps=2, sampler="ddim", weights=fashion).to_json())
     with pytest.raises(SystemExit):
         sample("few-step", tmp_path / "no.png", "--recipe", str(tmp_path / "shirt.json"))
     told = "This recipe is of the weights fashion-few-step, which draw other things: name those, or none."
     assert told in capsys.readouterr().err
+    sample("few-step", tmp_path / "seven.png", "--recipe", str(tmp_path / "shirt.json"), "--digits", "7")
+    assert Recipe.from_file(tmp_path / "seven.png").digits == (7,)  # its settings, and digits of one's own
 
 
 def test_styles_by_flags_by_words_and_from_a_picture(make_denoiser, styles, tmp_path, capsys) -> None:

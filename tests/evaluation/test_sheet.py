@@ -148,6 +148,12 @@ def test_other_axes_are_refused_before_anything_is_drawn(pipe, x, y, sentence, r
         Sheet(pipe, replace(RECIPE, digits=(7, 3)), x, y)
 
 
+def test_a_cell_at_guidance_0_is_of_any_style(make_denoiser, styles):
+    recipe = Recipe((7,), steps=1, hand=5, words=((0, "thick"),))
+    sheet = Sheet(Pipeline(make_denoiser(styles=styles)), recipe, ("guidance", [0, 1]), ("seed", [1]))
+    assert [(cell.hand, cell.words) for cell in sheet.recipes] == [("any", ()), (5, recipe.words)]
+
+
 def test_a_word_that_says_what_is_compared_is_refused(pipe, refuses):
     with refuses("thick says the thickness already"):
         Sheet(pipe, replace(RECIPE, words=((0, "thick"),)), ("thickness", [2, 3]), ("steps", [1]))

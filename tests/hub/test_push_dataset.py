@@ -159,6 +159,10 @@ class TestCard:
         assert "| accuracy | 0.5 | 0.995 |" in card
         assert "0.25" not in card
         assert card.count("| accuracy |") == 1
+        index = json.loads(Path("out/index.json").read_text())
+        Path("out/index.json").write_text(json.dumps(index | {"usual": False}))  # with words like thick, say
+        sample()
+        assert "| accuracy |" not in Path("out/README.md").read_text()
 
     def test_what_somebody_wrote_into_it_stays(self, sample):
         sample()
