@@ -238,7 +238,8 @@ def test_labels_that_would_mean_nothing_are_refused_before_anything_is_drawn(wei
 def test_an_unknown_ending_is_refused_before_anything_is_drawn(weights, tmp_path, capsys, out) -> None:
     with pytest.raises(SystemExit):
         sample(weights, tmp_path / out)
-    assert "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip, and the folder of a data set in /." in capsys.readouterr().err
+    told = "must end in .png, .gif, .webp, .apng, .npz, .zip or .idx.zip, and the folder of a data set in /."
+    assert told in capsys.readouterr().err
 
 
 def test_colour_in_mnist_s_files_is_refused_before_anything_is_drawn(
