@@ -119,7 +119,7 @@ class Shards:
         kept = counts.pop("kept", self.plan.count)
         if not kept:
             raise BadInput(
-                f"None of {self.plan.count:,} images is left: leave --reject out, or ask for more, in another folder."
+                f"None of {self.plan.count:,} images is left: ask for more in another folder, or reject none."
             )
         with TemporaryDirectory(prefix=WRITTEN, dir=self._work) as written:
             files = sorted(write(Path(written), self._parts(labels), kept))

@@ -139,7 +139,7 @@ def image(tmp_path: Path, pixels: np.ndarray, name: str = "a.png") -> dict:
         ("hybrid", {"digits": "3,3"}, "two digits that differ"),
         ("morph", {"digits": "3"}, "A morph needs two digits"),
         ("morph", {"images": ["PHOTO"]}, "A morph needs two pictures"),
-        ("hybrid", {"digits": "3,8", "thickness": 40}, "thickness must be any or 0 to 28"),
+        ("hybrid", {"digits": "3,8", "thickness": 40}, "With these weights, thickness must be any or 1.31 to 5.19"),
         ("morph", {"digits": "3,8", "frames": 1}, "frames must be"),
     ],
     ids=str,
