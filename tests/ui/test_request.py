@@ -76,7 +76,10 @@ def test_a_number_is_one_row(prompt: str, columns: int) -> None:
     ],
 )
 def test_what_is_understood_is_said(prompt: str, sentence: str, digits: list[int] | None) -> None:
-    assert request.understood(prompt, DIGITS)[:2] == (sentence, digits)
+    *told, written = request.understood(prompt, DIGITS)
+    assert told == [sentence, digits]
+    thick = {1, 2} if "thick" in prompt else {}
+    assert written == [f"{'thick ' if k in thick else ''}{digit}" for k, digit in enumerate(digits or [])]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,11 @@ def test_what_is_asked_for_is_read_off_a_recipe(ask) -> None:
 
 
 def test_classes_are_called_by_their_names() -> None:
-    assert request.understood("two reds and blue", COLOURS)[:2] == ("Draws red, red, blue.", [0, 0, 2])
+    assert request.understood("two reds and blue", COLOURS) == (
+        "Draws red, red, blue.",
+        [0, 0, 2],
+        ["red", "red", "blue"],
+    )
     assert request.words(range(3), COLOURS) == "red, green, blue"
     assert request.words([8, 9, 10], [*DIGITS, "ten of clubs"]) == "8, 9, ten of clubs"
 

@@ -121,6 +121,7 @@ def test_a_link_says_how_to_write(work, recipe: Recipe, prompt: str) -> None:
     ("query", "sentence"),
     [
         ("digits=7&thickness=40", "With these weights, thickness must be any or {0:g} to {1:g}, not 40."),
+        ("digits=7&thickness=9", "With these weights, thickness must be any or {0:g} to {1:g}, not 9."),
         ("digits=7&hand=me", "hand must be any, many or 0 to 4,294,967,295, not 'me'."),
         ("digits=a+thick+thin+7", "A digit cannot be thick and thin at once: leave one of them out."),
         ("digits=7&thickness=3&weights=few-step", "These weights know what to write and not how"),
