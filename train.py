@@ -32,7 +32,7 @@ from diffusion import checkpoint, checks
 from diffusion.hardware import out_of_memory, use_allowed_cores
 from diffusion.hub import push as hub
 from diffusion.settings import Text, YesNo
-from diffusion.team import ENDED, LOST, Team
+from diffusion.team import ENDED, Team, out_of_touch
 from diffusion.training.config import PRESETS, SETTINGS, TrainConfig
 from diffusion.training.folder import alone, prepare, saved_config, saved_state, write_config
 from diffusion.training.pretrained import like_teacher
@@ -97,9 +97,9 @@ def main(arguments: list[str] | None = None) -> None:
     except torch._dynamo.exc.TorchDynamoException as error:
         reason = next(iter(str(error).splitlines()), "")
         sys.exit(f"train.py: The U-Net could not be compiled ({reason[:150]}): leave --compile out.")
-    except LOST:
-        sys.exit(f"train.py: {ENDED}")
     except (RuntimeError, MemoryError) as error:
+        if out_of_touch(error):
+            sys.exit(f"train.py: {ENDED} A run that has saved an epoch goes on with --resume.")
         if not out_of_memory(error):
             raise
         sys.exit("train.py: The memory is full: choose a smaller --batch-size, or fewer --channels.")

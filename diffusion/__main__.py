@@ -28,7 +28,7 @@ import sys
 from diffusion import checks
 from diffusion.cli import compare, evaluate, interactive, lab, recipe, sample
 from diffusion.hardware import out_of_memory, use_allowed_cores
-from diffusion.team import ENDED, LOST
+from diffusion.team import ENDED, out_of_touch
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,9 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
         flags.command(flags)
     except checks.BadInput as error:
         _refuse(str(error))
-    except LOST:
-        _refuse(ENDED)
     except (RuntimeError, MemoryError) as error:
+        if out_of_touch(error):
+            _refuse(ENDED)
         if not out_of_memory(error):
             raise
         _refuse("The memory is full: ask for fewer images, or use a smaller network.")

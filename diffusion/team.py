@@ -1,5 +1,6 @@
 """The processes that work together: on one training, or on one data set."""
 
+import hashlib
 import os
 import threading
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +18,6 @@ from diffusion.checks import BadInput
 from diffusion.hardware import best_device
 
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
-LOST = (distributed.DistNetworkError, distributed.DistStoreError) if distributed.is_available() else ()  # raised then
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -33,7 +34,7 @@ class Team:
 
     @classmethod
     def join(cls) -> "Team":
-        """The team that torchrun's environment variables describe."""
+        """The team that torchrun's environment variables describe. BadInput where not all run the same code."""
         size = cls.started()
         if size == 1:
             return cls(0, 1, best_device())
@@ -47,7 +48,10 @@ class Team:
             distributed.init_process_group("nccl", device_id=device)
         else:
             distributed.init_process_group("gloo")
-        return cls(distributed.get_rank(), size, device)
+        team = cls(distributed.get_rank(), size, device)
+        if len(set(team.gather(_code()))) > 1:
+            raise BadInput("The processes run different code: bring all machines to one version of this project.")
+        return team
 
     @staticmethod
     def started() -> int:
@@ -181,3 +185,15 @@ class Team:
         """End the team."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def out_of_touch(error: BaseException) -> bool:
+    """Whether an error says that another process cannot be reached: NCCL and the store say it by its type."""
+    return "gloo" in str(error) or (distributed.is_available() and isinstance(error, distributed.DistError))
+
+
+def _code() -> str:
+    """A fingerprint of this package's own source."""
+    package = Path(__file__).parent
+    files = sorted(file.relative_to(package).as_posix() for file in package.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.encode() + (package / file).read_bytes() for file in files)).hexdigest()

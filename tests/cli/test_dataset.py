@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -423,3 +424,26 @@ class TestProcesses:
         done = self.together(2, weights, "--count", "20", "--out", f"{tmp_path}/out/")
         assert done.returncode
         assert done.stderr.count("There are 2 processes for 1 shards") == 1
+
+    def test_two_machines_with_different_code(self, weights, tmp_path):
+        shutil.copytree(ROOT / "diffusion", tmp_path / "other/diffusion", ignore=shutil.ignore_patterns("__pycache__"))
+        with (tmp_path / "other/diffusion/noise.py").open("a") as file:
+            file.write("# a change\n")
+        command = self.command(1, weights, "--out", f"{tmp_path}/out/")
+        command.remove("--standalone")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            where = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free.getsockname()[1])]
+        how = {"env": self.ENVIRONMENT, "stderr": subprocess.PIPE, "text": True}
+        machines = [
+            subprocess.Popen([*command[:3], *where, "--node-rank", str(rank), *command[3:]], cwd=folder, **how)
+            for rank, folder in enumerate((ROOT, tmp_path / "other"))
+        ]
+        try:
+            said = [machine.communicate(timeout=120)[1] for machine in machines]
+        finally:
+            for machine in machines:
+                machine.kill()
+        assert all(machine.returncode for machine in machines)
+        assert all("The processes run different code: bring all machines to one version" in text for text in said), said
+        assert not (tmp_path / "out").exists()

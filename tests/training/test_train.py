@@ -1143,11 +1143,8 @@ class TestTeam:
 
     ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
-    def test_two_machines_train_what_one_process_trains_and_either_resumes_the_other(self, config, quiet, mnist_folder):
-        """Each machine has a folder of its own, and unpacks the data there."""
-        config = replace(config, epochs=2, ema=0.5)
-        alone = Trainer(config)
-        alone.run()
+    def two_machines(self, config, mnist_folder) -> list[subprocess.Popen]:
+        """Each has a folder of its own, where the data are still to be unpacked."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -1162,11 +1159,25 @@ class TestTeam:
             command = [sys.executable, "-m", "torch.distributed.run", *one, str(ROOT / "train.py"), *flags(config)]
             output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
             machines.append(subprocess.Popen(command, cwd=f"machine-{rank}", env=self.ENVIRONMENT, **output))
+        return machines
+
+    @staticmethod
+    def fail(machine: subprocess.Popen) -> None:
+        """Kill torchrun and its process, which is in a session of its own."""
+        with contextlib.suppress(OSError):  # it has ended
+            for process in (*Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split(), machine.pid):
+                os.kill(int(process), signal.SIGKILL)
+
+    def test_two_machines_train_what_one_process_trains_and_either_resumes_the_other(self, config, quiet, mnist_folder):
+        config = replace(config, epochs=2, ema=0.5)
+        alone = Trainer(config)
+        alone.run()
+        machines = self.two_machines(config, mnist_folder)
         try:
             said = [machine.communicate(timeout=240)[0] for machine in machines]
         finally:
             for machine in machines:
-                machine.kill()
+                self.fail(machine)
         assert [machine.returncode for machine in machines] == [0, 0], said
         assert not Path("machine-1/run").exists()  # one of them writes
         assert len(list(Path("machine-1/data/MNIST/raw").glob("*-ubyte"))) == 4
@@ -1185,6 +1196,21 @@ class TestTeam:
         longer = replace(config, out="machine-0/run", epochs=3)
         main([*flags(longer), "--resume"])
         assert torch.load("machine-0/run/state.pt", weights_only=True)["epoch"] == 3
+
+    def test_when_a_machine_fails_the_other_ends_in_a_sentence(self, config, mnist_folder):
+        machines = self.two_machines(replace(config, epochs=1000), mnist_folder)
+        try:
+            deadline = time.monotonic() + 120
+            while not Path("machine-0/run/metrics.jsonl").exists() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            self.fail(machines[1])
+            machines[1].communicate()
+            said = machines[0].communicate(timeout=120)[0]
+        finally:
+            for machine in machines:
+                self.fail(machine)
+        assert "train.py: Another process of this run has ended or cannot be reached" in said
+        assert "RuntimeError" not in said
 
     def test_a_team_stops_at_a_signal_and_is_saved(self, config):
         Path("run").mkdir()
