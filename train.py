@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"train.py: The U-Net could not be compiled ({reason[:150]}): leave --compile out.")
     except (RuntimeError, MemoryError) as error:
         if out_of_touch(error):
-            sys.exit(f"train.py: {ENDED} A run that has saved an epoch goes on with --resume.")
+            sys.exit(f"train.py: {ENDED.removesuffix('.')}, with --resume where an epoch is saved.")
         if not out_of_memory(error):
             raise
         sys.exit("train.py: The memory is full: choose a smaller --batch-size, or fewer --channels.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -49,7 +50,8 @@ class Team:
         else:
             distributed.init_process_group("gloo")
         team = cls(distributed.get_rank(), size, device)
-        if len(set(team.gather(_code()))) > 1:
+        if len(set(team.gather(_fingerprint_of_code()))) > 1:
+            team.part()
             raise BadInput("The processes run different code: bring all machines to one version of this project.")
         return team
 
@@ -188,12 +190,18 @@ class Team:
 
 
 def out_of_touch(error: BaseException) -> bool:
-    """Whether an error says that another process cannot be reached: NCCL and the store say it by its type."""
-    return "gloo" in str(error) or (distributed.is_available() and isinstance(error, distributed.DistError))
+    """Whether an error says that another process cannot be reached: the store says it by its type, gloo by its text.
+
+    NCCL says it to nobody: it ends the process itself, with its own words.
+    """
+    if distributed.is_available() and isinstance(error, distributed.DistNetworkError | distributed.DistStoreError):
+        return True
+    return "gloo/transport" in str(error) and any(how in str(error) for how in ("closed", "reset", "Timed out"))
 
 
-def _code() -> str:
-    """A fingerprint of this package's own source."""
-    package = Path(__file__).parent
-    files = sorted(file.relative_to(package).as_posix() for file in package.rglob("*.py"))
-    return hashlib.sha256(b"".join(file.encode() + (package / file).read_bytes() for file in files)).hexdigest()
+def _fingerprint_of_code() -> str:
+    """What is the same where the program that runs and this package are."""
+    code = hashlib.sha256()
+    for file in [Path(sys.argv[0]), *sorted(Path(__file__).parent.rglob("*.py"))]:
+        code.update(file.read_bytes() if file.is_file() else b"")
+    return code.hexdigest()

@@ -9,7 +9,7 @@ import torch
 
 from diffusion import hardware
 from diffusion.hardware import matrix_rate, quickest_precision, use_allowed_cores
-from diffusion.team import Team
+from diffusion.team import Team, out_of_touch
 
 CPU = torch.device("cpu")
 
@@ -87,6 +87,12 @@ def test_one_process_is_a_team_that_needs_no_one(monkeypatch):
     assert team.agree("bf16") == "bf16"
     team.wait()
     team.part()
+
+
+def test_only_a_process_that_cannot_be_reached_is_out_of_touch():
+    assert out_of_touch(torch.distributed.DistStoreError("wait timeout"))
+    assert not out_of_touch(RuntimeError("Parent directory runs/igloo does not exist."))
+    assert not out_of_touch(RuntimeError("[gloo/transport/tcp/device.cc:80] Unable to find address for: eth9"))
 
 
 def test_the_members_of_a_team_share_a_batch_without_overlap():

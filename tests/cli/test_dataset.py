@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from machines import ENVIRONMENT, two_machines
 from PIL import Image
 
 from diffusion import BadInput, Pipeline
@@ -375,8 +375,6 @@ class TestBadInput:
 class TestProcesses:
     """What torchrun starts."""
 
-    ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-
     @staticmethod
     def command(processes: int, weights: str, *flags: str) -> list[str]:
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -384,7 +382,7 @@ class TestProcesses:
         return [*torchrun, "-m", "diffusion", "sample", *usual, *flags]
 
     def together(self, *asked) -> subprocess.CompletedProcess:
-        how = {"env": self.ENVIRONMENT, "capture_output": True, "text": True, "cwd": ROOT}
+        how = {"env": ENVIRONMENT, "capture_output": True, "text": True, "cwd": ROOT}
         return subprocess.run(self.command(*asked), **how, timeout=240, check=False)
 
     def test_one_and_three_draw_the_same(self, weights, tmp_path):
@@ -400,7 +398,7 @@ class TestProcesses:
     def test_when_one_dies_the_others_end_and_all_go_on_later(self, weights, tmp_path):
         flags = ["--steps", "20", "--out", f"{tmp_path}/out/"]
         with (tmp_path / "log").open("w+") as log:
-            team = subprocess.Popen(self.command(2, weights, *flags), env=self.ENVIRONMENT, cwd=ROOT, stderr=log)
+            team = subprocess.Popen(self.command(2, weights, *flags), env=ENVIRONMENT, cwd=ROOT, stderr=log)
             deadline = time.monotonic() + 120
             while not list(tmp_path.glob("out/shards/0*")) and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -429,21 +427,9 @@ class TestProcesses:
         shutil.copytree(ROOT / "diffusion", tmp_path / "other/diffusion", ignore=shutil.ignore_patterns("__pycache__"))
         with (tmp_path / "other/diffusion/noise.py").open("a") as file:
             file.write("# a change\n")
-        command = self.command(1, weights, "--out", f"{tmp_path}/out/")
-        command.remove("--standalone")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            where = ["--nnodes", "2", "--master-addr", "127.0.0.1", "--master-port", str(free.getsockname()[1])]
-        how = {"env": self.ENVIRONMENT, "stderr": subprocess.PIPE, "text": True}
-        machines = [
-            subprocess.Popen([*command[:3], *where, "--node-rank", str(rank), *command[3:]], cwd=folder, **how)
-            for rank, folder in enumerate((ROOT, tmp_path / "other"))
-        ]
-        try:
-            said = [machine.communicate(timeout=120)[1] for machine in machines]
-        finally:
-            for machine in machines:
-                machine.kill()
+        program = ["-m", "diffusion", "sample", "--weights", weights, "--digits", "0-9", "--out", f"{tmp_path}/out/"]
+        with two_machines(program, ROOT, tmp_path / "other") as machines:
+            said = [machine.communicate(timeout=120)[0] for machine in machines]
         assert all(machine.returncode for machine in machines)
         assert all("The processes run different code: bring all machines to one version" in text for text in said), said
         assert not (tmp_path / "out").exists()

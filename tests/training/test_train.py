@@ -9,7 +9,6 @@ import os
 import pickle
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from machines import ENVIRONMENT, fail, two_machines
 from PIL import Image
 from torch import Tensor, nn
 
@@ -1141,43 +1141,21 @@ def test_training_is_reproducible_in_its_own_random_streams(config, quiet):
 class TestTeam:
     """Several processes, one batch: what torchrun starts."""
 
-    ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-
-    def two_machines(self, config, mnist_folder) -> list[subprocess.Popen]:
-        """Each has a folder of its own, where the data are still to be unpacked."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        machines = []
+    def two_machines(self, config, mnist_folder):
+        """A run on two machines. Each has a folder of its own, where the data are still to be unpacked."""
         for rank in range(2):
             raw = Path(f"machine-{rank}/data/MNIST/raw")
             raw.mkdir(parents=True)
             for file in (mnist_folder / "MNIST/raw").iterdir():
                 (raw / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
-            one = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank)]
-            one += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-            command = [sys.executable, "-m", "torch.distributed.run", *one, str(ROOT / "train.py"), *flags(config)]
-            output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            machines.append(subprocess.Popen(command, cwd=f"machine-{rank}", env=self.ENVIRONMENT, **output))
-        return machines
-
-    @staticmethod
-    def fail(machine: subprocess.Popen) -> None:
-        """Kill torchrun and its process, which is in a session of its own."""
-        with contextlib.suppress(OSError):  # it has ended
-            for process in (*Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split(), machine.pid):
-                os.kill(int(process), signal.SIGKILL)
+        return two_machines([str(ROOT / "train.py"), *flags(config)], "machine-0", "machine-1")
 
     def test_two_machines_train_what_one_process_trains_and_either_resumes_the_other(self, config, quiet, mnist_folder):
         config = replace(config, epochs=2, ema=0.5)
         alone = Trainer(config)
         alone.run()
-        machines = self.two_machines(config, mnist_folder)
-        try:
+        with self.two_machines(config, mnist_folder) as machines:
             said = [machine.communicate(timeout=240)[0] for machine in machines]
-        finally:
-            for machine in machines:
-                self.fail(machine)
         assert [machine.returncode for machine in machines] == [0, 0], said
         assert not Path("machine-1/run").exists()  # one of them writes
         assert len(list(Path("machine-1/data/MNIST/raw").glob("*-ubyte"))) == 4
@@ -1198,17 +1176,13 @@ class TestTeam:
         assert torch.load("machine-0/run/state.pt", weights_only=True)["epoch"] == 3
 
     def test_when_a_machine_fails_the_other_ends_in_a_sentence(self, config, mnist_folder):
-        machines = self.two_machines(replace(config, epochs=1000), mnist_folder)
-        try:
+        with self.two_machines(replace(config, epochs=1000), mnist_folder) as machines:
             deadline = time.monotonic() + 120
             while not Path("machine-0/run/metrics.jsonl").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
-            self.fail(machines[1])
-            machines[1].communicate()
+            assert Path("machine-0/run/metrics.jsonl").exists()
+            fail(machines[1])
             said = machines[0].communicate(timeout=120)[0]
-        finally:
-            for machine in machines:
-                self.fail(machine)
         assert "train.py: Another process of this run has ended or cannot be reached" in said
         assert "RuntimeError" not in said
 
@@ -1217,7 +1191,7 @@ class TestTeam:
         with Path("run/log").open("w+") as log:
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
             command = [*torchrun, str(ROOT / "train.py"), *flags(config, epochs=1000)]  # an end, should nobody stop it
-            team = subprocess.Popen(command, env=self.ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
+            team = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
             try:
                 deadline = time.monotonic() + 120
                 while not Path("run/metrics.jsonl").exists() and time.monotonic() < deadline:
