@@ -56,7 +56,7 @@ def drawn_digits(page: Page) -> list[str]:
 
 def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: Page) -> None:
     say(page, "7")
-    set_number(page, "Steps", "40")
+    set_number(page, "Steps", "100")
     page.click("#generate")
     seen: set[tuple[str, str]] = set()
     while " in " not in page.inner_text("#status"):
@@ -66,17 +66,17 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
     wait_for_run(page)
 
     slider, caption = page.locator("#player .time input"), page.locator("#player .time output")
-    expect(caption).to_have_text("Step 40 of 40, no noise left")
+    expect(caption).to_have_text("Step 100 of 100, no noise left")
     assert tiles(page, 0) == tiles(page, 1), "at the end the image is what the network took it for"
     height = page.locator("#player").bounding_box()["height"]
     slider.fill("0")
-    expect(caption).to_have_text("Step 0 of 40, noise level 999")
+    expect(caption).to_have_text("Step 0 of 100, noise level 999")
     assert tiles(page, 0) != tiles(page, 1)
     slider.press("ArrowRight")
-    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 40, noise level \d+"))
+    expect(caption).to_have_text(re.compile(r"Step [1-9]\d? of 100, noise level \d+"))
     assert page.locator("#player").bounding_box()["height"] == height, "nothing jumps"
     page.click("#player .play")
-    expect(caption).to_have_text("Step 40 of 40, no noise left", timeout=10_000)
+    expect(caption).to_have_text("Step 100 of 100, no noise left", timeout=10_000)
 
 
 def test_a_short_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
