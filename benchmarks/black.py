@@ -2,6 +2,7 @@
 
     python -m benchmarks.black --weights runs/style/average-0.05.safetensors runs/style/average-0.1.safetensors
     python -m benchmarks.black --count 1000   # the bundled weights, half an hour on two CPU cores
+    python -m benchmarks.black --count 1000 --sampler abm --steps 10 --thresholds
     python -m benchmarks.black --count 20     # a first look
 
 The same digits are drawn with and without what the network says of black (where it says it), and judged beside real
@@ -28,6 +29,7 @@ from diffusion.denoiser import Denoiser
 from diffusion.evaluation.figures import told_apart
 from diffusion.evaluation.judge import Judge
 from diffusion.hardware import PRECISIONS, use_allowed_cores
+from diffusion.recipe import Recipe
 
 CLASSIFIERS = 3
 HAZE = 4  # grey values below which a pixel looks black and is not
@@ -40,6 +42,8 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=["bundled"], help="default: the bundled ones")
     parser.add_argument("--precision", default="auto", choices=["auto", *PRECISIONS])
     parser.add_argument("--count", default=200, type=int, help="how many of each digit (default: 200)")
+    parser.add_argument("--sampler", help="default: that of the weights")
+    parser.add_argument("--steps", type=int, help="default: that of the weights")
     parser.add_argument("--thresholds", default=[8], type=int, nargs="*", help="of the cheap rule (default: 8)")
     flags = parser.parse_args()
     use_allowed_cores()
@@ -65,7 +69,8 @@ def study(flags: argparse.Namespace) -> str:
 
     for weights in flags.weights:
         name, pipe = Path(weights).stem, Pipeline.from_pretrained(weights, precision=flags.precision)
-        for way, shown in drawn(pipe, labels):
+        given = {setting: getattr(flags, setting) for setting in ("sampler", "steps") if getattr(flags, setting)}
+        for way, shown in drawn(pipe, pipe.recipe(labels, **given)):
             add(name, way, shown, judge.figures(shown, judge.labels))
         for threshold in flags.thresholds:
             cut = zero_below(threshold, shown)
@@ -75,9 +80,9 @@ def study(flags: argparse.Namespace) -> str:
     return table(["weights", "black", "told apart", *(name.replace("_", " ") for name in FIGURES), "haze"], rows)
 
 
-def drawn(pipe: Pipeline, labels: list[int]) -> Iterator[tuple[str, Tensor]]:
+def drawn(pipe: Pipeline, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
     """The same digits, uint8 (N, H, W), with what the network says of black where it does, and without it."""
-    model, recipe = pipe.drawing, pipe.recipe(labels)
+    model = pipe.drawing
     if not isinstance(model, Denoiser):
         raise BadInput("These weights are no network of this project: choose others with --weights.")
     if model.config.black:

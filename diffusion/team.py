@@ -19,6 +19,8 @@ from diffusion.checks import BadInput
 from diffusion.hardware import best_device
 
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
+LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
+LATE = "caused pair closure"  # and of one that it gave up
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -196,12 +198,12 @@ def out_of_touch(error: BaseException) -> bool:
     """
     if distributed.is_available() and isinstance(error, distributed.DistNetworkError | distributed.DistStoreError):
         return True
-    return "gloo/transport" in str(error) and any(how in str(error) for how in ("closed", "reset", "Timed out"))
+    return ("gloo/transport" in str(error) and any(how in str(error) for how in LOST)) or LATE in str(error)
 
 
 def _fingerprint_of_code() -> str:
     """What is the same where the program that runs and this package are."""
-    code = hashlib.sha256()
-    for file in [Path(sys.argv[0]), *sorted(Path(__file__).parent.rglob("*.py"))]:
-        code.update(file.read_bytes() if file.is_file() else b"")
-    return code.hexdigest()
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    if sys.argv[0].endswith(".py"):
+        files.append(Path(sys.argv[0]))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -402,7 +402,7 @@ def test_pixels_are_black_as_the_network_says_or_below_a_threshold(make_denoiser
     with torch.no_grad():
         denoiser.unet.black.bias += 99  # the network says that all is black
     pipe = Pipeline(denoiser, drawing=copy.deepcopy(denoiser))  # as it draws in another precision
-    said, grey = (images for _, images in black.drawn(pipe, [3, 7]))
+    said, grey = (images for _, images in black.drawn(pipe, pipe.recipe([3, 7])))
     assert not said.any()
     cut = black.zero_below(50, grey)
     assert 0 < (cut > 0).sum() < (grey > 0).sum()

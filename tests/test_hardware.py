@@ -91,6 +91,8 @@ def test_one_process_is_a_team_that_needs_no_one(monkeypatch):
 
 def test_only_a_process_that_cannot_be_reached_is_out_of_touch():
     assert out_of_touch(torch.distributed.DistStoreError("wait timeout"))
+    assert out_of_touch(RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:1419."))
+    assert out_of_touch(RuntimeError("Application timeout caused pair closure"))
     assert not out_of_touch(RuntimeError("Parent directory runs/igloo does not exist."))
     assert not out_of_touch(RuntimeError("[gloo/transport/tcp/device.cc:80] Unable to find address for: eth9"))
 
