@@ -57,6 +57,7 @@ def study(flags: argparse.Namespace) -> str:
     labels = [k for k in range(10) for _ in range(checks.whole("--count", flags.count, 1, 1000))]
     train, test = (data.load("mnist", flags.data, train=train) for train in (True, False))
     judge = Judge(labels, train=train, test=test, full=False)
+    given = {name: getattr(flags, name) for name in ("sampler", "steps") if getattr(flags, name) is not None}
     rows = []
 
     def add(weights: str, way: str, shown: Tensor, figures: Mapping[str, float], real: Tensor = judge.others) -> None:
@@ -69,7 +70,6 @@ def study(flags: argparse.Namespace) -> str:
 
     for weights in flags.weights:
         name, pipe = Path(weights).stem, Pipeline.from_pretrained(weights, precision=flags.precision)
-        given = {setting: getattr(flags, setting) for setting in ("sampler", "steps") if getattr(flags, setting)}
         for way, shown in drawn(pipe, pipe.recipe(labels, **given)):
             add(name, way, shown, judge.figures(shown, judge.labels))
         for threshold in flags.thresholds:

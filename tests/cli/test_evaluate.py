@@ -1,7 +1,6 @@
 """python -m diffusion evaluate and train-reader: around diffusion.evaluation, on 300 digits."""
 
 import json
-import os
 import subprocess
 import sys
 from itertools import product
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from machines import ENVIRONMENT
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
@@ -53,7 +53,7 @@ class TestEvaluate:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
         together = subprocess.run(
             [sys.executable, *torchrun, "-m", "diffusion", "evaluate", *usual],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT,
             cwd=checkpoint.BUNDLED.parent,
             capture_output=True,
             text=True,
