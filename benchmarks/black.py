@@ -27,11 +27,10 @@ from benchmarks.style import images
 from diffusion import BadInput, Pipeline, checks, data
 from diffusion.denoiser import Denoiser
 from diffusion.evaluation.figures import told_apart
-from diffusion.evaluation.judge import Judge
+from diffusion.evaluation.judge import CLASSIFIERS, Judge
 from diffusion.hardware import PRECISIONS, use_allowed_cores
 from diffusion.recipe import Recipe
 
-CLASSIFIERS = 3
 HAZE = 4  # grey values below which a pixel looks black and is not
 FIGURES = ("frechet_distance", "precision", "recall", "black_pixels", "accuracy")
 
@@ -61,7 +60,7 @@ def study(flags: argparse.Namespace) -> str:
     rows = []
 
     def add(weights: str, way: str, shown: Tensor, figures: Mapping[str, float], real: Tensor = judge.others) -> None:
-        seen = [told_apart(shown, real, seed=seed) for seed in range(CLASSIFIERS)]
+        seen = judge.team.together([partial(told_apart, shown, real, seed=seed) for seed in range(CLASSIFIERS)])
         told = f"{sum(seen) / len(seen):.3f} ({', '.join(f'{each:.3f}' for each in seen)})"
         haze = f"{((shown > 0) & (shown < HAZE)).float().sum((1, 2)).mean():.2f}"
         measured = [f"{figures[name]:.4f}" if name in figures else "" for name in FIGURES]

@@ -48,6 +48,17 @@ class Sharing:
         self._left = 0.0  # seconds of steps until the next try
         self._seconds = self._worked = 0.0  # of the window under way
         self._lock = threading.Lock()  # a page may run steps in several threads at once
+        self._alone = threading.local()  # whether a thread stays on one core
+
+    def stay_on_one(self, over: threading.Event) -> None:
+        """Let the calling thread's steps take one core each: no number of cores changes what comes of them.
+
+        Once it is over, a step is interrupted before it begins.
+        """
+        import torch  # not at the top: see `share`
+
+        self._alone.over = over
+        torch.set_num_threads(1)
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -58,7 +69,10 @@ class Sharing:
         """
         import torch  # not at the top: see `share`
 
-        if not self.on or not torch.backends.openmp.is_available():
+        over = getattr(self._alone, "over", None)
+        if over and over.is_set():
+            raise KeyboardInterrupt
+        if over or not self.on or not torch.backends.openmp.is_available():
             yield
             return
         if self._most is None:

@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,13 @@ import torch
 from torch import Tensor, distributed
 
 from diffusion.checks import BadInput
+from diffusion.cores import sharing
 from diffusion.hardware import best_device
 
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
 LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
 LATE = "caused pair closure"  # and of one that it gave up
+TASKS = "tasks"  # what the leading process tells the others before all do some `together`
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -33,6 +36,7 @@ class Team:
     size: int
     device: torch.device
     _counts: Counter[str] = field(default_factory=Counter, compare=False)  # this process's own
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
     _own_threads: int = field(default_factory=torch.get_num_threads, compare=False)
 
     @classmethod
@@ -99,8 +103,9 @@ class Team:
     def count(self, name: str, more: int = 0) -> int:
         """Add to a count that all processes share, and say how far it has come. None waits for another."""
         if self.size == 1:
-            self._counts[name] += more
-            return self._counts[name]
+            with self._lock:
+                self._counts[name] += more
+                return self._counts[name]
         return int(distributed.distributed_c10d._get_default_store().add(name, more))
 
     @contextmanager
@@ -136,6 +141,42 @@ class Team:
         if self.size > 1:
             distributed.all_gather_object(every, own)
         return every
+
+    def together(self, tasks: Sequence[Callable[..., Any]] = (), **own: Any) -> list[Any]:
+        """What the leading process's tasks return, in their order. The others, who hear of `TASKS`, bring none.
+
+        Each core of each process takes the next task that nobody has, and does it alone: the result is the same for any
+        number of cores and processes. A task is a function that can be pickled; `own` is what this process gives it.
+        """
+        if self.leads:
+            self.tell(TASKS)
+        if self.size > 1:
+            box = [list(tasks)]
+            distributed.broadcast_object_list(box)
+            tasks = box[0]
+        self._counts["times together"] += 1
+        taken = f"tasks taken {self._counts['times together']}"
+        done: dict[int, Any] = {}
+        over = threading.Event()
+
+        def work() -> None:
+            sharing.stay_on_one(over)
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)  # which each thread chooses for itself
+            while not over.is_set() and (k := self.count(taken, 1) - 1) < len(tasks):
+                done[k] = tasks[k](**own)
+
+        with self.using_own_cores(), ThreadPoolExecutor(self._own_threads) as pool:
+            try:
+                workers = [pool.submit(work) for _ in range(self._own_threads)]
+                for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
+                    worker.result()
+            except BaseException:  # Ctrl-C, or what went wrong in a task: the others end theirs
+                over.set()
+                raise
+        for others in self.gather(done):
+            done |= others
+        return [done[k] for k in range(len(tasks))]
 
     def use_cores_of_all(self) -> None:
         """Compute on the cores of all processes of this machine, while the others wait."""

@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
 
 
 def evaluate(flags: argparse.Namespace) -> None:
-    """Print the quality figures: one JSON object, or a Markdown table. The processes of torchrun share the drawing."""
+    """Print the quality figures: one JSON object, or a Markdown table. The processes of torchrun share the work."""
     team = Team.join()
     with team.leader_first():
         if team.size > 1 and flags.precision == "auto":

@@ -26,27 +26,27 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(means + np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(eigenvalues).sum())
 
 
-def precision_recall(drawn: np.ndarray, real: np.ndarray, k: int = 3) -> tuple[float, float]:
-    """The share of drawn features (N, D) that lie among real ones (M, D), and of real ones among drawn ones.
+def share_among(points: np.ndarray, crowd: np.ndarray, k: int = 3) -> float:
+    """The share of features (N, D) that lie within the distance from one of a crowd (M, D) to its own k-th neighbour.
 
-    "Among" means within the distance from some member of the other crowd to its own k-th neighbour: Kynkaanniemi et
-    al. 2019, https://arxiv.org/abs/1904.06991, equation 1.
+    Of drawn ones among real ones it is their precision, of real ones among drawn ones the recall: Kynkaanniemi et al.
+    2019, https://arxiv.org/abs/1904.06991, equation 1.
     """
-    a, b = torch.from_numpy(drawn).float(), torch.from_numpy(real).float()
-
-    def covered(points: Tensor, crowd: Tensor) -> float:
-        radii = torch.cat([torch.cdist(part, crowd).kthvalue(k + 1).values for part in crowd.split(BATCH)])
-        inside = [(torch.cdist(part, crowd) <= radii).any(dim=1) for part in points.split(BATCH)]
-        return torch.cat(inside).float().mean().item()
-
-    return covered(a, b), covered(b, a)
+    a, b = torch.from_numpy(points).float(), torch.from_numpy(crowd).float()
+    radii = torch.cat([torch.cdist(part, b).kthvalue(k + 1).values for part in b.split(BATCH)])
+    inside = [(torch.cdist(part, b) <= radii).any(dim=1) for part in a.split(BATCH)]
+    return torch.cat(inside).float().mean().item()
 
 
 def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
     """For each uint8 image (N, H, W[, C]), the root mean square distance, in grey levels, to the nearest of a crowd."""
-    pixels, others = images.flatten(1).float(), crowd.flatten(1).float()
-    nearest = [torch.cdist(part, others).min(dim=1).values for part in pixels.split(BATCH)]
-    return (torch.cat(nearest) / pixels.shape[1] ** 0.5).numpy()
+    pixels = images.flatten(1).float()
+    nearest = torch.full([len(pixels)], torch.inf, device=pixels.device, dtype=torch.float32)
+    for some in crowd.split(20 * BATCH):
+        others = some.flatten(1).float()
+        found = [torch.cdist(part, others).min(dim=1).values for part in pixels.split(BATCH)]
+        nearest = torch.minimum(nearest, torch.cat(found))
+    return (nearest / pixels.shape[1] ** 0.5).numpy()
 
 
 def told_apart(drawn: Tensor, real: Tensor, *, seed: int = 0, progress: bool = False) -> float:
@@ -54,7 +54,7 @@ def told_apart(drawn: Tensor, real: Tensor, *, seed: int = 0, progress: bool = F
 
     uint8 (N, H, W[, C]) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017,
     https://arxiv.org/abs/1610.06545). Four fifths train it and the rest judge it. Not every classifier finds what is
-    there to find: where two ways of drawing are compared, ask several, each with a seed of its own.
+    there to find: ask several, each with a seed of its own, and see how far they agree.
     """
     count = min(len(drawn), len(real))
     seen = count * 4 // 5

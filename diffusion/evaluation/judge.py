@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from tqdm import tqdm
 
 from diffusion.checks import BadInput
 from diffusion.denoiser import MICRO_BATCH
-from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_distances, precision_recall, told_apart
-from diffusion.evaluation.reader import Reader, load_reader, train_reader
+from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_distances, share_among, told_apart
+from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.files import render
 from diffusion.files.atomic import write_text
+from diffusion.hardware import best_device
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
-from diffusion.team import Team
+from diffusion.team import TASKS, Team
 
-VERSION = 1  # of how the figures of real digits are measured, which are kept
+VERSION = 2  # of how figures are measured: those of another version are not compared
+CLASSIFIERS = 3  # that try to tell drawn from real: one alone may miss what gives them away
 FEWEST = 200  # digits under which no figure means anything
 
 Images = tuple[Tensor, Tensor]
@@ -41,6 +44,8 @@ class Judge:
         full: also the figures that train classifiers of their own, minutes on a CPU.
         progress: whether to show bars of progress on the standard error.
         keep: a folder for the full figures of real digits, so that they are measured once: half of the work.
+        team: the processes that share the work, of which this is the leading one; the others `help`. The figures are
+            the same for any number of them.
 
     Attributes:
         floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
@@ -58,6 +63,7 @@ class Judge:
         full: bool = True,
         progress: bool = False,
         keep: str | Path | None = None,
+        team: Team | None = None,
     ):
         if len(labels) < FEWEST:
             raise BadInput(
@@ -66,6 +72,7 @@ class Judge:
         self.labels = torch.tensor(labels, device="cpu")
         self.full, self.progress = full, progress
         self.reader = reader or load_reader()
+        self.team = team or Team(0, 1, best_device())
         self.train = train
         like, others = _two_crowds(self.labels, train[1])
         self.others = train[0][others]
@@ -91,7 +98,7 @@ class Judge:
     def _measure(self) -> None:
         """The floor, and how near to a training image only one in a hundred test images is."""
         if self.full:
-            self.distances = nearest_distances(self.some, self.train[0])
+            self.distances = self._nearest(self.some)
             self.copy = float(np.quantile(self.distances, 0.01))
         self.floor = self.figures(*self.real, drawn=False)
 
@@ -113,7 +120,8 @@ class Judge:
     def figures(self, images: Tensor, labels: Tensor, *, drawn: bool = True) -> dict[str, float]:
         """Every figure of uint8 images (N, H, W[, C]) with their labels (N,)."""
         likely, features = self.reader.read(images)
-        precision, recall = precision_recall(features, self.some_features)
+        pairs = [(features, self.some_features), (self.some_features, features)]
+        precision, recall = self.team.together([partial(share_among, *pair) for pair in pairs])
         # Of the training digits, which it has seen, the reader reads all right: the floor is of the test digits.
         accuracies = _accuracies(likely, labels) if drawn else self.test_accuracies
         figures = accuracies | {
@@ -123,20 +131,29 @@ class Judge:
             "black_pixels": float((images == 0).float().mean()),
         }
         if self.full:
-            distances = nearest_distances(images, self.train[0]) if drawn else self.distances
-            epochs = max(20, ENOUGH // len(images))
-            student = train_reader(images, labels, epochs=epochs, classes=self.classes, progress=self.progress)
+            distances = self._nearest(images) if drawn else self.distances
             figures |= {
                 "nearest_training_digit": float(np.median(distances)),
                 "near_copies": float((distances < self.copy).mean()),
-                "told_apart": told_apart(images, self.others, progress=self.progress),
-                "classification_accuracy_score": student.accuracy(*self.test),
+                **self._by_classifiers(images, labels),
             }
         return figures
 
-    @property
-    def classes(self) -> int:
-        return self.reader.head.out_features
+    def _nearest(self, images: Tensor) -> np.ndarray:
+        """How far each image (N, H, W[, C]) is from the nearest training image."""
+        parts = images.split(BATCH)
+        return np.concatenate(self.team.together([partial(nearest_distances, part, self.train[0]) for part in parts]))
+
+    def _by_classifiers(self, images: Tensor, labels: Tensor) -> dict[str, float]:
+        """The figures that train classifiers: each on one core, which is quicker than one after another on all."""
+        tell = [partial(told_apart, images, self.others, seed=seed) for seed in range(CLASSIFIERS)]
+        learn = partial(_accuracy_after_training_on, images, labels, self.test, self.reader.head.out_features)
+        *told, learnt = self.team.together([*tell, learn], progress=self.progress)
+        return {
+            "told_apart": float(np.mean(told)),
+            **{f"told_apart_by_{number}": one for number, one in enumerate(told, 1)},
+            "classification_accuracy_score": learnt,
+        }
 
     def __call__(self, drawn: np.ndarray) -> dict[str, dict[str, float]]:
         """Each figure of the drawn images, uint8 (N, H, W[, C]), as {"value", "floor"}."""
@@ -162,6 +179,14 @@ def _accuracies(likely: np.ndarray, labels: Tensor) -> dict[str, float]:
     return {"accuracy": float(right.mean())} | {
         f"accuracy_of_{label}": float(of_class.mean()) for label, of_class in by_class.items()
     }
+
+
+def _accuracy_after_training_on(
+    images: Tensor, labels: Tensor, test: Images, classes: int, progress: bool = False
+) -> float:
+    """The share of test images read right by a classifier that has seen only these."""
+    epochs = max(20, ENOUGH // len(images))
+    return train_reader(images, labels, epochs=epochs, classes=classes, progress=progress).accuracy(*test)
 
 
 def _two_crowds(wanted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,9 +218,12 @@ def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False, team: Team |
 
 
 def help(pipe: Pipeline, team: Team) -> None:
-    """What a process does that does not lead: its share of all that the leading one draws, until that says nothing."""
+    """What a process does that does not lead: its share of all that the leading one does, until that says nothing."""
     while text := team.hear():
-        _together(pipe, Recipe.from_json(text), team)
+        if text == TASKS:
+            team.together()
+        else:
+            _together(pipe, Recipe.from_json(text), team)
 
 
 def _together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:
@@ -227,12 +255,14 @@ def evaluate(
     keep: str | Path | None = None,
     team: Team | None = None,
 ) -> dict[str, Any]:
-    """Draw a recipe and judge it beside real images; the arguments are those of `Judge` and of `draw`.
+    """Draw a recipe and judge it beside real images; the arguments are those of `Judge`.
 
     Returns:
         A dict fit for JSON: the recipe, the count, and each figure as {"value", "floor"}.
     """
-    judge = Judge(recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress, keep=keep)
+    judge = Judge(
+        recipe.digits, train=train, test=test, reader=reader, full=full, progress=progress, keep=keep, team=team
+    )
     return about(pipe, recipe) | judge(draw(pipe, recipe, progress=progress, team=team))
 
 
@@ -240,4 +270,5 @@ def about(pipe: Pipeline, recipe: Recipe) -> dict[str, Any]:
     """What is evaluated: the recipe with as few digits as have its shares, how many there are, and the cost of one."""
     of_each = gcd(*Counter(recipe.digits).values())
     values = json.loads(recipe.to_json()) | {"digits": sorted(recipe.digits)[::of_each]}
-    return {"recipe": values, "count": len(recipe.digits), "evaluations": pipe.evaluations(recipe)}
+    cost = pipe.evaluations(recipe)
+    return {"recipe": values, "count": len(recipe.digits), "evaluations": cost, "judge": VERSION}

@@ -1,5 +1,6 @@
 """The reader: a small classifier, trained here on real images only, that judges what was drawn."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from diffusion.hardware import CPU_FLOAT32, best_device, quickest_precision
 READER = BUNDLED / "reader.safetensors"  # of MNIST
 READERS = {DEFAULT: READER, "fashion-mnist": BUNDLED / "fashion-reader.safetensors"}  # by data set: those that ship
 BATCH = 500  # images read at once
+DROPPED = 0.2  # share of the features that are hidden in training
+MAKING = threading.Lock()  # how a network is made depends on random numbers that all threads share
 
 
 class Reader(nn.Module):
@@ -40,7 +43,7 @@ class Reader(nn.Module):
         return self.body(x).mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.dropout(self.features(x), 0.2, self.training))
+        return self.head(self.features(x))
 
     @torch.inference_mode()
     def read(self, images: np.ndarray | Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -103,20 +106,29 @@ def train_reader(
 ) -> Reader:
     """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`.
 
-    Without `classes`, there are as many as the data set has. It computes in the precision that is quicker here: in bf16
+    Without `classes`, there are as many as the data set has. Its random numbers are its own: several readers may be
+    trained at once, each in a thread. It computes in the precision that is quicker here: in bf16
     its figures differ by less than from seed to seed.
     """
     device = best_device()
-    with torch.random.fork_rng():  # the caller's random numbers stay as they were
+    classes = classes or len(DATASETS[dataset].names)
+    with MAKING, torch.random.fork_rng():  # the caller's random numbers stay as they were
         precision = quickest_precision(device)
         torch.manual_seed(seed)
-        classes = classes or len(DATASETS[dataset].names)
         reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
-        return _train(reader, images.to(device), labels.to(device), epochs, jitter, precision, progress)
+    random = torch.Generator(device).manual_seed(seed)
+    return _train(reader, images.to(device), labels.to(device), epochs, jitter, random, precision, progress)
 
 
 def _train(
-    reader: Reader, images: Tensor, labels: Tensor, epochs: int, jitter: bool, precision: str, progress: bool
+    reader: Reader,
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    jitter: bool,
+    random: torch.Generator,
+    precision: str,
+    progress: bool,
 ) -> Reader:
     reader.train().to(memory_format=torch.channels_last)
     batch = min(128, len(images))
@@ -125,13 +137,15 @@ def _train(
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=epochs * steps)
     bar = tqdm(total=epochs * steps, unit="step", desc="reader", disable=not progress)
     for _ in range(epochs):
-        order = torch.randperm(len(images), device=images.device)
+        order = torch.randperm(len(images), generator=random, device=images.device)
         for chosen in order[: steps * batch].split(batch):
             with sharing.step():
                 x = to_float(images[chosen])
-                x = (jittered(x) if jitter else x).to(memory_format=torch.channels_last)
+                x = (jittered(x, random) if jitter else x).to(memory_format=torch.channels_last)
                 with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-                    loss = F.cross_entropy(reader(x), labels[chosen])
+                    features = reader.features(x)
+                    kept = torch.rand(features.shape, generator=random, device=x.device, dtype=torch.float32) >= DROPPED
+                    loss = F.cross_entropy(reader.head(features * kept / (1 - DROPPED)), labels[chosen])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 with images.device:  # AdamW keeps its count of steps on the default device
@@ -142,12 +156,12 @@ def _train(
     return reader.eval().requires_grad_(False)
 
 
-def jittered(x: Tensor) -> Tensor:
+def jittered(x: Tensor, random: torch.Generator | None = None) -> Tensor:
     """Each image turned by up to 12 degrees, scaled by up to a tenth and shifted by up to two pixels."""
     n = len(x)
 
     def uniform(limit: float) -> Tensor:
-        return (torch.rand(n, device=x.device, dtype=torch.float32) * 2 - 1) * limit
+        return (torch.rand(n, generator=random, device=x.device, dtype=torch.float32) * 2 - 1) * limit
 
     angle, scale = uniform(0.21), 1 + uniform(0.1)
     cos, sin = angle.cos() * scale, angle.sin() * scale

@@ -40,7 +40,7 @@ def sweep(
         names: of all else that the scores depend on, such as the weights and the reader.
         progress: whether to show bars of progress on the standard error.
         tell: gets a line on each recipe before it is drawn.
-        team: the processes that share the drawing, as in `judge.draw`.
+        team: the processes that share the work, as in `Judge`.
         real: train, test, reader, full and keep, as in `Judge`.
 
     Raises BadInput where the folder holds scores of other names, digits, counts or seeds, which are not comparable, and
@@ -54,7 +54,7 @@ def sweep(
         full = real.get("full", True)
         _keep(runs, folder)  # before the work, where that cannot be
         judge = (
-            Judge(recipes[0].digits, progress=progress, **real)
+            Judge(recipes[0].digits, progress=progress, team=team, **real)
             if any(_lacks(runs, run, full) for run in wanted)
             else None
         )
@@ -132,7 +132,7 @@ def table(runs: Sequence[Scores]) -> str:
     if len(runs) == 1:
         rows = [[name, *(f"{most[name][column]:.4g}" for column in ("value", "floor"))] for name in names]
         return _markdown([["figure", "drawn", "real"], *rows])
-    names = [name for name in names if not name.startswith("accuracy_of_")]
+    names = [name for name in names if not name.startswith(("accuracy_of_", "told_apart_by_"))]
     rows = [
         [title(run), str(run["evaluations"]), *(f"{run[name]['value']:.4g}" if name in run else "" for name in names)]
         for run in sorted(

@@ -13,6 +13,7 @@ from machines import ENVIRONMENT
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
+from diffusion.evaluation import figures, judge, reader
 from diffusion.evaluation.reader import READER, load_reader, save_reader
 
 
@@ -37,7 +38,7 @@ class TestEvaluate:
 
     @pytest.mark.process
     def test_several_processes_come_to_the_same_score(self, weights, digits, tmp_path, capsys, monkeypatch) -> None:
-        """200 digits in two parts: of three processes, one has nothing to draw."""
+        """200 digits in two parts, of which one of three processes draws none; one process judges on two cores."""
         images, labels = (part.repeat(2, *[1] * (part.ndim - 1)) for part in digits)
         monkeypatch.setattr("diffusion.data.load", lambda *_, train: (images, labels))
         raw = tmp_path / "data/MNIST/raw"
@@ -46,21 +47,33 @@ class TestEvaluate:
             for kind, array in (("images-idx3", images.numpy()), ("labels-idx1", labels.numpy().astype(np.uint8))):
                 header = np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes()
                 (raw / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
-        usual = ["--weights", weights, "--count", "20", "--quick", "--steps", "1", "--data", str(tmp_path / "data")]
-        torch.set_num_threads(1)
-        main(["evaluate", *usual])
+        program = tmp_path / "evaluate.py"
+        program.write_text(
+            "from diffusion.__main__ import main\n"
+            "from diffusion.evaluation import figures, judge, reader\n"
+            "figures.ENOUGH = judge.ENOUGH = 1\n"
+            "reader.quickest_precision = lambda device: 'fp32'\n"
+            "main()\n"
+        )
+        monkeypatch.setattr(figures, "ENOUGH", 1)  # few lessons for the classifiers
+        monkeypatch.setattr(judge, "ENOUGH", 1)
+        monkeypatch.setattr(reader, "quickest_precision", lambda device: "fp32")
+        usual = ["evaluate", "--weights", weights, "--count", "20", "--steps", "1", "--data", str(tmp_path / "data")]
+        torch.set_num_threads(2)
+        main(usual)
         alone = json.loads(capsys.readouterr().out)
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
         together = subprocess.run(
-            [sys.executable, *torchrun, "-m", "diffusion", "evaluate", *usual],
-            env=ENVIRONMENT,
-            cwd=checkpoint.BUNDLED.parent,
+            [sys.executable, *torchrun, program, *usual],
+            env=ENVIRONMENT | {"PYTHONPATH": str(checkpoint.BUNDLED.parent)},
             capture_output=True,
             text=True,
             timeout=240,
         )
         assert together.returncode == 0, together.stderr
         assert alone["count"] == 200
+        told = [alone[f"told_apart_by_{number}"]["value"] for number in (1, 2, 3)]
+        assert alone["told_apart"]["value"] == pytest.approx(np.mean(told))
         assert json.loads(together.stdout) == alone
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:

@@ -143,8 +143,8 @@ def test_a_classifier_learns_from_the_drawn_digits_what_they_teach(monkeypatch) 
 
 def test_the_floor_is_measured_once(real, tmp_path, monkeypatch) -> None:
     measured = []
-    monkeypatch.setattr(judging, "train_reader", lambda *_, **__: load_reader())
-    monkeypatch.setattr(judging, "told_apart", lambda *_, **__: measured.append(1) or 0.5)
+    monkeypatch.setattr(judging, "train_reader", lambda *_, **__: measured.append(1) or load_reader())
+    monkeypatch.setattr(judging, "told_apart", lambda *_, **__: 0.5)
 
     def judge(labels=DIGITS, images=real["train"][0]) -> judging.Judge:
         return judging.Judge(labels, train=(images, real["train"][1]), test=real["test"], keep=tmp_path)
@@ -216,10 +216,10 @@ def test_precision_and_recall_of_crowds_one_can_see() -> None:
     random = np.random.default_rng(0)
     crowd = random.standard_normal((1000, 2))
     half = crowd[crowd[:, 0] > 0]  # all of it is real, and it misses half
-    precision, recall = figures.precision_recall(half + 1e-9, crowd)
+    precision, recall = figures.share_among(half + 1e-9, crowd), figures.share_among(crowd, half + 1e-9)
     assert precision > 0.99
     assert recall == pytest.approx(0.5, abs=0.05)
-    assert figures.precision_recall(crowd + 100, crowd) == (0, 0)
+    assert figures.share_among(crowd + 100, crowd) == figures.share_among(crowd, crowd + 100) == 0
 
 
 def test_nearest_distances_know_a_copy(digits) -> None:
