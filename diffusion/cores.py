@@ -48,7 +48,7 @@ class Sharing:
         self._left = 0.0  # seconds of steps until the next try
         self._seconds = self._worked = 0.0  # of the window under way
         self._lock = threading.Lock()  # a page may run steps in several threads at once
-        self._alone = threading.local()  # whether a thread stays on one core
+        self._alone = threading.local()  # of a thread that stays on one core: what ends it
 
     def stay_on_one(self, over: threading.Event) -> None:
         """Let the calling thread's steps take one core each: no number of cores changes what comes of them.

@@ -7,9 +7,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ ENDED = "Another process of this run has ended or cannot be reached: what is wri
 LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
 LATE = "caused pair closure"  # and of one that it gave up
 TASKS = "tasks"  # what the leading process tells the others before all do some `together`
+LONGEST = timedelta(hours=2)  # that one process waits for what another computes on its cores
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -54,7 +56,7 @@ class Team:
             torch.cuda.set_device(device)
             distributed.init_process_group("nccl", device_id=device)
         else:
-            distributed.init_process_group("gloo")
+            distributed.init_process_group("gloo", timeout=LONGEST)
         team = cls(distributed.get_rank(), size, device)
         if len(set(team.gather(_fingerprint_of_code()))) > 1:
             team.part()
@@ -145,8 +147,8 @@ class Team:
     def together(self, tasks: Sequence[Callable[..., Any]] = (), **own: Any) -> list[Any]:
         """What the leading process's tasks return, in their order. The others, who hear of `TASKS`, bring none.
 
-        Each core of each process takes the next task that nobody has, and does it alone: the result is the same for any
-        number of cores and processes. A task is a function that can be pickled; `own` is what this process gives it.
+        Each core of each process takes the next task that nobody has, and does it alone: on equal hardware the result is
+        the same for any number of cores and processes. A task is a function that can be pickled; `own` is what this process gives it.
         """
         if self.leads:
             self.tell(TASKS)
@@ -158,18 +160,19 @@ class Team:
         taken = f"tasks taken {self._counts['times together']}"
         done: dict[int, Any] = {}
         over = threading.Event()
+        gpu = torch.cuda.current_device() if self.device.type == "cuda" else None
 
         def work() -> None:
             sharing.stay_on_one(over)
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)  # which each thread chooses for itself
+            if gpu is not None:
+                torch.cuda.set_device(gpu)  # which each thread chooses for itself
             while not over.is_set() and (k := self.count(taken, 1) - 1) < len(tasks):
                 done[k] = tasks[k](**own)
 
-        with self.using_own_cores(), ThreadPoolExecutor(self._own_threads) as pool:
+        with self.using_own_cores(), futures.ThreadPoolExecutor(self._own_threads) as pool:
             try:
                 workers = [pool.submit(work) for _ in range(self._own_threads)]
-                for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
+                for worker in futures.wait(workers, return_when=futures.FIRST_EXCEPTION).done:
                     worker.result()
             except BaseException:  # Ctrl-C, or what went wrong in a task: the others end theirs
                 over.set()

@@ -5,10 +5,13 @@ lies to the crowd of real ones. A reader forgives blur and haze, so the strictes
 drawn digits from real ones.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffusion.cores import sharing
 from diffusion.evaluation.reader import BATCH, train_reader
 
 ENOUGH = 10_000  # images that a classifier is shown in all, at least: few digits are shown more often
@@ -33,9 +36,16 @@ def share_among(points: np.ndarray, crowd: np.ndarray, k: int = 3) -> float:
     2019, https://arxiv.org/abs/1904.06991, equation 1.
     """
     a, b = torch.from_numpy(points).float(), torch.from_numpy(crowd).float()
-    radii = torch.cat([torch.cdist(part, b).kthvalue(k + 1).values for part in b.split(BATCH)])
-    inside = [(torch.cdist(part, b) <= radii).any(dim=1) for part in a.split(BATCH)]
-    return torch.cat(inside).float().mean().item()
+
+    def by_part(some: Tensor, found: Callable[[Tensor], Tensor]) -> Tensor:
+        parts = []
+        for part in some.split(BATCH):
+            with sharing.step():
+                parts.append(found(torch.cdist(part, b)))
+        return torch.cat(parts)
+
+    radii = by_part(b, lambda distances: distances.kthvalue(k + 1).values)
+    return by_part(a, lambda distances: (distances <= radii).any(dim=1)).float().mean().item()
 
 
 def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
@@ -49,7 +59,9 @@ def nearest_distances(images: Tensor, crowd: Tensor) -> np.ndarray:
     return (nearest / pixels.shape[1] ** 0.5).numpy()
 
 
-def told_apart(drawn: Tensor, real: Tensor, *, seed: int = 0, progress: bool = False) -> float:
+def told_apart(
+    drawn: Tensor, real: Tensor, *, seed: int = 0, precision: str | None = None, progress: bool = False
+) -> float:
     """The two-sample test: how often a fresh classifier is right on unseen images, drawn or real.
 
     uint8 (N, H, W[, C]) each. 0.5 means that nobody can tell (Lopez-Paz & Oquab 2017,
@@ -65,6 +77,8 @@ def told_apart(drawn: Tensor, real: Tensor, *, seed: int = 0, progress: bool = F
     kinds = torch.arange(2, device="cpu")
     images, labels = torch.cat([drawn[:seen], real[:seen]]), kinds.repeat_interleave(seen)
     epochs = max(10, ENOUGH // len(images))
-    judge = train_reader(images, labels, epochs=epochs, classes=2, jitter=False, seed=seed, progress=progress)
+    judge = train_reader(
+        images, labels, epochs=epochs, classes=2, jitter=False, seed=seed, precision=precision, progress=progress
+    )
     unseen = torch.cat([drawn[seen:], real[seen:]])
     return judge.accuracy(unseen, kinds.repeat_interleave(count - seen))

@@ -21,7 +21,7 @@ from diffusion.evaluation.figures import ENOUGH, frechet_distance, nearest_dista
 from diffusion.evaluation.reader import BATCH, Reader, load_reader, train_reader
 from diffusion.files import render
 from diffusion.files.atomic import write_text
-from diffusion.hardware import best_device
+from diffusion.hardware import best_device, quickest_precision
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.team import TASKS, Team
@@ -44,8 +44,8 @@ class Judge:
         full: also the figures that train classifiers of their own, minutes on a CPU.
         progress: whether to show bars of progress on the standard error.
         keep: a folder for the full figures of real digits, so that they are measured once: half of the work.
-        team: the processes that share the work, of which this is the leading one; the others `help`. The figures are
-            the same for any number of them.
+        team: the processes that share the work, of which this is the leading one; the others `help`. On equal
+            hardware the figures are the same for any number of them.
 
     Attributes:
         floor: every figure for as many real training images of the same classes, in place of the drawn ones; accuracy
@@ -73,6 +73,7 @@ class Judge:
         self.full, self.progress = full, progress
         self.reader = reader or load_reader()
         self.team = team or Team(0, 1, best_device())
+        self.precision = quickest_precision(best_device()) if full else ""  # of the classifiers
         self.train = train
         like, others = _two_crowds(self.labels, train[1])
         self.others = train[0][others]
@@ -105,7 +106,7 @@ class Judge:
     def _recall_or_measure(self, folder: Path, test: Images) -> None:
         """The same, read from a file where it was kept before, and else kept there, if that can be."""
         parts = (*self.train, *test, *self.real, *self.reader.state_dict().values())
-        key = hashlib.sha256(str(VERSION).encode())
+        key = hashlib.sha256(f"{VERSION} {self.precision}".encode())
         for part in parts:
             key.update(part.contiguous().cpu().numpy().tobytes())
         path = folder / f"floor-{key.hexdigest()[:16]}.json"
@@ -142,13 +143,17 @@ class Judge:
     def _nearest(self, images: Tensor) -> np.ndarray:
         """How far each image (N, H, W[, C]) is from the nearest training image."""
         parts = images.split(BATCH)
-        return np.concatenate(self.team.together([partial(nearest_distances, part, self.train[0]) for part in parts]))
+        return np.concatenate(
+            self.team.together([partial(nearest_distances, part.clone(), self.train[0]) for part in parts])
+        )
 
     def _by_classifiers(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """The figures that train classifiers: each on one core, which is quicker than one after another on all."""
-        tell = [partial(told_apart, images, self.others, seed=seed) for seed in range(CLASSIFIERS)]
-        learn = partial(_accuracy_after_training_on, images, labels, self.test, self.reader.head.out_features)
-        *told, learnt = self.team.together([*tell, learn], progress=self.progress)
+        """The figures that train classifiers, in one precision, whatever is quicker for who trains them."""
+        tell = partial(told_apart, images, self.others, precision=self.precision)
+        classes = self.reader.head.out_features
+        learn = partial(_accuracy_after_training_on, images, labels, self.test, classes, self.precision)
+        tasks = [*(partial(tell, seed=seed) for seed in range(CLASSIFIERS)), learn]
+        *told, learnt = self.team.together(tasks, progress=self.progress)
         return {
             "told_apart": float(np.mean(told)),
             **{f"told_apart_by_{number}": one for number, one in enumerate(told, 1)},
@@ -182,11 +187,12 @@ def _accuracies(likely: np.ndarray, labels: Tensor) -> dict[str, float]:
 
 
 def _accuracy_after_training_on(
-    images: Tensor, labels: Tensor, test: Images, classes: int, progress: bool = False
+    images: Tensor, labels: Tensor, test: Images, classes: int, precision: str, progress: bool = False
 ) -> float:
     """The share of test images read right by a classifier that has seen only these."""
     epochs = max(20, ENOUGH // len(images))
-    return train_reader(images, labels, epochs=epochs, classes=classes, progress=progress).accuracy(*test)
+    reader = train_reader(images, labels, epochs=epochs, classes=classes, precision=precision, progress=progress)
+    return reader.accuracy(*test)
 
 
 def _two_crowds(wanted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -214,7 +220,7 @@ def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False, team: Team |
     """
     team = team or Team(0, 1, pipe.model.device)
     team.tell(recipe.to_json())
-    return _together(pipe, recipe, team, progress)
+    return _draw_together(pipe, recipe, team, progress)
 
 
 def help(pipe: Pipeline, team: Team) -> None:
@@ -223,10 +229,10 @@ def help(pipe: Pipeline, team: Team) -> None:
         if text == TASKS:
             team.together()
         else:
-            _together(pipe, Recipe.from_json(text), team)
+            _draw_together(pipe, Recipe.from_json(text), team)
 
 
-def _together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:
+def _draw_together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:
     """Each process draws every so many-th part, of as few images as keep the network busy; all come to have all."""
     parts = list(recipe.split(MICRO_BATCH))
     steps = f"steps of drawing {team.count('told')}"

@@ -102,6 +102,7 @@ def train_reader(
     dataset: str = DEFAULT,
     jitter: bool = True,
     seed: int = 0,
+    precision: str | None = None,
     progress: bool = False,
 ) -> Reader:
     """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`.
@@ -113,7 +114,7 @@ def train_reader(
     device = best_device()
     classes = classes or len(DATASETS[dataset].names)
     with MAKING, torch.random.fork_rng():  # the caller's random numbers stay as they were
-        precision = quickest_precision(device)
+        precision = precision or quickest_precision(device)
         torch.manual_seed(seed)
         reader = Reader(classes, 1 if images.ndim == 3 else images.shape[-1], dataset).to(device)
     random = torch.Generator(device).manual_seed(seed)

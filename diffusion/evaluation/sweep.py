@@ -85,7 +85,9 @@ def _earlier(path: Path, wanted: Scores) -> list[Scores]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise BadInput(f"{path} holds no scores: delete it, or choose another folder.") from None
     if not same:
-        raise BadInput(f"{path} is of other weights, digits or settings: delete it, or choose another folder.")
+        raise BadInput(
+            f"{path} is of other weights, digits, settings or an earlier judge: delete it, or choose another folder."
+        )
     return runs
 
 

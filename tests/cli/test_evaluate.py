@@ -13,8 +13,24 @@ from machines import ENVIRONMENT
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
-from diffusion.evaluation import figures, judge, reader
+from diffusion.evaluation import figures, judge
 from diffusion.evaluation.reader import READER, load_reader, save_reader
+
+PROGRAM = """
+import os
+from pathlib import Path
+from diffusion.__main__ import main
+from diffusion.evaluation import figures, judge, reader
+
+def noted(*images, train=reader.train_reader, **how):
+    Path(__file__).with_name("judged-by-" + os.environ["RANK"]).touch()
+    return train(*images, **how)
+
+figures.ENOUGH = judge.ENOUGH = 1  # few lessons for the classifiers
+figures.train_reader = noted
+judge.quickest_precision = lambda device: "fp32"
+main()
+"""
 
 
 class TestEvaluate:
@@ -48,19 +64,15 @@ class TestEvaluate:
                 header = np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes()
                 (raw / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
         program = tmp_path / "evaluate.py"
-        program.write_text(
-            "from diffusion.__main__ import main\n"
-            "from diffusion.evaluation import figures, judge, reader\n"
-            "figures.ENOUGH = judge.ENOUGH = 1\n"
-            "reader.quickest_precision = lambda device: 'fp32'\n"
-            "main()\n"
-        )
-        monkeypatch.setattr(figures, "ENOUGH", 1)  # few lessons for the classifiers
+        program.write_text(PROGRAM)
+        monkeypatch.setattr(figures, "ENOUGH", 1)
         monkeypatch.setattr(judge, "ENOUGH", 1)
-        monkeypatch.setattr(reader, "quickest_precision", lambda device: "fp32")
+        monkeypatch.setattr(judge, "quickest_precision", lambda device: "fp32")
         usual = ["evaluate", "--weights", weights, "--count", "20", "--steps", "1", "--data", str(tmp_path / "data")]
+        before = torch.get_num_threads()
         torch.set_num_threads(2)
         main(usual)
+        torch.set_num_threads(before)
         alone = json.loads(capsys.readouterr().out)
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
         together = subprocess.run(
@@ -75,6 +87,7 @@ class TestEvaluate:
         told = [alone[f"told_apart_by_{number}"]["value"] for number in (1, 2, 3)]
         assert alone["told_apart"]["value"] == pytest.approx(np.mean(told))
         assert json.loads(together.stdout) == alone
+        assert len(list(tmp_path.glob("judged-by-*"))) > 1
 
     def test_a_sweep_is_one_object_or_one_table_with_its_files(self, weights, tmp_path, capsys) -> None:
         flags = ["--steps", "1,2", "--guidance", "1,2", "--sampler", "ddpm", "--out", str(tmp_path / "sweep")]
@@ -106,7 +119,7 @@ class TestEvaluate:
         assert json.loads(capsys.readouterr().out)["drawn_in"] == "bf16"
         with pytest.raises(SystemExit):
             self.evaluate(weights, *flags)
-        assert "is of other weights, digits or settings" in capsys.readouterr().err
+        assert "is of other weights, digits, settings or an earlier judge" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("flags", "sentence"),

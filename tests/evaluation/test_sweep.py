@@ -97,14 +97,19 @@ def test_a_quick_score_is_made_again_where_all_figures_are_asked_for(pipe, real,
         {"digits": tuple(range(10)) * 21},
         {"digits": tuple(range(1, 10)) * 23},
         {"seed": 1},
+        {"earlier": True},
     ],
-    ids=["weights", "reader", "more digits", "other digits", "seed"],
+    ids=["weights", "reader", "more digits", "other digits", "seed", "an earlier judge"],
 )
 def test_scores_that_cannot_be_compared_are_refused_and_kept(pipe, some, tmp_path, refuses, change) -> None:
     sweep.sweep(pipe, recipes((1,)), tmp_path, **some)
+    if change.pop("earlier", False):
+        scores = json.loads((tmp_path / sweep.SCORES).read_text())
+        scores["runs"][0]["judge"] -= 1
+        (tmp_path / sweep.SCORES).write_text(json.dumps(scores))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     some["names"] = change.pop("names", NAMES)
-    with refuses("is of other weights, digits or settings"):
+    with refuses("is of other weights, digits, settings or an earlier judge"):
         sweep.sweep(pipe, [replace(recipe, **change) for recipe in recipes((2,))], tmp_path, **some)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
