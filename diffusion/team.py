@@ -147,8 +147,8 @@ class Team:
     def together(self, tasks: Sequence[Callable[..., Any]] = (), **own: Any) -> list[Any]:
         """What the leading process's tasks return, in their order. The others, who hear of `TASKS`, bring none.
 
-        Each core of each process takes the next task that nobody has, and does it alone: on equal hardware the result is
-        the same for any number of cores and processes. A task is a function that can be pickled; `own` is what this
+        Each core of each process takes the next task that nobody has, and does it alone: on equal hardware the result
+        is the same for any number of cores and processes. A task is a function that can be pickled; `own` is what this
         process gives it.
         """
         if self.leads:
