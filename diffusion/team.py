@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ ENDED = "Another process of this run has ended or cannot be reached: what is wri
 LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
 LATE = "caused pair closure"  # and of one that it gave up
 TASKS = "tasks"  # what the leading process tells the others before all do some `together`
-LONGEST = timedelta(hours=2)  # that one process waits for what another computes on its cores
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -38,6 +36,7 @@ class Team:
     size: int
     device: torch.device
     _counts: Counter[str] = field(default_factory=Counter, compare=False)  # this process's own
+    _watches: list[Callable[[], None]] = field(default_factory=list, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
     _own_threads: int = field(default_factory=torch.get_num_threads, compare=False)
 
@@ -56,7 +55,7 @@ class Team:
             torch.cuda.set_device(device)
             distributed.init_process_group("nccl", device_id=device)
         else:
-            distributed.init_process_group("gloo", timeout=LONGEST)
+            distributed.init_process_group("gloo")
         team = cls(distributed.get_rank(), size, device)
         if len(set(team.gather(_fingerprint_of_code()))) > 1:
             team.part()
@@ -118,8 +117,7 @@ class Team:
         """
         self._counts["turns to lead"] += 1
         led = f"led {self._counts['turns to lead']}"
-        while not self.leads and not self.count(led):
-            time.sleep(0.05)
+        self._until(lambda: self.leads or self.count(led) > 0)
         yield
         if self.leads:
             self.count(led, 1)
@@ -131,18 +129,28 @@ class Team:
             self.count("told", 1)
 
     def hear(self) -> str:
-        """Wait for the next that the leading process says. It may take its time, as a collective may not."""
+        """Wait for the next that the leading process says."""
         self._counts["heard"] += 1
-        while self.count("told") < self._counts["heard"]:
-            time.sleep(0.05)
+        self._until(lambda: self.count("told") >= self._counts["heard"])
         return distributed.distributed_c10d._get_default_store().get(f"told {self._counts['heard'] - 1}").decode()
 
     def gather(self, own: Any) -> list[Any]:
         """What each process has, in the order of their ranks."""
         every = [own] * self.size
         if self.size > 1:
+            self._counts["gathered"] += 1
+            come = f"come to gather {self._counts['gathered']}"
+            self.count(come, 1)
+            self._until(lambda: self.count(come) == self.size)
             distributed.all_gather_object(every, own)
         return every
+
+    def _until(self, come: Callable[[], bool]) -> None:
+        """Wait for what may take its time, as a collective may not: half an hour after the first has come, it fails."""
+        while not come():
+            for check in self._watches:
+                check()
+            time.sleep(0.05)
 
     def together(self, tasks: Sequence[Callable[..., Any]] = (), **own: Any) -> list[Any]:
         """What the leading process's tasks return, in their order. The others, who hear of `TASKS`, bring none.
@@ -200,7 +208,8 @@ class Team:
     def watched(self) -> Iterator[Callable[[], None]]:
         """Give signs of life meanwhile; what it yields raises BadInput where another process gives none any more.
 
-        torchrun ends all processes of a machine when one of them dies, but knows nothing of those of another machine.
+        Meanwhile all that waits for others raises it, too. torchrun ends all processes of a machine when one of them
+        dies, but knows nothing of those of another machine.
         """
         over = threading.Event()
 
@@ -222,10 +231,12 @@ class Team:
         thread = threading.Thread(target=beat, daemon=True)
         if self.size > 1:
             thread.start()
+        self._watches.append(check)
         try:
             yield check
             self.count(f"{self.rank} is through", 1)
         finally:
+            self._watches.remove(check)
             over.set()
             if self.size > 1:
                 thread.join()

@@ -1,11 +1,15 @@
 """Processes and cores that share work: what comes of it is the same for any number of them."""
 
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from machines import ENVIRONMENT
 
 from diffusion.checks import BadInput
 from diffusion.cores import sharing
@@ -57,3 +61,33 @@ def test_a_task_computes_on_the_gpu_of_its_process(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     assert Team(0, 1, torch.device("cuda"), _own_threads=2).together([list]) == [[]]
     assert chosen == [3, 3]
+
+
+LATE = """
+import time
+from datetime import timedelta
+from torch.distributed import distributed_c10d
+from diffusion.team import Team
+
+team = Team.join()
+distributed_c10d._set_pg_timeout(timedelta(seconds=1))  # of collectives, in place of half an hour
+with team.watched():
+    time.sleep(3 * team.rank)
+    assert team.gather(team.rank) == [0, 1]
+team.part()
+"""
+
+
+@pytest.mark.process
+def test_a_process_may_come_late(tmp_path) -> None:
+    program = tmp_path / "late.py"
+    program.write_text(LATE)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, program],
+        env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr

@@ -75,18 +75,20 @@ def evaluate(flags: argparse.Namespace) -> None:
     if team.agree(mine) != mine:
         raise checks.BadInput("This process would draw with other weights than the leading one: give all the same.")
     if not team.leads:
-        judge.help(pipe, team)
+        with team.watched():
+            judge.help(pipe, team)
         return team.part()
     team.use_cores_of_all()
     names = {"weights": checkpoint.fingerprint(file), "reader": checkpoint.fingerprint(flags.reader)}
     if flags.precision != "fp32":
         names["drawn_in"] = flags.precision  # "precision" is one of the figures
-    if flags.out:
-        tell = partial(print, file=sys.stderr)
-        runs = sweep.sweep(pipe, recipes, flags.out, names=names, tell=tell, team=team, **measure)
-    else:
-        runs = [names | judge.evaluate(pipe, recipes[0], team=team, **measure)]
-    team.tell("")  # that was all
+    with team.watched():
+        if flags.out:
+            tell = partial(print, file=sys.stderr)
+            runs = sweep.sweep(pipe, recipes, flags.out, names=names, tell=tell, team=team, **measure)
+        else:
+            runs = [names | judge.evaluate(pipe, recipes[0], team=team, **measure)]
+        team.tell("")  # that was all
     one = runs[0] if len(runs) == 1 else {"runs": runs}
     process.answer(sweep.table(runs) if flags.table else json.dumps(one, indent=2))
     team.part()
