@@ -1,7 +1,7 @@
 """Which average of the weights is best, and is it worth an output that says what is exactly black?
 
     python -m benchmarks.black --weights runs/style/average-0.05.safetensors runs/style/average-0.1.safetensors
-    python -m benchmarks.black --count 1000   # the bundled weights, half an hour on two CPU cores
+    python -m benchmarks.black --count 1000   # the bundled weights, some twenty minutes on two CPU cores
     python -m benchmarks.black --count 1000 --sampler abm --steps 10 --thresholds
     python -m benchmarks.black --count 20     # a first look
 
