@@ -3,12 +3,13 @@
     python -m benchmarks.black --weights runs/style/average-0.05.safetensors runs/style/average-0.1.safetensors
     python -m benchmarks.black --count 1000   # the bundled weights, some twenty minutes on two CPU cores
     python -m benchmarks.black --count 1000 --sampler abm --steps 10 --thresholds
+    python -m benchmarks.black --count 1000 --classifiers 9 --thresholds --weights bundled few-step
     python -m benchmarks.black --count 20     # a first look
 
 The same digits are drawn with and without what the network says of black (where it says it), and judged beside real
-digits; the second ones also after the cheap rule: values below a threshold are set to 0. Three classifiers try to tell
-them from real digits, for one alone may miss what gives them away; and once more where the rule is applied to the real
-digits as well, so that only the strokes are left to tell by.
+digits; the second ones also after the cheap rule: values below a threshold are set to 0. Several classifiers try to
+tell them from real digits, for one alone may miss what gives them away; and once more where the rule is applied to the
+real digits as well, so that only the strokes are left to tell by.
 
 Prints a Markdown table. Its last column is how many pixels of a digit have values of 1 to 3.
 """
@@ -28,7 +29,7 @@ from diffusion import BadInput, Pipeline, checks, data
 from diffusion.denoiser import Denoiser
 from diffusion.evaluation.figures import told_apart
 from diffusion.evaluation.judge import CLASSIFIERS, Judge
-from diffusion.hardware import PRECISIONS, use_allowed_cores
+from diffusion.hardware import PRECISIONS, best_device, quickest_precision, use_allowed_cores
 from diffusion.recipe import Recipe
 
 HAZE = 4  # grey values below which a pixel looks black and is not
@@ -44,6 +45,9 @@ def main() -> None:
     parser.add_argument("--sampler", help="default: that of the weights")
     parser.add_argument("--steps", type=int, help="default: that of the weights")
     parser.add_argument("--thresholds", default=[8], type=int, nargs="*", help="of the cheap rule (default: 8)")
+    parser.add_argument(
+        "--classifiers", default=CLASSIFIERS, type=int, help=f"that try to tell them apart (default: {CLASSIFIERS})"
+    )
     flags = parser.parse_args()
     use_allowed_cores()
     try:
@@ -54,13 +58,15 @@ def main() -> None:
 
 def study(flags: argparse.Namespace) -> str:
     labels = [k for k in range(10) for _ in range(checks.whole("--count", flags.count, 1, 1000))]
+    seeds = range(checks.whole("--classifiers", flags.classifiers, 1, 100))
     train, test = (data.load("mnist", flags.data, train=train) for train in (True, False))
     judge = Judge(labels, train=train, test=test, full=False)
     given = {name: getattr(flags, name) for name in ("sampler", "steps") if getattr(flags, name) is not None}
+    precision = quickest_precision(best_device()) if flags.precision == "auto" else flags.precision
     rows = []
 
     def add(weights: str, way: str, shown: Tensor, figures: Mapping[str, float], real: Tensor = judge.others) -> None:
-        seen = judge.team.together([partial(told_apart, shown, real, seed=seed) for seed in range(CLASSIFIERS)])
+        seen = judge.team.together([partial(told_apart, shown, real, seed=seed, precision=precision) for seed in seeds])
         told = f"{sum(seen) / len(seen):.3f} ({', '.join(f'{each:.3f}' for each in seen)})"
         haze = f"{((shown > 0) & (shown < HAZE)).float().sum((1, 2)).mean():.2f}"
         measured = [f"{figures[name]:.4f}" if name in figures else "" for name in FIGURES]
@@ -68,7 +74,7 @@ def study(flags: argparse.Namespace) -> str:
         print(*rows[-1], file=sys.stderr, flush=True)
 
     for weights in flags.weights:
-        name, pipe = Path(weights).stem, Pipeline.from_pretrained(weights, precision=flags.precision)
+        name, pipe = Path(weights).stem, Pipeline.from_pretrained(weights, precision=precision)
         for way, shown in drawn(pipe, pipe.recipe(labels, **given)):
             add(name, way, shown, judge.figures(shown, judge.labels))
         for threshold in flags.thresholds:

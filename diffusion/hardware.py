@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     """Multiply-adds a second, counted as two operations, of a large matrix product: what the device reaches at best."""
     size = 8192 if device.type == "cuda" else 1024
     a = torch.randn(size, size, device=device, dtype=PRECISIONS[precision])
-    return 2 * size**3 / _seconds(lambda: a @ a, device)
+    return 2 * size**3 / _seconds([lambda: a @ a], device)[0]
 
 
 @cache
@@ -100,17 +100,19 @@ def quickest_precision(device: torch.device) -> str:
             loss = F.conv2d(x, weight, padding=1).float().sum()
         torch.autograd.grad(loss, weight)
 
-    return min(PRECISIONS, key=lambda precision: _seconds(lambda: train(precision), device))
+    seconds = _seconds([partial(train, precision) for precision in PRECISIONS], device)
+    return min(zip(seconds, PRECISIONS, strict=True))[1]
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The shortest of five timings, after one that warms up."""
+def _seconds(works: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
+    """The shortest of five timings of each, after one that warms up: in turns, so that all meet what else runs here."""
 
-    def once() -> float:
+    def once(work: Callable[[], object]) -> float:
         start = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter() - start
 
-    return min([once() for _ in range(6)][1:])
+    rounds = [[once(work) for work in works] for _ in range(6)]
+    return [min(times) for times in zip(*rounds[1:], strict=True)]

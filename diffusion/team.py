@@ -23,7 +23,7 @@ from diffusion.hardware import best_device
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
 LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
 LATE = "caused pair closure"  # and of one that it gave up
-TASKS = "tasks"  # what the leading process tells the others before all do some `together`
+TASKS = "tasks"  # what the leading process tells the others before all do some together
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -129,10 +129,15 @@ class Team:
             self.count("told", 1)
 
     def hear(self) -> str:
-        """Wait for the next that the leading process says."""
-        self._counts["heard"] += 1
-        self._until(lambda: self.count("told") >= self._counts["heard"])
-        return distributed.distributed_c10d._get_default_store().get(f"told {self._counts['heard'] - 1}").decode()
+        """Wait for the next that the leading process says, and meanwhile do its share of what is done `together`."""
+        while True:
+            self._counts["heard"] += 1
+            self._until(lambda: self.count("told") >= self._counts["heard"])
+            store = distributed.distributed_c10d._get_default_store()
+            text: str = store.get(f"told {self._counts['heard'] - 1}").decode()
+            if text != TASKS:
+                return text
+            self.together()
 
     def gather(self, own: Any) -> list[Any]:
         """What each process has, in the order of their ranks."""
@@ -153,7 +158,7 @@ class Team:
             time.sleep(0.05)
 
     def together(self, tasks: Sequence[Callable[..., Any]] = (), **own: Any) -> list[Any]:
-        """What the leading process's tasks return, in their order. The others, who hear of `TASKS`, bring none.
+        """What the leading process's tasks return, in their order. The others bring none, and come as they `hear`.
 
         Each core of each process takes the next task that nobody has, and does it alone: on equal hardware the result
         is the same for any number of cores and processes. A task is a function that can be pickled; `own` is what this

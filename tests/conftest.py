@@ -38,9 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def same_noise() -> None:
-    """Every test draws the same random numbers, whichever tests ran before it."""
+def same_start() -> Iterator[None]:
+    """Every test has the same random numbers and as many threads, whichever tests ran before it."""
     torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

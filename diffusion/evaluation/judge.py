@@ -24,7 +24,7 @@ from diffusion.files.atomic import write_text
 from diffusion.hardware import best_device, quickest_precision
 from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
-from diffusion.team import TASKS, Team
+from diffusion.team import Team
 
 VERSION = 2  # of how figures are measured: those of another version are not compared
 CLASSIFIERS = 3  # that try to tell drawn from real: one alone may miss what gives them away
@@ -226,10 +226,7 @@ def draw(pipe: Pipeline, recipe: Recipe, *, progress: bool = False, team: Team |
 def help(pipe: Pipeline, team: Team) -> None:
     """What a process does that does not lead: its share of all that the leading one does, until that says nothing."""
     while text := team.hear():
-        if text == TASKS:
-            team.together()
-        else:
-            _draw_together(pipe, Recipe.from_json(text), team)
+        _draw_together(pipe, Recipe.from_json(text), team)
 
 
 def _draw_together(pipe: Pipeline, recipe: Recipe, team: Team, progress: bool = False) -> np.ndarray:

@@ -25,7 +25,10 @@ MAKING = threading.Lock()  # how a network is made depends on random numbers tha
 
 
 class Reader(nn.Module):
-    """A small classifier: images (B, C, H, W) in [-1, 1] -> logits (B, classes)."""
+    """A small classifier: images (B, C, H, W) in [-1, 1] -> logits (B, classes).
+
+    In training a share of the features is hidden by `train_reader` (dropout, with random numbers of its own).
+    """
 
     def __init__(self, classes: int, channels: int, dataset: str) -> None:
         super().__init__()
@@ -107,9 +110,9 @@ def train_reader(
 ) -> Reader:
     """Train a reader on uint8 images (N, H, W[, C]) and labels (N,), with small random turns and shifts if `jitter`.
 
-    Without `classes`, there are as many as the data set has. Its random numbers are its own: several readers may be
-    trained at once, each in a thread. It computes in the precision that is quicker here: in bf16
-    its figures differ by less than from seed to seed.
+    Without `classes`, there are as many as the data set has. Without a `precision`, fp32 or bf16, it is the one that is
+    quicker here: in bf16 a reader's figures differ by less than from seed to seed. Its random numbers are its own:
+    several readers may be trained at once, each in a thread.
     """
     device = best_device()
     classes = classes or len(DATASETS[dataset].names)

@@ -69,10 +69,8 @@ class TestEvaluate:
         monkeypatch.setattr(judge, "ENOUGH", 1)
         monkeypatch.setattr(judge, "quickest_precision", lambda device: "fp32")
         usual = ["evaluate", "--weights", weights, "--count", "20", "--steps", "1", "--data", str(tmp_path / "data")]
-        before = torch.get_num_threads()
         torch.set_num_threads(2)
         main(usual)
-        torch.set_num_threads(before)
         alone = json.loads(capsys.readouterr().out)
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
         together = subprocess.run(
