@@ -90,21 +90,15 @@ def drawn(pipe: Pipeline, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
     model = pipe.drawing
     if not isinstance(model, Denoiser):
         raise BadInput("These weights are no network of this project: choose others with --weights.")
-    if model.config.black:
-        yield "as the network says", images(pipe, recipe)
-        model.guess = partial(grey_guess, model)  # type: ignore[method-assign]
-    yield "as the pixels are", images(pipe, recipe)
+    guess = model.guess
+    for way, said in (("as the network says", True), ("as the pixels are", False))[not model.config.black :]:
+        model.guess = lambda *seen, exact, said=said: guess(*seen, exact=said)  # type: ignore[method-assign]
+        yield way, images(pipe, recipe)
 
 
 def zero_below(threshold: int, images: Tensor) -> Tensor:
     """The cheap rule, for uint8 images."""
     return torch.where(images < threshold, 0, images)
-
-
-def grey_guess(model: Denoiser, x: Tensor, levels: Tensor, *rest: Tensor) -> Tensor:
-    """`Denoiser.guess` without what the network says of black."""
-    prediction, _ = model.predict(x, levels, *rest)
-    return model.to_x0(x, prediction, levels)
 
 
 if __name__ == "__main__":

@@ -77,25 +77,29 @@ class Denoiser(nn.Module):
         return null
 
     def forward(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
-        """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale."""
+        """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale.
+
+        Only a student draws black as its network says. Others draw pixels as they are: classifiers tell such digits
+        from real ones less often (docs/results.md), though a few pixels are then almost black.
+        """
         guesses = []
         for part, part_condition in zip(x.split(MICRO_BATCH), condition.split(MICRO_BATCH), strict=True):
             levels, *others = (
                 torch.full((len(part),), value, device=x.device, dtype=torch.float32) for value in (i, *steering)
             )
-            guesses.append(self.guess(part, levels.long(), part_condition, *others))
+            guesses.append(self.guess(part, levels.long(), part_condition, *others, exact=bool(steering)))
         return torch.cat(guesses)
 
-    def guess(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor) -> Tensor:
+    def guess(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor, exact: bool = True) -> Tensor:
         """The same, each image at a level of its own: levels and steering are (B,).
 
-        Where the network also says what is exactly black, its word counts at the end, when a pixel that is almost
-        black is either black or not: further up x0 is a mean over what may come. (Sparsity bits,
+        Where the network also says what is exactly black, and with `exact`, its word counts at the end, when a pixel
+        that is almost black is either black or not: further up x0 is a mean over what may come. (Sparsity bits,
         https://arxiv.org/abs/2502.02448, are a bit of each pixel that is diffused as well. Here it is told, not drawn.)
         """
         prediction, black = self.predict(x, levels, condition, *steering)
         x0 = self.to_x0(x, prediction, levels)
-        if black is not None:
+        if exact and black is not None:
             last = steering[0] < 0 if steering else levels < NEARLY_CLEAN
             x0 = torch.where((black > 0) & last.view(-1, 1, 1, 1), -1, x0)
         return x0

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from diffusion import Pipeline, Recipe, Step, checkpoint, prompts
+from diffusion.config import FewStep
 from diffusion.data import DATASETS, to_uint8
 from diffusion.files.render import FRAMES, PADDING
 from diffusion.lab import Hybrid
@@ -537,15 +538,19 @@ class TestStyle:
             assert style == pytest.approx(theirs[int(label)])
         assert {int(how[0, 0]) for how in asked} == {0, 1}
 
-    def test_what_the_network_calls_black_is_black_at_the_end_and_not_before(self, styled):
-        x = torch.randn(4, 1, 28, 28)
-        labels = torch.arange(4)
-        for i in (20, 500):
-            _, black = styled.model.predict(x, torch.full((4,), i), labels)
-            called = black > 0
+    @pytest.mark.parametrize("few_step", [None, FewStep()], ids=["many steps", "few-step"])
+    def test_what_the_network_calls_black_is_black_at_the_end_and_not_before(self, make_denoiser, few_step):
+        """To who learns from it, and as a student draws; a run of many steps leaves pixels as they are."""
+        model = make_denoiser(black=True, few_step=few_step)
+        x, labels = torch.randn(4, 1, 28, 28), torch.arange(4)
+        for i, end in ((20, -1), (500, 400)):
+            levels, steering = torch.full((4,), i), [] if few_step is None else [end, 2.0]
+            steered = [torch.full((4,), float(value)) for value in steering]
+            called = model.predict(x, levels, labels, *steered)[1] > 0
             assert 0.05 < called.float().mean() < 0.95
-            exactly = styled.model(x, i, labels)[called] == -1
-            assert exactly.all() if i == 20 else not exactly.all()
+            exactly = [model.guess(x, levels, labels, *steered)[called] == -1]
+            exactly += [model(x, i, labels, *steering)[called] == -1]
+            assert [bool(some.all()) for some in exactly] == [i == 20, i == 20 and few_step is not None]
 
     def test_such_weights_come_back_from_their_file(self, styled, tmp_path):
         styled.save_pretrained(tmp_path)
