@@ -29,7 +29,7 @@ MICRO_BATCH = 100  # images that go through the network at once: bounds memory, 
 LOSSES = ("prediction", "velocity")  # whose error a loss may be
 MAX_WEIGHT = 20.0  # of an error of the prediction, as one of the velocity: next to the clean image, x0 cannot be told
 BLACK_WEIGHT = 0.1  # of the loss of what is exactly black: it shall not pull at what it shares with the prediction
-NEARLY_CLEAN = 100  # levels below which a guess is the last of its run, where that has ten steps or more
+NEARLY_CLEAN = 100  # levels below which a pixel that is almost black is either black or not
 
 
 class Denoiser(nn.Module):
@@ -79,8 +79,8 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, i: int, condition: Tensor, *steering: float) -> Tensor:
         """The guess. A student of few steps is steered by the level where the step ends, and the guidance scale.
 
-        Only a student draws black as its network says. Others draw pixels as they are: classifiers tell such digits
-        from real ones less often (docs/results.md), though a few pixels are then almost black.
+        Only a student draws as black what its network says is black. Others leave pixels as they are: classifiers tell
+        such digits from real ones less often (docs/results.md), though fewer pixels are exactly black.
         """
         guesses = []
         for part, part_condition in zip(x.split(MICRO_BATCH), condition.split(MICRO_BATCH), strict=True):
@@ -93,9 +93,9 @@ class Denoiser(nn.Module):
     def guess(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor, exact: bool = True) -> Tensor:
         """The same, each image at a level of its own: levels and steering are (B,).
 
-        Where the network also says what is exactly black, and with `exact`, its word counts at the end, when a pixel
-        that is almost black is either black or not: further up x0 is a mean over what may come. (Sparsity bits,
-        https://arxiv.org/abs/2502.02448, are a bit of each pixel that is diffused as well. Here it is told, not drawn.)
+        exact: where the network also says what is exactly black, whether that counts, at the end: further up x0 is a
+        mean over what may come. (Sparsity bits, https://arxiv.org/abs/2502.02448, are a bit of each pixel that is
+        diffused as well. Here it is told, not drawn.)
         """
         prediction, black = self.predict(x, levels, condition, *steering)
         x0 = self.to_x0(x, prediction, levels)

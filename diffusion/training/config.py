@@ -103,7 +103,9 @@ class TrainConfig:
         False,
         "take thickness, slant and width of the strokes as further inputs, so that they can be asked for",
     )
-    black: bool = setting(YesNo(), False, "say of each pixel whether it is exactly black, too, and draw it so")
+    black: bool = setting(
+        YesNo(), False, "say of each pixel whether it is exactly black, too: few-step students draw it so"
+    )
     # how
     epochs: int = setting(Whole(1, 100_000), 12, "passes over the training images")
     batch_size: int = setting(Whole(1, 60_000), 128, "images a step, over all devices together")
