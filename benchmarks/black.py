@@ -40,13 +40,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="data")
     parser.add_argument("--weights", nargs="+", default=["bundled"], help="default: the bundled ones")
-    parser.add_argument("--precision", default="auto", choices=["auto", *PRECISIONS])
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=["auto", *PRECISIONS],
+        help="of drawing and of the classifiers (default: what is quicker here)",
+    )
     parser.add_argument("--count", default=200, type=int, help="how many of each digit (default: 200)")
     parser.add_argument("--sampler", help="default: that of the weights")
     parser.add_argument("--steps", type=int, help="default: that of the weights")
     parser.add_argument("--thresholds", default=[8], type=int, nargs="*", help="of the cheap rule (default: 8)")
     parser.add_argument(
-        "--classifiers", default=CLASSIFIERS, type=int, help=f"that try to tell them apart (default: {CLASSIFIERS})"
+        "--classifiers", default=CLASSIFIERS, type=int, help=f"how many try to tell them apart (default: {CLASSIFIERS})"
     )
     flags = parser.parse_args()
     use_allowed_cores()
@@ -90,9 +95,9 @@ def drawn(pipe: Pipeline, recipe: Recipe) -> Iterator[tuple[str, Tensor]]:
     model = pipe.drawing
     if not isinstance(model, Denoiser):
         raise BadInput("These weights are no network of this project: choose others with --weights.")
-    guess = model.guess
-    for way, said in (("as the network says", True), ("as the pixels are", False))[not model.config.black :]:
-        model.guess = lambda *seen, exact, said=said: guess(*seen, exact=said)  # type: ignore[method-assign]
+    ways = {"as the network says": True} if model.config.black else {}
+    for way, said in (ways | {"as the pixels are": False}).items():
+        model.guess = lambda *seen, exact, said=said: Denoiser.guess(model, *seen, exact=said)  # type: ignore[method-assign]
         yield way, images(pipe, recipe)
 
 

@@ -91,11 +91,12 @@ class Denoiser(nn.Module):
         return torch.cat(guesses)
 
     def guess(self, x: Tensor, levels: Tensor, condition: Tensor, *steering: Tensor, exact: bool = True) -> Tensor:
-        """The same, each image at a level of its own: levels and steering are (B,).
+        """The guess, each image at a level of its own: levels and steering are (B,).
 
-        exact: where the network also says what is exactly black, whether that counts, at the end: further up x0 is a
-        mean over what may come. (Sparsity bits, https://arxiv.org/abs/2502.02448, are a bit of each pixel that is
-        diffused as well. Here it is told, not drawn.)
+        With `exact`, what the network says is black is black, where it says so: below level 100, or in a student's last
+        step. Before that, x0 is a mean over what may come. Students learn from a teacher whose word counts. (Sparsity
+        bits, https://arxiv.org/abs/2502.02448, are a bit of each pixel that is diffused as well. Here it is told, not
+        drawn.)
         """
         prediction, black = self.predict(x, levels, condition, *steering)
         x0 = self.to_x0(x, prediction, levels)

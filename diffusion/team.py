@@ -23,7 +23,7 @@ from diffusion.hardware import best_device
 ENDED = "Another process of this run has ended or cannot be reached: what is written stays; start all of them again."
 LOST = ("closed", "reset", "refused", "Broken pipe", "No route", "Timed out")  # as gloo says it of a connection,
 LATE = "caused pair closure"  # and of one that it gave up
-TASKS = "tasks"  # what the leading process tells the others before all do some together
+TASKS = "tasks"  # what the leading process tells the others before all of them do tasks `together`
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 60.0  # seconds without one after which a process is taken for dead
 
@@ -129,7 +129,7 @@ class Team:
             self.count("told", 1)
 
     def hear(self) -> str:
-        """Wait for the next that the leading process says, and meanwhile do its share of what is done `together`."""
+        """Wait for the next that the leading process says, and do this process's share of what is done `together`."""
         while True:
             self._counts["heard"] += 1
             self._until(lambda: self.count("told") >= self._counts["heard"])

@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def same_start() -> Iterator[None]:
-    """Every test has the same random numbers and as many threads, whichever tests ran before it."""
+    """Every test has the same random numbers and the same number of threads, whichever tests ran before it."""
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     yield

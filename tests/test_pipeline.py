@@ -540,17 +540,19 @@ class TestStyle:
 
     @pytest.mark.parametrize("few_step", [None, FewStep()], ids=["many steps", "few-step"])
     def test_what_the_network_calls_black_is_black_at_the_end_and_not_before(self, make_denoiser, few_step):
-        """To who learns from it, and as a student draws; a run of many steps leaves pixels as they are."""
+        """`guess` draws it so, and so does a student; a run of many steps leaves pixels as they are."""
         model = make_denoiser(black=True, few_step=few_step)
         x, labels = torch.randn(4, 1, 28, 28), torch.arange(4)
-        for i, end in ((20, -1), (500, 400)):
+        ends = ((20, -1), (500, 400)) if few_step is None else ((20, -1), (500, -1), (20, 10), (500, 400))
+        for i, end in ends:
             levels, steering = torch.full((4,), i), [] if few_step is None else [end, 2.0]
             steered = [torch.full((4,), float(value)) for value in steering]
             called = model.predict(x, levels, labels, *steered)[1] > 0
             assert 0.05 < called.float().mean() < 0.95
             exactly = [model.guess(x, levels, labels, *steered)[called] == -1]
             exactly += [model(x, i, labels, *steering)[called] == -1]
-            assert [bool(some.all()) for some in exactly] == [i == 20, i == 20 and few_step is not None]
+            at_the_end = i == 20 if few_step is None else end == -1
+            assert [bool(some.all()) for some in exactly] == [at_the_end, at_the_end and few_step is not None]
 
     def test_such_weights_come_back_from_their_file(self, styled, tmp_path):
         styled.save_pretrained(tmp_path)

@@ -26,7 +26,7 @@ from diffusion.pipeline import Pipeline
 from diffusion.recipe import Recipe
 from diffusion.team import Team
 
-VERSION = 2  # of how figures are measured: those of another version are not compared
+VERSION = 3  # of how images are drawn and measured: figures of another version are not compared
 CLASSIFIERS = 3  # that try to tell drawn from real: one alone may miss what gives them away
 FEWEST = 200  # digits under which no figure means anything
 

@@ -104,7 +104,7 @@ class TrainConfig:
         "take thickness, slant and width of the strokes as further inputs, so that they can be asked for",
     )
     black: bool = setting(
-        YesNo(), False, "say of each pixel whether it is exactly black, too: few-step students draw it so"
+        YesNo(), False, "say of each pixel whether it is exactly black, too, for few-step students, which draw it so"
     )
     # how
     epochs: int = setting(Whole(1, 100_000), 12, "passes over the training images")

@@ -125,7 +125,10 @@ class Distillation(nn.Module):
         return kept * x + share * x0
 
     def taught(self, x: Tensor, levels: Tensor, labels: Tensor, ends: Tensor, guidance: Tensor) -> Tensor:
-        """The teacher's guided x0, each image at a level and a guidance scale of its own, wherever the step ends."""
+        """The teacher's guided x0, each image at a level and a guidance scale of its own, wherever the step ends.
+
+        It is black where the teacher says so, though the teacher does not draw so itself.
+        """
         _, teacher = self.fixed
         low, high = self.few_step.guidance_interval
         on = (low <= levels) & (levels <= high)
