@@ -1,4 +1,4 @@
-"""Two machines on one: torchrun with a process each, in folders of their own, over gloo."""
+"""What torchrun starts: several processes, or two machines on one, each in a folder of its own, over gloo."""
 
 import os
 import signal
@@ -12,19 +12,24 @@ from pathlib import Path
 ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
+def torchrun(processes: int) -> list[str]:
+    """The command that starts a program, to be named next, so many times on this machine."""
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+
+
 @contextmanager
 def two_machines(program: list[str], *folders: str | Path) -> Iterator[list[subprocess.Popen]]:
     """The program as torchrun starts it on each of two machines; all that one says is its standard output."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-    torchrun += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    start += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
     how = {"env": ENVIRONMENT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with ExitStack() as all_end:
         machines = []
         for rank, folder in enumerate(folders):
-            command = [*torchrun, "--node-rank", str(rank), *program]
+            command = [*start, "--node-rank", str(rank), *program]
             machines.append(all_end.enter_context(subprocess.Popen(command, cwd=folder, **how)))
             all_end.callback(fail, machines[-1])
         yield machines

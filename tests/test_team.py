@@ -1,7 +1,6 @@
 """Processes and cores that share work: what comes of it is the same for any number of them."""
 
 import subprocess
-import sys
 import threading
 import time
 from functools import partial
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from machines import ENVIRONMENT
+from machines import ENVIRONMENT, torchrun
 
 from diffusion.checks import BadInput
 from diffusion.cores import sharing
@@ -82,9 +81,8 @@ team.part()
 def test_a_process_may_come_late(tmp_path) -> None:
     program = tmp_path / "late.py"
     program.write_text(LATE)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, *torchrun, program],
+        [*torchrun(2), program],
         env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,

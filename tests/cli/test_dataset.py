@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from machines import ENVIRONMENT, two_machines
+from machines import ENVIRONMENT, torchrun, two_machines
 from PIL import Image
 
 from diffusion import BadInput, Pipeline
@@ -377,9 +376,8 @@ class TestProcesses:
 
     @staticmethod
     def command(processes: int, weights: str, *flags: str) -> list[str]:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
         usual = ["--weights", weights, "--steps", "2", "--digits", "0-9", "--count", "100", "--format", "npz"]
-        return [*torchrun, "-m", "diffusion", "sample", *usual, *flags]
+        return [*torchrun(processes), "-m", "diffusion", "sample", *usual, *flags]
 
     def together(self, *asked) -> subprocess.CompletedProcess:
         how = {"env": ENVIRONMENT, "capture_output": True, "text": True, "cwd": ROOT}

@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from machines import ENVIRONMENT
+from machines import ENVIRONMENT, torchrun
 
 from diffusion import Pipeline, checkpoint
 from diffusion.__main__ import main
@@ -72,9 +71,8 @@ class TestEvaluate:
         torch.set_num_threads(2)
         main(usual)
         alone = json.loads(capsys.readouterr().out)
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
         together = subprocess.run(
-            [sys.executable, *torchrun, program, *usual],
+            [*torchrun(3), program, *usual],
             env=ENVIRONMENT | {"PYTHONPATH": str(checkpoint.BUNDLED.parent)},
             capture_output=True,
             text=True,

@@ -10,7 +10,6 @@ import pickle
 import re
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from machines import ENVIRONMENT, fail, two_machines
+from machines import ENVIRONMENT, fail, torchrun, two_machines
 from PIL import Image
 from torch import Tensor, nn
 
@@ -1189,8 +1188,8 @@ class TestTeam:
     def test_a_team_stops_at_a_signal_and_is_saved(self, config):
         Path("run").mkdir()
         with Path("run/log").open("w+") as log:
-            torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-            command = [*torchrun, str(ROOT / "train.py"), *flags(config, epochs=1000)]  # an end, should nobody stop it
+            epochs = 1000  # an end, should nobody stop it
+            command = [*torchrun(2), str(ROOT / "train.py"), *flags(config, epochs=epochs)]
             team = subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
             try:
                 deadline = time.monotonic() + 120

@@ -80,12 +80,10 @@ def test_digits_form_before_ones_eyes_and_the_way_can_be_looked_at_again(page: P
 
 
 def test_a_short_number_is_drawn_in_one_row_and_others_fill_the_box(page: Page) -> None:
-    heights = "[...document.querySelectorAll('#player button.tile')].map(tile => tile.getBoundingClientRect().y)"
     for prompt, rows in (("2026", 1), ("0123456789", 2)):
         quick(page, prompt, "1")
-        page.wait_for_function(
-            f"new Set({heights}).size === {rows}"
-        )  # all at once: they may be laid out again meanwhile
+        shown = page.locator("#player button.tile")  # asked all at once, for they may be laid out again meanwhile
+        assert len(set(shown.evaluate_all("all => all.map(tile => tile.getBoundingClientRect().y)"))) == rows
 
 
 def test_the_gif_itself_is_seen_when_a_run_is_done_and_gives_way_to_the_slider(page: Page, tmp_path: Path) -> None:
